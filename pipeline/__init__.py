@@ -1,0 +1,1 @@
+"""Talking-face video in, `[batch, seq, 112, 112, 5]` tensors out."""

@@ -1,0 +1,36 @@
+"""A clip before conversion: where its video is and what is said in it."""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class SpokenWord:
+    """A word and when it is said, in seconds of the clip (0 is the clip's first frame)."""
+
+    text: str
+    start: float
+    stop: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSource:
+    """One clip of a corpus.
+
+    Attributes:
+      id: unique in the corpus, such as `s1/bbaf2n`.
+      video: a video file, or a directory of images in name order; below the corpus root.
+      span: seconds `(start, stop)` of the video that are the clip; None for the whole video.
+      text: words separated by one space, lower case.
+      words: word times where the corpus has them, else empty.
+      speaker: who talks.
+      split: the corpus's own split, or None where a rule shall decide.
+    """
+
+    id: str
+    video: Path
+    span: tuple[float, float] | None
+    text: str
+    words: tuple[SpokenWord, ...]
+    speaker: str
+    split: str | None = None

@@ -1,0 +1,1 @@
+"""The commands; run them as `python -m scripts.NAME --help`."""
