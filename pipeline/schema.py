@@ -2,10 +2,12 @@
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+import io
 
 import numpy as np
+from PIL import Image
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 SCHEMA_VERSION = 1
 CROP = 112  # pixels: height and width of a lip frame
@@ -55,6 +57,8 @@ class Reason(enum.StrEnum):
     BAD_TRANSCRIPT = "bad_transcript"  # empty, or an alignment that cannot be read
     BAD_CHARACTER = "bad_character"  # a character outside the alphabet
     TEXT_TOO_LONG = "text_too_long"  # more characters than CTC can fit into the windows
+    TIMED_OUT = "timed_out"  # took longer than --clip_timeout_s
+    CRASHED = "crashed"  # ended the process that converted it, twice
 
 
 class DataError(Exception):
@@ -81,3 +85,134 @@ class Word:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
             raise ValueError(f"word {self.text!r}: want 0 <= start < stop, got [{self.start}, {self.stop})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How the frames of a record are stored.
+
+    Attributes:
+      name: `raw` (uint8, 12,544 bytes a frame), `jpeg` (lossy) or `png` (lossless).
+      quality: of jpeg, 1 to 100.
+    """
+
+    name: str = "raw"
+    quality: int = 92
+
+    def __post_init__(self) -> None:
+        if self.name not in ("raw", "jpeg", "png"):
+            raise ValueError(f"encoding: want raw, jpeg or png, got {self.name!r}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality: want 1 to 100, got {self.quality}")
+
+    def encode(self, frames: np.ndarray) -> list[bytes]:
+        """uint8 [F, 112, 112] -> one value (raw) or F images."""
+        if self.name == "raw":
+            return [frames.tobytes()]
+        return [self._image(frame) for frame in frames]
+
+    def decode(self, values: list[bytes]) -> np.ndarray:
+        """The inverse of `encode`: uint8 [F, 112, 112]."""
+        if self.name == "raw":
+            return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)
+        return np.stack([np.asarray(Image.open(io.BytesIO(value))) for value in values])
+
+    def _image(self, frame: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(frame).save(buffer, self.name, quality=self.quality)
+        return buffer.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A converted clip: what one record holds.
+
+    Attributes:
+      frames: uint8 [F, 112, 112], gray lip frames at `fps` frames a second.
+      tracked: bool [F], False where the mouth's place was interpolated.
+      words: the words of `text` with their frames, empty where the corpus has no word times.
+    """
+
+    id: str
+    speaker: str
+    text: str
+    source: str
+    fps: float
+    frames: np.ndarray
+    tracked: np.ndarray
+    words: tuple[Word, ...]
+
+    def __post_init__(self) -> None:
+        if self.frames.dtype != np.uint8 or self.frames.shape[1:] != (CROP, CROP):
+            got = f"{self.frames.dtype} {self.frames.shape}"
+            raise ValueError(f"clip {self.id!r}: want frames uint8 [F, {CROP}, {CROP}], got {got}")
+        if self.tracked.shape != self.frames.shape[:1]:
+            raise ValueError(f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames")
+
+
+def to_example(clip: Clip, encoding: Encoding) -> bytes:
+    """The record of a clip: a serialized `tf.train.Example`, the same bytes for the same clip."""
+    values: dict[str, list] = {
+        Key.ID: [clip.id.encode()],
+        Key.SPEAKER: [clip.speaker.encode()],
+        Key.TEXT: [clip.text.encode()],
+        Key.SOURCE: [clip.source.encode()],
+        Key.FPS: [clip.fps],
+        Key.FRAME_COUNT: [len(clip.frames)],
+        Key.FRAMES: encoding.encode(clip.frames),
+        Key.TRACKED: clip.tracked.astype(int).tolist(),
+        Key.WORD_TEXT: [word.text.encode() for word in clip.words],
+        Key.WORD_START: [word.start for word in clip.words],
+        Key.WORD_STOP: [word.stop for word in clip.words],
+    }
+    feature = {str(key): _feature(key, value) for key, value in values.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)
+
+
+def _feature(key: Key, values: list) -> tf.train.Feature:
+    if key in (Key.FRAME_COUNT, Key.TRACKED, Key.WORD_START, Key.WORD_STOP):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    if key == Key.FPS:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def from_example(record: bytes, encoding: Encoding) -> Clip:
+    """The clip of a record, the inverse of `to_example` (up to jpeg's loss).
+
+    Raises:
+      DataError: the bytes are no such record; the message names the key.
+    """
+    example = tf.train.Example()
+    try:
+        example.ParseFromString(record)
+    except DecodeError as error:
+        raise DataError(f"not a tf.train.Example: {error}") from error
+    values = {key: _values(example, key) for key in Key}
+    for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE, Key.FPS, Key.FRAME_COUNT):
+        if len(values[key]) != 1:
+            raise DataError(f"key {key!s}: want one value, got {len(values[key])}")
+    try:
+        words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
+        clip = Clip(
+            id=values[Key.ID][0].decode(),
+            speaker=values[Key.SPEAKER][0].decode(),
+            text=values[Key.TEXT][0].decode(),
+            source=values[Key.SOURCE][0].decode(),
+            fps=values[Key.FPS][0],
+            frames=encoding.decode(values[Key.FRAMES]),
+            tracked=np.array(values[Key.TRACKED], bool),
+            words=tuple(Word(text.decode(), start, stop) for text, start, stop in words),
+        )
+    except (ValueError, OSError) as error:
+        raise DataError(f"malformed record: {error}") from error
+    if len(clip.frames) != values[Key.FRAME_COUNT][0]:
+        raise DataError(f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}")
+    return clip
+
+
+def _values(example: tf.train.Example, key: Key) -> list:
+    feature = example.features.feature.get(str(key))
+    kind = feature.WhichOneof("kind") if feature is not None else None
+    return list(getattr(feature, kind).value) if kind else []

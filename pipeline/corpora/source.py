@@ -25,6 +25,7 @@ class ClipSource:
       words: word times where the corpus has them, else empty.
       speaker: who talks.
       split: the corpus's own split, or None where a rule shall decide.
+      problem: what makes the transcript unusable, else empty; such a clip is rejected by name, not left out.
     """
 
     id: str
@@ -34,3 +35,4 @@ class ClipSource:
     words: tuple[SpokenWord, ...]
     speaker: str
     split: str | None = None
+    problem: str = ""

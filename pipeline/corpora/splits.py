@@ -1,0 +1,82 @@
+"""Which clip is for training, validation and test: a seeded rule over clip ids, never over file order."""
+
+import dataclasses
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from pipeline.corpora.source import ClipSource
+from pipeline.schema import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+    """How clips are divided.
+
+    Attributes:
+      by: `clip` draws clips; `speaker` draws whole speakers, so that test speakers are unseen in training; `corpus`
+        keeps the split that the corpus publishes and draws clips for validation only where it names none.
+      val: how many clips (or speakers) validate: a number such as `100`, or a share such as `10%`.
+      test: the same for test; not used by `corpus`.
+      seed: of the draw.
+    """
+
+    by: str = "clip"
+    val: str = "10%"
+    test: str = "10%"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.by not in ("clip", "speaker", "corpus"):
+            raise ValueError(f"by: want clip, speaker or corpus, got {self.by!r}")
+        for name, amount in (("val", self.val), ("test", self.test)):
+            if not re.fullmatch(r"\d+|\d+(\.\d+)?%", amount) or _share(amount) > 1:
+                raise ValueError(f"{name}: want a count such as 100 or a share such as 10%, got {amount!r}")
+
+
+def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
+    """The sources in order of their ids, each with its split.
+
+    Members (clips or speakers) are ranked by a hash of (seed, member), so a corpus that grows moves few of them.
+
+    Raises:
+      DataError: two sources share an id, or the rule asks for more than there is.
+    """
+    sources = sorted(sources, key=lambda source: source.id)
+    if twice := [name for name, n in Counter(source.id for source in sources).items() if n > 1]:
+        raise DataError(f"clip {twice[0]!r} stands twice in the corpus; ids have to be unique: rename or remove one")
+    if rule.by == "corpus":
+        return _keep_published(sources, rule)
+    member = {source.id: source.speaker if rule.by == "speaker" else source.id for source in sources}
+    split = _draw(set(member.values()), rule)
+    return [dataclasses.replace(source, split=split[member[source.id]]) for source in sources]
+
+
+def _keep_published(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
+    if unsplit := [source.id for source in sources if source.split not in SPLITS]:
+        raise DataError(f"clip {unsplit[0]!r}: the corpus names no split; use --split_by=clip or --split_by=speaker")
+    if any(source.split == "val" for source in sources):
+        return sources
+    train = {source.id for source in sources if source.split == "train"}
+    split = _draw(train, dataclasses.replace(rule, test="0")) if train else {}
+    return [dataclasses.replace(source, split=split.get(source.id, source.split)) for source in sources]
+
+
+def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
+    test, val = _count(rule.test, len(members)), _count(rule.val, len(members))
+    if test + val > len(members):
+        what = "speakers" if rule.by == "speaker" else "clips"
+        raise DataError(f"--val={rule.val} and --test={rule.test} ask for more than the {len(members)} {what} there are")
+    ranked = sorted(members, key=lambda name: hashlib.sha256(f"{rule.seed}:{name}".encode()).digest())
+    return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
+
+
+def _share(amount: str) -> float:
+    return float(amount[:-1]) / 100 if amount.endswith("%") else 0.0
+
+
+def _count(amount: str, total: int) -> int:
+    return round(_share(amount) * total) if amount.endswith("%") else int(amount)

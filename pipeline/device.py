@@ -1,0 +1,42 @@
+"""Batches on the accelerator: frames are prefetched to it, windows are made there."""
+
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from pipeline import windows
+from pipeline.schema import BatchKey
+
+
+def default_device() -> str:
+    """The first GPU, else the CPU."""
+    return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
+
+
+def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None) -> Iterator[dict[str, tf.Tensor]]:
+    """Iterates over a dataset of `dataset.load` with `windows` on `device`, whatever its layout.
+
+    uint8 frames are copied while the step before computes, and become windows where the model is: 19 times fewer
+    bytes cross the bus than as float32 windows.
+
+    Args:
+      ds: batches with `frames` uint8 [B, F, 112, 112], or with `windows` already.
+      edge: as the dataset was loaded with.
+      device: such as `/GPU:0`; None for the first GPU, else the CPU.
+
+    Yields:
+      The batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames`.
+    """
+    device = device or default_device()
+    if not device.upper().startswith("/CPU"):
+        ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))
+    to_windows = tf.function(_to_windows, reduce_retracing=True)
+    for batch in ds:
+        with tf.device(device):
+            yield to_windows(batch, edge) if BatchKey.FRAMES in batch else batch
+
+
+def _to_windows(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:
+    frames = batch.pop(BatchKey.FRAMES)
+    valid = batch[BatchKey.LENGTHS] + (tf.shape(frames)[1] - windows.count(tf.shape(frames)[1], edge))
+    return {BatchKey.WINDOWS: windows.make(frames, valid, edge), **batch}

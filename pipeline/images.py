@@ -1,0 +1,84 @@
+"""A directory of images to gray frames, and the limits that every picture and file obeys."""
+
+import re
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipeline.schema import ClipError, Reason
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+LONG_SIDE = 1280  # pixels: larger pictures are scaled down to it
+MAX_PIXELS = 64_000_000  # a picture above this is refused before it is decoded
+
+
+def is_directory(path: Path) -> bool:
+    """Tells a directory from a regular file, and refuses all else (FIFO, device) without opening it."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ClipError(Reason.UNREADABLE, f"{path}: cannot be opened ({error})") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ClipError(Reason.UNREADABLE, f"{path}: neither a regular file nor a directory")
+    return stat.S_ISDIR(mode)
+
+
+def check_pixels(width: int, height: int, path: Path) -> None:
+    """Refuses a picture of absurd size by its header alone."""
+    if width * height > MAX_PIXELS:
+        limit = f"the limit is {MAX_PIXELS // 1_000_000} megapixels"
+        raise ClipError(Reason.UNREADABLE, f"{path}: {width}x{height} pixels, {limit}")
+
+
+def fit(width: int, height: int) -> tuple[int, int]:
+    """The size after scaling down to a long side of `LONG_SIDE`; smaller pictures keep theirs."""
+    scale = min(1.0, LONG_SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def listing(directory: Path) -> list[Path]:
+    """The images of a directory in natural name order (img2 before img10), hidden files left out.
+
+    Raises:
+      ClipError: NO_VIDEO where there is none.
+    """
+    paths = [p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    if not paths:
+        raise ClipError(Reason.NO_VIDEO, f"{directory}: no image in it, want {' '.join(SUFFIXES)}")
+    return sorted(paths, key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], path.name
+
+
+def read(paths: list[Path]) -> np.ndarray:
+    """Reads images of one size as uint8 [F, H, W], full-range luma, upright.
+
+    Raises:
+      ClipError: UNREADABLE, naming the image that is damaged, of another size, or not 8 bits a channel.
+    """
+    planes: list[np.ndarray] = []
+    for path in paths:
+        planes.append(_read_one(path))
+        if planes[-1].shape != planes[0].shape:
+            here, first = (f"{p.shape[1]}x{p.shape[0]}" for p in (planes[-1], planes[0]))
+            raise ClipError(Reason.UNREADABLE, f"{path}: {here} pixels, but the first image has {first}")
+    return np.stack(planes)
+
+
+def _read_one(path: Path) -> np.ndarray:
+    if is_directory(path):
+        raise ClipError(Reason.UNREADABLE, f"{path}: a directory where an image should be")
+    try:
+        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
+            check_pixels(*image.size, path)
+            if image.mode.startswith(("I", "F")):
+                raise ClipError(Reason.UNREADABLE, f"{path}: mode {image.mode}, want 8 bits a channel")
+            gray = ImageOps.exif_transpose(image).convert("L")
+            return np.asarray(gray.resize(fit(*gray.size), Image.Resampling.BOX))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({error})") from error

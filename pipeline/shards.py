@@ -1,0 +1,278 @@
+"""Shards on disk: written under a temporary name, described by a manifest and an index, opened and verified."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, Word, from_example
+
+MANIFEST = "manifest.json"
+INDEX = "index.npz"
+REJECTED = "rejected.csv"
+HEADER_BYTES = 12  # of a TFRecord: length (8), CRC of the length (4)
+FOOTER_BYTES = 4  # CRC of the payload
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the index keeps of a record: where it lies, and what the plan and the statistics need."""
+
+    id: str
+    speaker: str
+    text: str
+    offset: int  # bytes from the shard's start to the record's header
+    length: int  # bytes of the payload
+    frames: int
+    tracked: int  # frames where the mouth was found
+    words: tuple[Word, ...]
+
+    @classmethod
+    def of(cls, clip: Clip, offset: int, length: int) -> "Row":
+        tracked = int(clip.tracked.sum())
+        return cls(clip.id, clip.speaker, clip.text, offset, length, len(clip.frames), tracked, clip.words)
+
+
+def shard_name(name: str, split: str, shard: int, shards: int) -> str:
+    """The conventional name, which tensorflow-datasets reads too."""
+    return f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name once the block ends well and the bytes are on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until `path`, a file or a directory, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401: JSON is any
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class ShardWriter:
+    """Writes records to one shard and notes where each lies.
+
+    The shard has its name only after the `with` block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self._path = path
+        self._offset = 0
+
+    def __enter__(self) -> "ShardWriter":
+        temporary = self._stack.enter_context(replacing(self._path))
+        self._writer = self._stack.enter_context(tf.io.TFRecordWriter(str(temporary)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, record: bytes) -> int:
+        """Appends a record; returns its byte offset."""
+        offset = self._offset
+        self._writer.write(record)
+        self._offset += HEADER_BYTES + len(record) + FOOTER_BYTES
+        return offset
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """The rows of a dataset as columns, N records with W words in all, in shard order.
+
+    Attributes:
+      split, shard, offset, length, frames, tracked: int64 [N]; `split` and `shard` count within the manifest's lists.
+      id, speaker, text: str [N].
+      word_rows: int64 [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
+      word_text: str [W]. word_start, word_stop: int64 [W], frames.
+    """
+
+    split: np.ndarray
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    frames: np.ndarray
+    tracked: np.ndarray
+    id: np.ndarray
+    speaker: np.ndarray
+    text: np.ndarray
+    word_rows: np.ndarray
+    word_text: np.ndarray
+    word_start: np.ndarray
+    word_stop: np.ndarray
+
+    @classmethod
+    def of(cls, shards: list[tuple[int, int, list[Row]]]) -> "Index":
+        """From `(split, shard, rows)` in order."""
+        rows = [(split, shard, row) for split, shard, rows in shards for row in rows]
+        words = [word for _, _, row in rows for word in row.words]
+        numbers = {
+            name: np.array([getattr(row, name) for _, _, row in rows], np.int64)
+            for name in ("offset", "length", "frames", "tracked")
+        }
+        texts = {name: np.array([getattr(row, name) for _, _, row in rows], str) for name in ("id", "speaker", "text")}
+        return cls(
+            split=np.array([split for split, _, _ in rows], np.int64),
+            shard=np.array([shard for _, shard, _ in rows], np.int64),
+            **numbers,
+            **texts,
+            word_rows=np.cumsum([0, *(len(row.words) for _, _, row in rows)], dtype=np.int64),
+            word_text=np.array([word.text for word in words], str),
+            word_start=np.array([word.start for word in words], np.int64),
+            word_stop=np.array([word.stop for word in words], np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def row(self, record: int) -> Row:
+        columns = (getattr(self, field.name)[record] for field in dataclasses.fields(Row) if field.name != "words")
+        rows = slice(self.word_rows[record], self.word_rows[record + 1])
+        words = zip(self.word_text[rows], self.word_start[rows], self.word_stop[rows], strict=True)
+        return Row(*(value.item() for value in columns), tuple(Word(str(t), int(a), int(b)) for t, a, b in words))
+
+
+def save_index(path: Path, index: Index) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **dataclasses.asdict(index))
+
+
+def load_index(path: Path) -> Index:
+    with np.load(path, allow_pickle=False) as columns:
+        return Index(**columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetDir:
+    """An opened dataset directory.
+
+    Attributes:
+      root: the directory.
+      manifest: `manifest.json` as it is.
+      index: every record.
+      shards: paths, in the order that `index.shard` counts.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    index: Index
+    shards: tuple[Path, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.manifest["splits"])
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(**self.manifest["conversion"]["encoding"])
+
+    def records(self, split: str) -> np.ndarray:
+        """int64 [n]: the index rows of a split.
+
+        Raises:
+          DataError: there is no such split, or it is empty.
+        """
+        if split not in self.splits:
+            raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
+        return np.flatnonzero(self.index.split == self.splits.index(split))
+
+
+def open_dataset(root: Path) -> DatasetDir:
+    """Opens a finished dataset directory; every shard is there and as long as the manifest says.
+
+    Raises:
+      DataError: no directory, no manifest, another schema version, or shards that are missing or cut; all are named.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
+    if not (root / MANIFEST).is_file():
+        raise DataError(
+            f"{root}: no {MANIFEST}, so not a finished dataset; run scripts.convert on it again: it resumes"
+        )
+    manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        got = manifest.get("schema_version")
+        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    if problems := [problem for shard in shards if (problem := _shard_problem(root, shard))]:
+        raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
+    if sha256(root / INDEX) != manifest["index"]["sha256"]:
+        raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
+    return DatasetDir(root, manifest, load_index(root / INDEX), tuple(root / shard["file"] for shard in shards))
+
+
+def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
+    path = root / shard["file"]
+    if not path.is_file():
+        return f"{path.name} is missing"
+    if (size := path.stat().st_size) != shard["bytes"]:
+        return f"{path.name} has {size} bytes, the manifest says {shard['bytes']}"
+    return None
+
+
+def read_record(dataset: DatasetDir, record: int) -> Clip:
+    """One record, CRC-checked, by its place in the index.
+
+    Raises:
+      DataError: it is damaged; shard, offset and reason are named.
+    """
+    shard, offset = dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
+    raw = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[str(shard)], compression_type="", buffer_size=0, byte_offsets=[offset]
+    )
+    element = tf.data.experimental.from_variant(raw, tf.TensorSpec([], tf.string)).take(1)
+    try:
+        return from_example(element.get_single_element().numpy(), dataset.encoding)
+    except (DataError, tf.errors.OpError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error
+        raise DataError(f"{shard} offset {offset}: {reason}") from error
+
+
+def verify(dataset: DatasetDir) -> Iterator[str | None]:
+    """Checks every shard's SHA-256 and every record against the index; yields a problem, or None, for each."""
+    for shard in (shard for split in dataset.manifest["splits"].values() for shard in split["shards"]):
+        path = dataset.root / shard["file"]
+        same = sha256(path) == shard["sha256"]
+        yield None if same else f"{path}: its SHA-256 is not the manifest's: changed since the conversion"
+    for record in range(len(dataset.index)):
+        yield _record_problem(dataset, record)
+
+
+def _record_problem(dataset: DatasetDir, record: int) -> str | None:
+    expected = dataset.index.row(record)
+    try:
+        found = Row.of(read_record(dataset, record), expected.offset, expected.length)
+    except DataError as error:
+        return str(error)
+    names = [field.name for field in dataclasses.fields(Row)]
+    differing = [name for name in names if getattr(found, name) != getattr(expected, name)]
+    where = f"{dataset.shards[dataset.index.shard[record]]} offset {expected.offset}"
+    return f"{where}: differs from the index in {', '.join(differing)}" if differing else None

@@ -1,0 +1,180 @@
+"""The unit of work of a conversion: which clips make a shard, and the shard made from them."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import pool, shards, video, vocab
+from pipeline.corpora.source import ClipSource
+from pipeline.corpora.splits import SPLITS
+from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.schema import CONTEXT, Clip, ClipError, Encoding, Reason, Word, to_example
+
+PROGRESS = ".progress"  # below the output: one file a finished shard
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """Everything that decides the bytes of a conversion, beside the clips.
+
+    Attributes:
+      name: of the dataset, the beginning of its shards' names.
+      crop: where the mouth is found and what is cut out.
+      encoding: how frames are stored.
+      fps: frames a second of the records; videos of another rate are resampled.
+      clips_per_shard: at most; raw, 100 clips of 75 frames are 94 MB.
+      max_frames: longer clips are rejected, which bounds the memory of a worker.
+      alphabet: the characters a transcript may hold.
+      seed: of the order of the clips in the shards.
+    """
+
+    name: str
+    crop: CropSettings = dataclasses.field(default_factory=CropSettings)
+    encoding: Encoding = dataclasses.field(default_factory=Encoding)
+    fps: float = 25.0
+    clips_per_shard: int = 100
+    max_frames: int = 1000
+    alphabet: str = vocab.ALPHABET
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or not set(self.name.lower()) <= set("abcdefghijklmnopqrstuvwxyz0123456789_"):
+            raise ValueError(f"name: want letters, digits and _, got {self.name!r}")
+        if not 1 <= self.fps <= 240:
+            raise ValueError(f"fps: want 1 to 240, got {self.fps}")
+        if self.clips_per_shard < 1:
+            raise ValueError(f"clips_per_shard: want at least 1, got {self.clips_per_shard}")
+        if self.max_frames < CONTEXT:
+            raise ValueError(f"max_frames: want at least {CONTEXT}, got {self.max_frames}")
+        vocab.Vocabulary.of_characters(self.alphabet)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """The unit of work: which clips go into which shard, in which order."""
+
+    split: str
+    shard: int
+    shards: int
+    sources: tuple[ClipSource, ...]
+
+    def file(self, name: str) -> str:
+        return shards.shard_name(name, self.split, self.shard, self.shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A line of `rejected.csv`."""
+
+    id: str
+    source: str
+    reason: str
+    detail: str
+
+
+def plan_shards(sources: Sequence[ClipSource], config: ConvertConfig) -> list[ShardTask]:
+    """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size."""
+    tasks = []
+    for number, split in enumerate(SPLITS):
+        members = sorted((s for s in sources if s.split == split), key=lambda source: source.id)
+        order = np.random.default_rng((config.seed, number)).permutation(len(members))
+        count = -(-len(members) // config.clips_per_shard)
+        for shard, chosen in enumerate(np.array_split(order, count) if count else []):
+            tasks.append(ShardTask(split, shard, count, tuple(members[i] for i in chosen)))
+    return tasks
+
+
+def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: MouthCropper) -> Clip:
+    """Decodes, crops and labels one clip.
+
+    Raises:
+      ClipError: it cannot be converted; the reason is one of `Reason`.
+    """
+    text = _transcript(source, config.alphabet)
+    seen = video.read(source.video, span=source.span, fps=config.fps, max_frames=config.max_frames)
+    windows = len(seen.luma) - (CONTEXT - 1)
+    if windows < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
+    needed = len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))  # CTC: a blank between twins
+    if needed > windows:
+        raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
+    crops = cropper(seen.luma)
+    return Clip(
+        id=source.id,
+        speaker=source.speaker,
+        text=text,
+        source=source.video.relative_to(root).as_posix(),
+        fps=config.fps,
+        frames=crops.frames,
+        tracked=crops.tracked,
+        words=tuple(_words(source, config.fps, len(crops.frames))),
+    )
+
+
+def _transcript(source: ClipSource, alphabet: str) -> str:
+    text = vocab.normalise(source.text)
+    if source.problem or not text:
+        raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
+    if foreign := sorted(set(text) - set(alphabet)):
+        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is not in the alphabet {alphabet!r}")
+    return text
+
+
+def _words(source: ClipSource, fps: float, frames: int) -> Iterator[Word]:
+    for word in source.words:
+        start = min(round(word.start * fps), frames - 1)
+        stop = min(round(word.stop * fps), frames)
+        yield Word(vocab.normalise(word.text), start, max(stop, start + 1))
+
+
+def shard_work(root: Path, output: Path, config: ConvertConfig) -> pool.Work:
+    """Loads the landmark models once; returns the work on one shard."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
+    return functools.partial(convert_shard, root, output, config, MouthCropper(config.crop))
+
+
+def convert_shard(
+    root: Path, output: Path, config: ConvertConfig, cropper: MouthCropper, task: ShardTask, given_up: dict[str, str]
+) -> Iterator[pool.Started | pool.Finished]:
+    """Writes one shard and, after it, the file that says so; memory holds one clip at a time."""
+    path = output / task.file(config.name)
+    rows, rejects = [], []
+    with shards.ShardWriter(path) as writer:
+        for source in task.sources:
+            yield pool.Started(source.id)
+            try:
+                if source.id in given_up:
+                    raise _given_up(given_up[source.id])
+                clip = convert_clip(source, root, config, cropper)
+            except ClipError as error:
+                where = source.video.relative_to(root).as_posix()
+                rejects.append(Rejected(source.id, where, str(error.reason), error.detail))
+                yield pool.Finished(source.id, rejects[-1])
+                continue
+            record = to_example(clip, config.encoding)
+            rows.append(shards.Row.of(clip, writer.write(record), len(record)))
+            yield pool.Finished(source.id, None)
+    done = {
+        "file": path.name,
+        "records": len(rows),
+        "bytes": path.stat().st_size,
+        "sha256": shards.sha256(path),
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "rejected": [dataclasses.asdict(reject) for reject in rejects],
+    }
+    shards.write_json(done_file(output, path.name), done)
+
+
+def done_file(output: Path, shard: str) -> Path:
+    """What `convert_shard` writes once the shard is whole: its index rows and rejects."""
+    return output / PROGRESS / f"{shard}.json"
+
+
+def _given_up(how: str) -> ClipError:
+    if how == pool.HUNG:
+        return ClipError(Reason.TIMED_OUT, "took longer than --clip_timeout_s")
+    return ClipError(Reason.CRASHED, f"ended the process that converted it {pool.ATTEMPTS} times")

@@ -1,0 +1,91 @@
+"""Text <-> ids, for characters and for words."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pipeline.schema import DataError
+
+ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def normalise(text: str) -> str:
+    """Lower case, runs of white space as one space, none at the ends."""
+    return " ".join(text.lower().split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """An ordered set of symbols; a symbol's id is its place, from 0.
+
+    Attributes:
+      unit: `character` or `word`: what a symbol is, hence how text falls into symbols.
+      symbols: unique and not empty. CTC's blank is not among them: it is `len(vocabulary)`.
+    """
+
+    unit: str
+    symbols: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("character", "word"):
+            raise ValueError(f"vocabulary unit: want character or word, got {self.unit!r}")
+        if not self.symbols or len(set(self.symbols)) != len(self.symbols):
+            raise ValueError(f"vocabulary: want unique symbols, at least one, got {list(self.symbols)}")
+        if self.unit == "character" and any(len(symbol) != 1 for symbol in self.symbols):
+            raise ValueError(f"vocabulary of characters: want one character each, got {list(self.symbols)}")
+
+    @classmethod
+    def of_characters(cls, alphabet: str = ALPHABET) -> "Vocabulary":
+        return cls("character", tuple(alphabet))
+
+    @classmethod
+    def of_words(cls, words: Sequence[str]) -> "Vocabulary":
+        """The sorted, distinct `words`, so that ids do not depend on the order they were met in."""
+        return cls("word", tuple(sorted(set(words))))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`.
+
+        Raises:
+          DataError: a symbol is not in the vocabulary.
+        """
+        ids = {symbol: i for i, symbol in enumerate(self.symbols)}
+        symbols = list(text) if self.unit == "character" else text.split()
+        if unknown := sorted(set(symbols) - ids.keys()):
+            raise DataError(f"{text!r}: unknown {self.unit} {unknown[0]!r}; the vocabulary has {self.symbols}")
+        return [ids[symbol] for symbol in symbols]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, the inverse of `encode`."""
+        return ("" if self.unit == "character" else " ").join(self.symbols[i] for i in ids)
+
+    def lookup(self) -> "Lookup":
+        """`encode` as a graph operation."""
+        return Lookup(self)
+
+
+class Lookup:
+    """Text tensors to id tensors; holds the table, so keep it as long as the graph that calls it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._unit = vocabulary.unit
+        ids = tf.range(len(vocabulary), dtype=tf.int64)
+        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary.symbols), ids)
+        self._table = tf.lookup.StaticHashTable(entries, default_value=-1)
+
+    def __call__(self, text: tf.Tensor) -> tf.Tensor:
+        """String [] -> int32 [L].
+
+        Raises:
+          tf.errors.InvalidArgumentError: a symbol is not in the vocabulary; the text is named.
+        """
+        by_character = self._unit == "character"
+        symbols = tf.strings.unicode_split(text, "UTF-8") if by_character else tf.strings.split(text)
+        ids = self._table.lookup(symbols)
+        known = tf.debugging.assert_non_negative(ids, f"unknown {self._unit} in this text", summarize=64)
+        with tf.control_dependencies([known]):
+            return tf.cast(ids, tf.int32)

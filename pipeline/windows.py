@@ -1,0 +1,46 @@
+"""Frames -> windows: five consecutive lip frames as the channels of one picture."""
+
+import tensorflow as tf
+
+from pipeline.schema import CONTEXT
+
+EDGES = ("valid", "same")
+
+
+def count(frames: tf.Tensor | int, edge: str = "valid") -> tf.Tensor | int:
+    """How many windows `frames` frames give: `F - 4` for `valid`, `F` for `same`."""
+    return frames - (CONTEXT - 1) if edge == "valid" else frames
+
+
+def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid") -> tf.Tensor:
+    """`windows[b, s, y, x, k] = frames[b, s + k, y, x]`.
+
+    With `same`, the first and the last valid frame stand in for the two frames missing at either end, so that the
+    window's middle frame is frame `s`. Steps past a row's last window are zero.
+
+    Args:
+      frames: [B, F, H, W], any dtype, on any device.
+      lengths: int32 [B], valid frames of each row; None where all are.
+      edge: `valid` or `same`.
+
+    Returns:
+      [B, S, H, W, 5] of the same dtype, S = `count(F, edge)`.
+    """
+    if edge not in EDGES:
+        raise ValueError(f"edge: want valid or same, got {edge!r}")
+    shape = tf.shape(frames)
+    if lengths is None:
+        lengths = tf.fill(shape[:1], shape[1])
+    steps = tf.range(count(shape[1], edge))
+    first = steps if edge == "valid" else steps - CONTEXT // 2
+    wanted = first[:, None] + tf.range(CONTEXT)  # [S, 5]
+    last = tf.maximum(lengths - 1, 0)[:, None, None]
+    index = tf.minimum(tf.maximum(wanted, 0)[None], last)  # [B, S, 5]
+    flat = tf.reshape(frames, [shape[0], shape[1], shape[2] * shape[3]])  # [B, F, H, W] -> [B, F, H*W]
+    valid = steps[None] < count(lengths, edge)[:, None]  # [B, S]
+    windows = tf.gather(flat, index, batch_dims=1)  # [B, S, 5, H*W]
+    windows = tf.transpose(windows, [0, 1, 3, 2])  # [B, S, 5, H*W] -> [B, S, H*W, 5]
+    windows = tf.where(valid[:, :, None, None], windows, tf.zeros([], frames.dtype))
+    windows = tf.reshape(windows, [shape[0], tf.size(steps), shape[2], shape[3], CONTEXT])  # -> [B, S, H, W, 5]
+    windows.set_shape([frames.shape[0], None, frames.shape[2], frames.shape[3], CONTEXT])
+    return windows
