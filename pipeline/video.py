@@ -246,9 +246,7 @@ def _check_complete(stream: av.VideoStream, count: int, end: float, path: Path) 
     else:
         length = ((stream.start_time or 0) + stream.duration) * stream.time_base
         promised = float(length) - _origin(container) - MISSING * step
-    if (
-        end > promised + 2 * MISSING * step
-    ):  # a length that does not hold, as beside timestamps that stand still
+    if end > promised + 2 * MISSING * step:  # a length that does not hold, as where timestamps stand still
         promised = (stream.frames - MISSING) * step
     if end < promised:
         raise ClipError(

@@ -1,0 +1,212 @@
+"""Gray frames to mouth crops: landmarks, a smooth and upright square on the lips, 112x112 pixels of it."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from pipeline import images, landmarks
+from pipeline.schema import CROP, ClipError, Reason
+
+# Both eyes' centres and the tip of the nose in a face seen from the front, in inter-ocular distances.
+TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.62j])
+OUTLIER = 0.25  # inter-ocular distances from the median of five frames: a landmark error, not a movement
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+    """What is cut out of a frame.
+
+    Attributes:
+      mode: `face` follows the mouth; `box` cuts a fixed box; `resize` takes the whole picture, for clips that
+        are mouth crops already.
+      margin: side of the square in inter-ocular distances (`face`). 1.6 shows the lips with room to open,
+        the tip of the nose and the chin at the borders, and some cheek.
+      box: x0, y0, x1, y1 as fractions of the picture (`box`).
+      smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
+      max_gap: frames without a face that are bridged; a longer gap loses the clip.
+      stride: landmarks are taken on every `stride`-th frame, and interpolated between.
+    """
+
+    mode: Literal["face", "box", "resize"] = "face"
+    margin: float = 1.6
+    box: tuple[float, float, float, float] | None = None
+    smoothing: float = 2.0
+    max_gap: int = 5
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("face", "box", "resize"):
+            raise ValueError(f"mode: want face, box or resize, got {self.mode!r}")
+        if not 0.5 <= self.margin <= 8:
+            raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
+        if (self.box is None) != (self.mode != "box"):
+            raise ValueError(f"box: want one with mode box and only then, got {self.box} with {self.mode}")
+        if self.box is not None and not (
+            len(self.box) == 4 and 0 <= self.box[0] < self.box[2] <= 1 and 0 <= self.box[1] < self.box[3] <= 1
+        ):
+            raise ValueError(f"box: want 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {self.box}")
+        if not 0 <= self.smoothing <= 50:
+            raise ValueError(f"smoothing: want 0 to 50 frames, got {self.smoothing}")
+        if self.max_gap < 0:
+            raise ValueError(f"max_gap: want 0 frames or more, got {self.max_gap}")
+        if self.stride < 1:
+            raise ValueError(f"stride: want 1 or more, got {self.stride}")
+
+
+def _is_box(box: tuple[float, ...]) -> bool:
+    return len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """The mouth through a clip.
+
+    Attributes:
+      frames: uint8 [F, 112, 112].
+      tracked: bool [F], False where the square's place was interpolated over a gap.
+      corners: float32 [F, 4, 2], x and y in picture pixels of the crop's top left, top right, bottom right
+        and bottom left corner.
+    """
+
+    frames: np.ndarray
+    tracked: np.ndarray
+    corners: np.ndarray
+
+
+class MouthCropper:
+    """Cuts the mouth out of clips; a clip depends on nothing that was cut before it."""
+
+    def __init__(self, settings: CropSettings) -> None:
+        self.settings = settings
+
+    def __call__(self, luma: np.ndarray) -> Crops:
+        """Cuts the mouth out of uint8 [F, H, W].
+
+        Raises:
+          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
+        """
+        if self.settings.mode == "face":
+            return self._follow(luma)
+        x0, y0, x1, y1 = self.settings.box or (0.0, 0.0, 1.0, 1.0)
+        height, width = luma.shape[1:]
+        box = (x0 * width, y0 * height, x1 * width, y1 * height)
+        frames = [
+            Image.fromarray(f).resize((CROP, CROP), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+            for f in luma
+        ]
+        corners = np.array([box[:2], (box[2], box[1]), box[2:], (box[0], box[3])], np.float32)
+        tracked = np.ones(len(luma), bool)
+        return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
+
+    def _follow(self, luma: np.ndarray) -> Crops:
+        keys = np.unique(np.append(np.arange(0, len(luma), self.settings.stride), len(luma) - 1))
+        path = poses(landmarks.tracker()(luma[keys]))
+        path = without_outliers(path)
+        path, tracked = interpolate(path, keys, len(luma))
+        check_gaps(tracked, self.settings.max_gap)
+        affines = squares(smooth(path, self.settings.smoothing), self.settings.margin)
+        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
+        unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
+        corners = unit @ affines.transpose(0, 2, 1)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]
+        return Crops(frames, tracked, corners.astype(np.float32))
+
+
+def poses(points: np.ndarray) -> np.ndarray:
+    """Where the mouth is and how the face lies.
+
+    The face's turn and size come from the least-squares similarity that lays `TEMPLATE` on both eyes and the
+    tip of the nose: points that speech does not move, and three, so that a face turning aside does not seem
+    to shrink as its eyes alone do. With template t and points p, both less their means, it is, in complex
+    numbers, z = sum(conj(t) * p) / sum(|t|^2).
+
+    Args:
+      points: float [F, 468, 2], NaN where there is no face.
+
+    Returns:
+      complex128 [F, 2]: the point between the mouth's corners, and z, whose length is the inter-ocular
+      distance in pixels and whose angle is the head's roll.
+    """
+    plane = points[..., 0] + 1j * points[..., 1]  # [F, 468, 2] -> [F, 468]
+    eyes = [plane[:, list(eye)].mean(axis=1) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE)]
+    face = np.stack([*eyes, plane[:, landmarks.NOSE]], axis=1)
+    template = TEMPLATE - TEMPLATE.mean()
+    centred = face - face.mean(axis=1, keepdims=True)
+    similarity = centred @ template.conj() / np.sum(np.abs(template) ** 2)
+    return np.stack([plane[:, list(landmarks.MOUTH)].mean(axis=1), similarity], axis=1)
+
+
+def without_outliers(path: np.ndarray) -> np.ndarray:
+    """Blanks frames that jump: those further from the median of five frames than a head moves in two."""
+    clean = path.copy()
+    for index, pose in enumerate(path):
+        near = path[max(0, index - 2) : index + 3]
+        near = near[~np.isnan(near[:, 0])]
+        if len(near) < 3:
+            continue
+        middle = np.median(near.real, axis=0) + 1j * np.median(near.imag, axis=0)
+        if np.max(np.abs(pose - middle)) > OUTLIER * np.abs(middle[1]):
+            clean[index] = np.nan
+    return clean
+
+
+def interpolate(path: np.ndarray, keys: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fills the frames between and without poses linearly, and holds the first and last pose at the ends.
+
+    Args:
+      path: complex [K, 2], NaN where there is no face.
+      keys: int [K], the frames of `path`, rising from 0 to frames - 1.
+      frames: F.
+
+    Returns:
+      complex [F, 2], and tracked, bool [F]: whether the frame, or both key frames around it, had a face.
+
+    Raises:
+      ClipError: NO_FACE where all of `path` is NaN.
+    """
+    known = ~np.isnan(path[:, 0])
+    if not known.any():
+        raise ClipError(Reason.NO_FACE, f"no face in any of {len(keys)} frames")
+    every = np.arange(frames)
+    tracked = np.interp(every, keys, known) == 1
+    columns = [np.interp(every, keys[known], column[known]) for column in path.T]
+    return np.stack(columns, axis=1), tracked
+
+
+def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
+    """Refuses a clip with more than `max_gap` frames in a row that are not tracked.
+
+    Raises:
+      ClipError: FACE_LOST, naming the frames of the longest gap.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], tracked, [True]]).astype(int)))
+    starts, stops = edges[::2], edges[1::2]
+    longest = np.argmax(stops - starts) if len(starts) else None
+    if longest is not None and stops[longest] - starts[longest] > max_gap:
+        gap = f"frames {starts[longest]} to {stops[longest] - 1}"
+        raise ClipError(
+            Reason.FACE_LOST, f"no face in {gap} of {len(tracked)}, at most {max_gap} are bridged"
+        )
+
+
+def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooths [F, ...] along time with a Gaussian of `sigma` frames; the ends are repeated beyond the clip."""
+    if sigma == 0:
+        return path
+    reach = int(np.ceil(3 * sigma))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    padded = np.concatenate([path[:1].repeat(reach, 0), path, path[-1:].repeat(reach, 0)])
+    return sum(w * padded[i : i + len(path)] for i, w in enumerate(weights))
+
+
+def squares(path: np.ndarray, margin: float) -> np.ndarray:
+    """The affine maps [F, 2, 3] from crop pixels to picture pixels, for poses complex [F, 2]."""
+    centre, step = path[:, 0], path[:, 1] * (margin / CROP)
+    corner = centre - step * (1 + 1j) * (CROP / 2)
+    rows = [
+        np.stack([step.real, -step.imag, corner.real], 1),
+        np.stack([step.imag, step.real, corner.imag], 1),
+    ]
+    return np.stack(rows, axis=1)
