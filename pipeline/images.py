@@ -84,16 +84,19 @@ def _read_one(path: Path) -> np.ndarray:
         raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({error})") from error
 
 
-def cut(luma: np.ndarray, affine: np.ndarray, side: int) -> np.ndarray:
+def cut(
+    luma: np.ndarray, affine: np.ndarray, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> np.ndarray:
     """Cuts a square, however it lies, from a picture.
 
     Pixels outside the picture repeat its border. Where the square is at least twice as large as the result,
-    the picture is first reduced by box averaging, so that nothing aliases; then it is sampled bicubically.
+    the picture is first reduced by box averaging, so that nothing aliases; then it is sampled.
 
     Args:
       luma: uint8 [H, W].
       affine: [2, 3], from result coordinates (x, y, 1) to picture coordinates; (0, 0) is a corner of a pixel.
       side: pixels of the result.
+      resample: how to sample between pixels.
 
     Returns:
       uint8 [side, side].
@@ -101,14 +104,19 @@ def cut(luma: np.ndarray, affine: np.ndarray, side: int) -> np.ndarray:
     corners = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]]) @ affine.T
     low = np.floor(corners.min(axis=0)).astype(int) - 2  # bicubic sampling reaches two pixels out
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    rows = np.arange(low[1], high[1]).clip(0, luma.shape[0] - 1)
-    columns = np.arange(low[0], high[0]).clip(0, luma.shape[1] - 1)
-    image = Image.fromarray(luma[rows[:, None], columns])
+    image = Image.fromarray(_part(luma, low, high))
     affine = affine - np.column_stack([np.zeros((2, 2)), low])
     factor = int(np.hypot(*affine[:, 0]))
     if factor >= 2:
         image, affine = image.reduce(factor), affine / factor
-    size = (side, side)
-    return np.asarray(
-        image.transform(size, Image.Transform.AFFINE, tuple(affine.ravel()), Image.Resampling.BICUBIC)
-    )
+    to_picture = tuple(affine.ravel())
+    return np.asarray(image.transform((side, side), Image.Transform.AFFINE, to_picture, resample))
+
+
+def _part(luma: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Pixels `[low, high)` (x, y) of a picture whose border goes on for ever."""
+    size = np.array(luma.shape[::-1])
+    if (low >= 0).all() and (high <= size).all():
+        return luma[low[1] : high[1], low[0] : high[0]]
+    columns, rows = (np.arange(low[i], high[i]).clip(0, size[i] - 1) for i in (0, 1))
+    return luma[rows[:, None], columns]

@@ -10,7 +10,7 @@ from pipeline import images, landmarks
 from pipeline.schema import CROP, ClipError, Reason
 
 # Both eyes' centres and the tip of the nose in a face seen from the front, in inter-ocular distances.
-TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.62j])
+TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
 OUTLIER = 0.25  # inter-ocular distances from the median of five frames: a landmark error, not a movement
 
 
@@ -26,7 +26,8 @@ class CropSettings:
       box: x0, y0, x1, y1 as fractions of the picture (`box`).
       smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
       max_gap: frames without a face that are bridged; a longer gap loses the clip.
-      stride: landmarks are taken on every `stride`-th frame, and interpolated between.
+      stride: landmarks are taken on every `stride`-th frame and interpolated between; where a face is missed,
+        on every frame after all.
     """
 
     mode: Literal["face", "box", "resize"] = "face"
@@ -101,16 +102,20 @@ class MouthCropper:
         return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
 
     def _follow(self, luma: np.ndarray) -> Crops:
-        keys = np.unique(np.append(np.arange(0, len(luma), self.settings.stride), len(luma) - 1))
-        path = poses(landmarks.tracker()(luma[keys]))
-        path = without_outliers(path)
-        path, tracked = interpolate(path, keys, len(luma))
+        path, tracked = self._track(luma, self.settings.stride)
+        if not tracked.all() and self.settings.stride > 1:  # a gap is worth every frame around it
+            path, tracked = self._track(luma, 1)
         check_gaps(tracked, self.settings.max_gap)
         affines = squares(smooth(path, self.settings.smoothing), self.settings.margin)
         frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
         unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
         corners = unit @ affines.transpose(0, 2, 1)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]
         return Crops(frames, tracked, corners.astype(np.float32))
+
+    def _track(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+        keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
+        path = poses(landmarks.tracker()(luma[keys]))
+        return interpolate(without_outliers(path), keys, len(luma))
 
 
 def poses(points: np.ndarray) -> np.ndarray:
@@ -167,7 +172,7 @@ def interpolate(path: np.ndarray, keys: np.ndarray, frames: int) -> tuple[np.nda
     """
     known = ~np.isnan(path[:, 0])
     if not known.any():
-        raise ClipError(Reason.NO_FACE, f"no face in any of {len(keys)} frames")
+        raise ClipError(Reason.NO_FACE, f"no face in any of {frames} frames")
     every = np.arange(frames)
     tracked = np.interp(every, keys, known) == 1
     columns = [np.interp(every, keys[known], column[known]) for column in path.T]
@@ -191,7 +196,7 @@ def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
 
 
 def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths [F, ...] along time with a Gaussian of `sigma` frames; the ends are repeated beyond the clip."""
+    """Smooths [F, ...] along time with a Gaussian of `sigma` frames; the ends go on beyond the clip."""
     if sigma == 0:
         return path
     reach = int(np.ceil(3 * sigma))
