@@ -1,0 +1,193 @@
+"""The lip reader: VGG-M on every window, an LSTM over the windows, a head that names a word or spells a text.
+
+    x_s = dropout(VGG-M(window_s))                                    [B, S, 112, 112, 5] -> [B, S, 512]
+    i, f, o = sigmoid(W x_s + U h_{s-1} + b) each, g = tanh(the same)
+    c_s = f * c_{s-1} + i * g,   h_s = o * tanh(c_s)                  [B, S, 512] -> [B, S, units]
+    word:  logits = V mean_s(h_s) + a                                 -> [B, classes]
+    ctc:   logits_s = V h_s + a                                       -> [B, S, classes + 1], blank last
+
+(Hochreiter and Schmidhuber 1997; Schuster and Paliwal 1997 for both directions.) Steps beyond a row's length
+and rows of weight 0 reach neither a statistic nor a state: the law is "more padding, same logits".
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from model import batch as fields
+from model.sequence import WRAPPERS
+from model.vgg_m import TABLES, VGGM
+
+HEADS = ("word", "ctc")
+
+
+@dataclasses.dataclass(frozen=True)
+class LipReaderConfig:
+    """The shape of a lip reader.
+
+    Attributes:
+      classes: words of the vocabulary (word head), or symbols without the blank (ctc head).
+      head: "word", one word a row; "ctc", a text a row.
+      table: VGG-M's layer table, "A" or "B".
+      width: multiplies VGG-M's channels.
+      sequence: how the CNN meets the steps, see `model.sequence`.
+      lstm_units: a direction.
+      lstm_layers: stacked LSTMs.
+      bidirectional: read the clip from both ends.
+      dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
+      use_inside: word head only: each step also learns whether it lies in the word itself.
+    """
+
+    classes: int
+    head: str = "word"
+    table: str = "B"
+    width: float = 1.0
+    sequence: str = "packed"
+    lstm_units: int = 256
+    lstm_layers: int = 1
+    bidirectional: bool = True
+    dropout: float = 0.3
+    use_inside: bool = False
+
+    def __post_init__(self) -> None:
+        for field, choices in (("head", HEADS), ("table", tuple(TABLES)), ("sequence", tuple(WRAPPERS))):
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field}: want one of {', '.join(choices)}, got {getattr(self, field)!r}")
+        for field in ("classes", "width", "lstm_units", "lstm_layers"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: want 0 <= dropout < 1, got {self.dropout}")
+        if self.use_inside and self.head != "word":
+            raise ValueError(f"use_inside: goes with head word only, got head {self.head}")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The batch keys that the logits depend on."""
+        return (fields.WINDOWS, fields.LENGTHS) + ((fields.INSIDE,) if self.use_inside else ())
+
+
+class StepDropout(tf_keras.layers.Layer):
+    """Dropout, one mask for all steps of a row (Gal and Ghahramani 2016): padding cannot move a draw.
+
+    The mask is a pure function of `seed` and of `calls`, the training calls so far, which a checkpoint
+    carries: a resumed run draws what an unbroken one draws.
+    """
+
+    def __init__(self, rate: float, seed: int, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.rate = rate
+        self.seed = seed
+        self.calls = self.add_weight(
+            "calls",
+            shape=[],
+            dtype=tf.int64,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Float `[B, S, n]` -> the same shape."""
+        if not training or self.rate == 0:
+            return x
+        seed = tf.random.experimental.stateless_fold_in([self.seed, 0], self.calls)
+        self.calls.assign_add(1)
+        shape = [tf.shape(x)[0], 1, x.shape[-1]]
+        keep = tf.random.stateless_uniform(shape, seed) >= self.rate
+        return tf.where(keep, x / (1 - self.rate), tf.zeros([], x.dtype))
+
+
+class LipReader(tf_keras.Model):
+    """A batch to float32 logits: `[B, classes]` (word) or `[B, S, classes + 1]` with the blank last (ctc).
+
+    All variables exist from construction on, so that a checkpoint restores at once.
+
+    Args:
+      config: the shape.
+      seed: of the initial weights and of dropout.
+    """
+
+    def __init__(self, config: LipReaderConfig, seed: int = 0, name: str = "lip_reader") -> None:
+        super().__init__(name=name)
+        self.config = config
+        seeds = iter(np.random.SeedSequence(seed).generate_state(2 + 5 * config.lstm_layers).tolist())
+        cnn = VGGM(config.table, width=config.width, seed=next(seeds))
+        self.steps = WRAPPERS[config.sequence](cnn, name="steps")
+        self.dropouts = [
+            StepDropout(config.dropout, next(seeds), f"dropout{i + 1}") for i in range(config.lstm_layers)
+        ]
+        self.lstms = [_lstm(config, seeds, f"lstm{i + 1}") for i in range(config.lstm_layers)]
+        self.head = tf_keras.layers.Dense(
+            config.classes + (config.head == "ctc"),
+            kernel_initializer=tf_keras.initializers.GlorotUniform(next(seeds)),
+            dtype=tf.float32,
+            name="head",
+        )
+        self.infer = tf.function(
+            lambda batch: self(batch, training=False),
+            input_signature=[fields.specs((*config.inputs, fields.WEIGHTS))],
+            autograph=False,
+        )
+        self(_blank(config))
+
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and all of tf_keras to try
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Logits of a batch (keys in `model.batch`); without `weights` every row counts.
+
+        Raises:
+          ValueError: a key is missing, or has another dtype or shape.
+        """
+        batch, valid = _inputs(batch, self.config)
+        x = self.steps(batch[fields.WINDOWS], valid, training=training)
+        if self.config.use_inside:
+            x = tf.concat([x, tf.cast(batch[fields.INSIDE], x.dtype)[..., tf.newaxis]], axis=-1)
+        # A row without a valid step keeps one, a zero: cuDNN's LSTM refuses a row that is all padding.
+        mask = tf.sequence_mask(tf.maximum(batch[fields.LENGTHS], 1), tf.shape(x)[1])
+        for dropout, lstm in zip(self.dropouts, self.lstms, strict=True):
+            x = lstm(dropout(x, training=training), mask=mask, training=training)
+        if self.config.head == "word":
+            x = _masked_mean(x, mask)
+        return self.head(x)
+
+
+def _inputs(
+    batch: Mapping[str, tf.Tensor], config: LipReaderConfig
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """The entries that the logits depend on, checked, and bool `[B, S]`: which steps count."""
+    chosen = fields.select(batch, config.inputs)
+    if fields.WEIGHTS in batch:
+        chosen[fields.LENGTHS] *= tf.cast(tf.convert_to_tensor(batch[fields.WEIGHTS]) > 0, tf.int32)
+    return chosen, tf.sequence_mask(chosen[fields.LENGTHS], tf.shape(chosen[fields.WINDOWS])[1])
+
+
+def _lstm(config: LipReaderConfig, seeds: Iterator[int], name: str) -> tf_keras.layers.Layer:
+    def one(backwards: bool) -> tf_keras.layers.LSTM:
+        return tf_keras.layers.LSTM(
+            config.lstm_units,
+            return_sequences=True,
+            go_backwards=backwards,
+            kernel_initializer=tf_keras.initializers.GlorotUniform(next(seeds)),
+            recurrent_initializer=tf_keras.initializers.Orthogonal(seed=next(seeds)),
+            name=f"{name}/{'backward' if backwards else 'forward'}",
+        )
+
+    if not config.bidirectional:
+        return one(backwards=False)
+    return tf_keras.layers.Bidirectional(one(backwards=False), backward_layer=one(backwards=True), name=name)
+
+
+def _masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean over the steps of `mask`: `[B, S, n]`, bool `[B, S]` -> `[B, n]`."""
+    weight = tf.cast(mask, x.dtype)[..., tf.newaxis]
+    return tf.reduce_sum(x * weight, axis=1) / tf.reduce_sum(weight, axis=1)
+
+
+def _blank(config: LipReaderConfig) -> dict[str, tf.Tensor]:
+    """The smallest batch: one row of one step."""
+    shapes = {fields.WINDOWS: [1, 1, *fields.WINDOW], fields.LENGTHS: [1], fields.INSIDE: [1, 1]}
+    batch = {key: tf.zeros(shapes[key], fields.SPECS[key].dtype) for key in config.inputs}
+    return {**batch, fields.LENGTHS: tf.ones([1], tf.int32)}

@@ -1,0 +1,85 @@
+"""What training makes small: one loss a row, and their weighted mean. All float32."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from model import batch as fields
+
+
+def word(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Cross-entropy against smoothed targets (Szegedy et al. 2016).
+
+        q_k = (1 - smoothing) [k = y] + smoothing / K,    loss = -sum_k q_k log softmax(z)_k
+
+    Args:
+      logits: `[B, K]`.
+      labels: int32 `[B]`, 0 <= label < K.
+      smoothing: 0 <= smoothing < 1.
+
+    Returns:
+      float32 `[B]`, nats.
+    """
+    logs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    right = tf.gather(logs, labels, axis=1, batch_dims=1)
+    return -(1 - smoothing) * right - smoothing * tf.reduce_mean(logs, axis=1)
+
+
+def windows_needed(labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
+    """The fewest windows that can spell each row: its labels, and a blank between equal neighbours.
+
+    Args:
+      labels: int32 `[B, L]`.
+      label_lengths: int32 `[B]`.
+
+    Returns:
+      int32 `[B]`.
+    """
+    inner = tf.sequence_mask(label_lengths - 1, tf.maximum(tf.shape(labels)[1] - 1, 0))
+    repeats = tf.cast((labels[:, 1:] == labels[:, :-1]) & inner, tf.int32)
+    return label_lengths + tf.reduce_sum(repeats, axis=1)
+
+
+def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
+    """Connectionist temporal classification (Graves et al. 2006), over true lengths, blank last.
+
+        loss = -log sum_{pi in B^-1(y)} prod_{s < length} softmax(z_s)_{pi_s}
+
+    where B drops repeats, then blanks. A row with fewer windows than `windows_needed` has no such path: its
+    loss is exactly infinity, never a large number that looks like a loss, and `model.train` stops and names
+    the clip. Conversion rejects such clips (`text_too_long`), so it takes a batch from elsewhere.
+
+    Args:
+      logits: `[B, S, classes + 1]`.
+      lengths: int32 `[B]`, windows.
+      labels: int32 `[B, L]`, 0 <= label < classes.
+      label_lengths: int32 `[B]`.
+
+    Returns:
+      float32 `[B]`, nats.
+    """
+    possible = windows_needed(labels, label_lengths) <= lengths
+    # A row without a path goes in without labels: its own loss, and NaN gradient, would reach the others.
+    loss = tf.nn.ctc_loss(
+        labels=labels,
+        logits=tf.cast(logits, tf.float32),
+        label_length=tf.where(possible, label_lengths, 0),
+        logit_length=lengths,
+        logits_time_major=False,
+        blank_index=-1,
+    )
+    return tf.where(possible, loss, float("inf"))
+
+
+def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing: float = 0.0) -> tf.Tensor:
+    """The loss of each row for the head "word" (with `smoothing`) or "ctc": float32 `[B]`, 0 where weight is 0."""
+    if head == "word":
+        loss = word(logits, batch[fields.LABELS][:, 0], smoothing)
+    else:
+        loss = ctc(logits, batch[fields.LENGTHS], batch[fields.LABELS], batch[fields.LABEL_LENGTHS])
+    return tf.where(batch[fields.WEIGHTS] > 0, loss, 0.0)
+
+
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """`sum(w v) / sum(w)` of two float32 `[B]`; 0 where all weights are 0."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
