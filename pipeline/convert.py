@@ -63,7 +63,9 @@ def convert(
         raise DataError(f"{root}: the corpus has no clips, nothing to convert")
     tasks = plan_shards(sources, config)
     with _claimed(output, _job(root, tasks, config)):
-        if not (output / shards.MANIFEST).is_file():
+        if (output / shards.MANIFEST).is_file():
+            yield Progress(len(sources), resumed=len(sources))
+        else:
             yield from _convert_shards(tasks, root, output, config, workers, clip_timeout_s)
             _finish(output, tasks, config, max_reject_fraction)
         _clean(output)
@@ -113,21 +115,23 @@ def _claimed(output: Path, job: dict[str, Any]) -> Iterator[None]:
         raise DataError(f"{output}: is a file; --output wants a directory")
     if output.is_dir() and any(output.iterdir()) and not progress.is_dir() and not manifest.is_file():
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
+    if manifest.is_file():
+        _check_same_job(output, manifest, job)
     progress.mkdir(parents=True, exist_ok=True)
     with (progress / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataError(f"{output}: another conversion is writing there; wait, or name another --output") from error
-        begun = manifest if manifest.is_file() else progress / JOB
-        if begun.is_file():
-            _check_same_job(output, json.loads(begun.read_text(encoding="utf-8"))["conversion"], job)
+        if (progress / JOB).is_file():
+            _check_same_job(output, progress / JOB, job)
         else:
             shards.write_json(progress / JOB, {"conversion": job})
         yield
 
 
-def _check_same_job(output: Path, begun: dict[str, Any], job: dict[str, Any]) -> None:
+def _check_same_job(output: Path, begun_file: Path, job: dict[str, Any]) -> None:
+    begun = json.loads(begun_file.read_text(encoding="utf-8"))["conversion"]
     if differing := [key for key in job if begun.get(key) != job[key]]:
         shown = ", ".join(f"{key} was {begun.get(key)}, is {job[key]}" for key in differing)
         raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import tensorflow as tf
 
@@ -12,7 +13,8 @@ from pipeline.shards import DatasetDir
 from pipeline.vocab import Vocabulary
 
 UNITS = ("sentence", "word")
-LAYOUTS = ("frames", "windows")
+MAX_MARGIN = 100  # frames
+LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +29,15 @@ class DataConfig:
     """
 
     vocabulary: Vocabulary
-    unit: str = "sentence"
+    unit: Literal["sentence", "word"] = "sentence"
     margin: int = 5
-    edge: str = "valid"
+    edge: Literal["valid", "same"] = "valid"
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"unit: want {' or '.join(UNITS)}, got {self.unit!r}")
-        if self.margin < 0:
-            raise ValueError(f"margin: want at least 0 frames, got {self.margin}")
+        if not 0 <= self.margin <= MAX_MARGIN:
+            raise ValueError(f"margin: want 0 to {MAX_MARGIN} frames, got {self.margin}")
         if self.edge not in windows.EDGES:
             raise ValueError(f"edge: want {' or '.join(windows.EDGES)}, got {self.edge!r}")
 
@@ -87,6 +89,8 @@ def load(
     Raises:
       DataError: as `examples`.
     """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout: want {' or '.join(LAYOUTS)}, got {layout!r}")
     table = examples(dataset, split, config)
     example = _example_reader(dataset, table, config, layout)
     shapes = _element_shapes(layout)
@@ -150,6 +154,6 @@ def _inside(span: dict[str, tf.Tensor], steps: tf.Tensor, edge: str) -> tf.Tenso
 
 
 def _element_shapes(layout: str) -> dict[str, list[int | None]]:
-    pixels = {BatchKey.FRAMES: [None, CROP, CROP], BatchKey.WINDOWS: [None, CROP, CROP, CONTEXT]}[BatchKey(layout)]
+    pixels = [None, CROP, CROP] if layout == BatchKey.FRAMES else [None, CROP, CROP, CONTEXT]
     scalars = (BatchKey.LENGTHS, BatchKey.LABEL_LENGTHS, BatchKey.WEIGHTS, BatchKey.IDS)
     return {layout: pixels, BatchKey.INSIDE: [None], BatchKey.LABELS: [None], **{key: [] for key in scalars}}

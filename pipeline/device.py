@@ -37,6 +37,8 @@ def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None)
 
 
 def _to_windows(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:
-    frames = batch.pop(BatchKey.FRAMES)
-    valid = batch[BatchKey.LENGTHS] + (tf.shape(frames)[1] - windows.count(tf.shape(frames)[1], edge))
-    return {BatchKey.WINDOWS: windows.make(frames, valid, edge), **batch}
+    frames = batch[BatchKey.FRAMES]
+    total = tf.shape(frames)[1]
+    lengths = batch[BatchKey.LENGTHS] + total - windows.count(total, edge)  # of windows -> of frames
+    rest = {key: value for key, value in batch.items() if key != BatchKey.FRAMES}
+    return {BatchKey.WINDOWS: windows.make(frames, lengths, edge), **rest}

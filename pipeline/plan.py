@@ -5,6 +5,7 @@ once, and the position in the data is two integers.
 """
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class PlanConfig:
     batch_size: int = 8
     seed: int = 0
     shuffle: bool = True
-    remainder: str = "drop"
+    remainder: Literal["drop", "pad"] = "drop"
     worker: int = 0
     workers: int = 1
 

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import io
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -31,8 +32,8 @@ class Key(enum.StrEnum):
     WORD_STOP = "words/stop"  # int64 [W]: the frame after its last
 
 
-class BatchKey(enum.StrEnum):
-    """The keys of a batch."""
+class BatchKey:
+    """The keys of a batch, a dict of tensors."""
 
     WINDOWS = "windows"  # uint8 [B, S, 112, 112, 5]
     FRAMES = "frames"  # uint8 [B, F, 112, 112], before the device stage
@@ -96,7 +97,7 @@ class Encoding:
       quality: of jpeg, 1 to 100.
     """
 
-    name: str = "raw"
+    name: Literal["raw", "jpeg", "png"] = "raw"
     quality: int = 92
 
     def __post_init__(self) -> None:

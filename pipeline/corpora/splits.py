@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Literal
 
 from pipeline.corpora.source import ClipSource
 from pipeline.schema import DataError
@@ -24,7 +25,7 @@ class SplitRule:
       seed: of the draw.
     """
 
-    by: str = "clip"
+    by: Literal["clip", "speaker", "corpus"] = "clip"
     val: str = "10%"
     test: str = "10%"
     seed: int = 0

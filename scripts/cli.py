@@ -1,0 +1,108 @@
+"""What every command shares: flags out of dataclasses, and errors in one line."""
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+
+from model.errors import RunError
+from pipeline.pool import WorkerError
+from pipeline.schema import DataError
+
+flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
+
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+
+
+class Options:
+    """The flags of a frozen dataclass: its defaults and rules are the flags' own.
+
+    Args:
+      config: a frozen dataclass with fields of bool, int, float, str, Literal or tuple[float, ...], or one of these or None.
+      help: field -> what the flag does; fields without help are no flags.
+      names: field -> flag, where they differ.
+    """
+
+    def __init__(self, config: type, help: dict[str, str], names: dict[str, str] | None = None) -> None:
+        self._config = config
+        self._names = {field: (names or {}).get(field, field) for field in help}
+        fields = {field.name: field for field in dataclasses.fields(config)}
+        hints = typing.get_type_hints(config)
+        for field, text in help.items():
+            default = fields[field].default
+            _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
+
+    def build(self, **fixed: Any) -> Any:  # noqa: ANN401: an instance of the class it was made with
+        """The dataclass from the parsed flags, with `fixed` for the other fields.
+
+        Raises:
+          DataError: the dataclass refuses a value; the flag is named.
+        """
+        values = {field: flags.FLAGS[name].value for field, name in self._names.items()}
+        hints = typing.get_type_hints(self._config)
+        values = {k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v for k, v in values.items()}
+        try:
+            return self._config(**values, **fixed)
+        except ValueError as error:
+            field, _, rule = str(error).partition(":")
+            name = self._names.get(field, field)
+            raise DataError(f"--{name}:{rule} (see --help)") from error
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401: a type expression
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _is_tuple(hint: Any) -> bool:  # noqa: ANN401: a type expression
+    return any(typing.get_origin(choice) is tuple for choice in _alternatives(hint))
+
+
+def _define(name: str, hint: Any, default: Any, text: str) -> None:  # noqa: ANN401: a type expression and its value
+    if _is_tuple(hint):
+        flags.DEFINE_list(name, None if default is None else [str(value) for value in default], text)
+    elif typing.get_origin(hint) is typing.Literal:
+        flags.DEFINE_enum(name, default, list(typing.get_args(hint)), text)
+    else:
+        _DEFINE[_alternatives(hint)[0]](name, default, text)
+
+
+def _tuple(values: list[str], name: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in values)
+    except ValueError as error:
+        raise DataError(f"--{name}: want numbers separated by commas, got {','.join(values)!r}") from error
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Parses the flags and runs `main` on what is left of the command line; a user's mistake is one line, exit 1."""
+
+    def guarded(argv: list[str]) -> None:
+        try:
+            main(argv[1:])
+        except (DataError, RunError, WorkerError, OSError) as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped; the same command goes on from here")
+
+    app.run(guarded)
+
+
+def no_arguments(argv: list[str]) -> None:
+    """For commands that take flags alone.
+
+    Raises:
+      DataError: there are arguments.
+    """
+    if argv:
+        raise DataError(f"unexpected argument {argv[0]!r}; this command takes flags alone (see --help)")
+
+
+def table(rows: list[tuple[str, str]]) -> None:
+    """Prints two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")

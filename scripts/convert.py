@@ -1,0 +1,107 @@
+"""Talking-face videos -> a dataset directory of TFRecord shards.
+
+    python -m scripts.convert --corpus=grid --source=GRID --output=data/grid
+
+One shard is one unit of work. A killed conversion goes on with the same command and ends in the same bytes. Clips that
+cannot be converted are listed in rejected.csv with the reason.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from pipeline.convert import Progress, convert
+from pipeline.corpora import CORPORA
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.mouth import CropSettings
+from pipeline.schema import Encoding
+from pipeline.shards import open_dataset
+from pipeline.stats import summary
+from pipeline.unit import ConvertConfig
+from scripts import cli
+
+flags.DEFINE_enum("corpus", None, sorted(CORPORA), "how --source is laid out", required=True)
+flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
+flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
+flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
+flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
+flags.DEFINE_float("clip_timeout_s", 120, "seconds a clip may take before it is rejected", lower_bound=0.1)
+flags.DEFINE_float(
+    "max_reject_fraction", 0.05, "fail when more clips than this were rejected", lower_bound=0, upper_bound=1
+)
+SPLIT = cli.Options(
+    SplitRule,
+    {
+        "by": "clip: draw clips; speaker: draw whole speakers, unseen in training; corpus: as it was published",
+        "val": "clips (speakers) for validation: a count such as 100, or a share such as 10%",
+        "test": "the same for test",
+        "seed": "of the split and of the order of clips in the shards",
+    },
+    names={"by": "split_by"},
+)
+CROP = cli.Options(
+    CropSettings,
+    {
+        "mode": "face: find, track and align the mouth; box: a fixed --box of the picture; resize: the whole picture",
+        "margin": "side of the crop in distances between the eyes (face)",
+        "box": "x0,y0,x1,y1 as fractions of the picture (box)",
+        "smoothing": "sigma in frames of the Gaussian over the mouth's track (face)",
+        "max_gap": "longest run of frames without a face that is interpolated (face)",
+    },
+    names={"mode": "crop"},
+)
+ENCODING = cli.Options(
+    Encoding,
+    {"name": "of frames: raw, jpeg or png", "quality": "of jpeg, 1 to 100"},
+    names={"name": "encoding"},
+)
+CONVERT = cli.Options(
+    ConvertConfig,
+    {
+        "fps": "frames a second of the records; other videos are resampled",
+        "clips_per_shard": "at most",
+        "max_frames": "longer clips are rejected",
+        "alphabet": "characters a transcript may hold, lower case",
+    },
+)
+
+
+def main(argv: list[str]) -> None:
+    cli.no_arguments(argv)
+    values = flags.FLAGS
+    source, output = Path(values.source), Path(values.output)
+    rule = SPLIT.build()
+    config = CONVERT.build(
+        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
+    )
+    sources = assign(CORPORA[values.corpus](source), rule)
+    began = time.monotonic()
+    states = convert(
+        sources,
+        source,
+        output,
+        config,
+        workers=values.workers,
+        clip_timeout_s=values.clip_timeout_s,
+        max_reject_fraction=values.max_reject_fraction,
+    )
+    with tqdm(total=len(sources), unit="clip", desc="converting") as bar:
+        for state in states:
+            _show(bar, state)
+    seconds = time.monotonic() - began
+    print(f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done")
+    cli.table(summary(open_dataset(output)))
+    print(f"dataset: {output}   rejects: {output / 'rejected.csv'}")
+
+
+def _show(bar: tqdm, state: Progress) -> None:
+    bar.n = state.resumed + state.converted + state.rejected
+    bar.set_postfix(rejected=state.rejected, refresh=False)
+    bar.update(0)
+
+
+if __name__ == "__main__":
+    cli.run(main)
