@@ -102,9 +102,7 @@ def _to_image(head: np.ndarray, shade: np.ndarray) -> Image.Image:
 
 def _rgbx(pixels: np.ndarray) -> Image.Image:
     """`[4, H, W]` as an image whose last band is its mask; RGBA would be premultiplied at each step."""
-    return Image.frombytes(
-        "RGBX", pixels.shape[:0:-1], np.clip(pixels, 0, 255).astype(np.uint8).transpose(1, 2, 0).tobytes()
-    )
+    return Image.merge("RGBX", [Image.fromarray(band) for band in np.clip(pixels, 0, 255).astype(np.uint8)])
 
 
 def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:

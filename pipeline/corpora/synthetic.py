@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from pipeline.corpora.actor import Actor, Pose, paint_stage
 from pipeline.corpora.face import Identity, Light
@@ -156,10 +157,11 @@ def _film(
     size = (config.height, config.width)
     stage = paint_stage(identity, poses[0], size, rng)
     actor = Actor(identity, light, stage)
+    reformatter = VideoReformatter()  # one for all frames: making it costs more than its work
     grain = rng.normal(0, rng.uniform(0.5, 2), np.add(size, 32)).round().astype(np.int16)
     for mouth, pose, blink in zip(mouths(speech, config.fps), poses, blinks, strict=True):
         colour = av.VideoFrame.from_ndarray(actor.frame(mouth, pose, blink), format="rgba")
-        planes = colour.reformat(format="yuv420p", interpolation="FAST_BILINEAR").to_ndarray()
+        planes = reformatter.reformat(colour, format="yuv420p", threads=1).to_ndarray()
         down, right = rng.integers(0, 32, 2)
         noise = grain[down : down + config.height, right : right + config.width]
         planes[: config.height] = np.clip(planes[: config.height] + noise, 0, 255)  # the luma

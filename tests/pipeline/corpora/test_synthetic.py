@@ -213,7 +213,7 @@ def test_bad_config_is_refused(field: str, value: float, message: str) -> None:
 @pytest.mark.parametrize("model", [FaceDetectionModel.FRONT_CAMERA, FaceDetectionModel.BACK_CAMERA])
 def test_detector_finds_one_face(corpus: Path, model: FaceDetectionModel) -> None:
     detect = FaceDetection(model)
-    found = [len(detect(frame)) for clip in utterances(CONFIG) for frame in decode(corpus / clip.video)]
+    found = [len(detect(frame)) for clip in utterances(CONFIG) for frame in decode(corpus / clip.video)[::2]]
     assert max(found) == 1
     assert np.mean(found) >= 0.99
 
