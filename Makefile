@@ -1,0 +1,40 @@
+# make demo: the whole path on a rendered corpus. make test: the tests. Both set up .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup demo test test-slow lint format lock
+
+setup: $(READY)
+
+# Made anew when missing or older than the lock file; unfinished without its last line.
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python -m scripts.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2
+	.venv-lock/bin/pip-compile --quiet --upgrade --allow-unsafe --no-header --annotation-style=line --strip-extras \
+	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt
+	rm -rf .venv-lock
