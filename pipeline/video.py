@@ -186,8 +186,9 @@ def _time(frame: av.VideoFrame, container: InputContainer) -> float:
 
 
 def _step(stream: av.VideoStream) -> float:
-    """Seconds a picture stays, by the stream's nominal rate."""
-    return 1 / float(stream.guessed_rate or stream.average_rate or 25)
+    """Seconds a picture stays by the nominal rate, which is 25 where the stream names none that can be."""
+    rates = [r for r in (stream.guessed_rate, stream.average_rate, 25) if r and 1 <= r <= 240]
+    return 1 / float(rates[0])
 
 
 def _timed(
@@ -215,7 +216,8 @@ def _resample(
     """Yields the picture of every output frame, by the rule in `read`."""
     current = next(pictures, None)
     if current is None:
-        raise ClipError(Reason.NO_VIDEO, f"{path}: a video stream without a picture")
+        reason = Reason.TRUNCATED if (stream.duration or 0) > 0 else Reason.NO_VIDEO
+        raise ClipError(reason, f"{path}: a video stream with no picture")
     start = current.time if span is None else span[0]
     wanted = math.inf if span is None else _frames_in(span, fps)
     index = 0  # of the output frame
