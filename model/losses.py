@@ -72,7 +72,11 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
 
 
 def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing: float = 0.0) -> tf.Tensor:
-    """The loss of each row for the head "word" (with `smoothing`) or "ctc": float32 `[B]`, 0 where weight is 0."""
+    """The loss of each row for the head "word" (with `smoothing`) or "ctc".
+
+    Returns:
+      float32 `[B]`, nats; 0 where the weight is 0.
+    """
     if head == "word":
         loss = word(logits, batch[fields.LABELS][:, 0], smoothing)
     else:

@@ -45,10 +45,8 @@ class TextMetrics:
     examples: int = 0
     right: int = 0
 
-    def add(self, truth: str, hypothesis: str, weight: float = 1.0) -> None:
-        """Count one example; a weight of 0 marks a row that only fills a batch, and counts nowhere."""
-        if weight == 0:
-            return
+    def add(self, truth: str, hypothesis: str) -> None:
+        """Count one example."""
         self.characters.add(truth, hypothesis)
         self.words.add(truth.split(), hypothesis.split())
         self.examples += 1

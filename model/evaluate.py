@@ -1,0 +1,102 @@
+"""Evaluation: every example exactly once, rows that fill the last batch nowhere."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from model import batch as fields
+from model import decoding, losses
+from model.errors import RunError
+from model.lipreader import LipReader
+from model.metrics import TextMetrics
+
+KEYS = (fields.LENGTHS, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
+
+_loss_rows = tf.function(losses.rows, reduce_retracing=True, autograph=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One example: what was said, what was read, and the log probability of that (nats)."""
+
+    id: str
+    truth: str
+    hypothesis: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+      examples: how many were counted.
+      metrics: `loss` (mean, nats), `cer`, `wer`, `word_accuracy`, `sentence_accuracy`.
+      predictions: one an example, in the order they came.
+    """
+
+    examples: int
+    metrics: dict[str, float]
+    predictions: tuple[Prediction, ...]
+
+
+def evaluate(
+    model: LipReader,
+    batches: Iterable[Mapping[str, tf.Tensor]],
+    decode: Callable[[Sequence[int]], str],
+) -> Report:
+    """Read every example of `batches` once and compare.
+
+    Args:
+      model: reads in inference mode.
+      batches: one pass over the examples; keys in `model.batch`.
+      decode: label ids to text, words separated by one space.
+
+    Raises:
+      RunError: no example at all, or one that comes twice.
+    """
+    metrics, predictions, loss = TextMetrics(), [], 0.0
+    for batch in batches:
+        rows, batch_loss = _read(model, batch, decode)
+        predictions.extend(rows)
+        loss += batch_loss
+    _refuse_repeats(predictions)
+    for row in predictions:
+        metrics.add(row.truth, row.hypothesis)
+    return Report(len(predictions), {"loss": loss / len(predictions), **metrics.result()}, tuple(predictions))
+
+
+def _read(
+    model: LipReader, batch: Mapping[str, tf.Tensor], decode: Callable[[Sequence[int]], str]
+) -> tuple[list[Prediction], float]:
+    """The predictions of a batch's counted rows, and the sum of their losses."""
+    head = model.config.head
+    chosen = fields.select(batch, KEYS)
+    logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))
+    hypotheses = decoding.decode(head, logits.numpy(), chosen[fields.LENGTHS].numpy())
+    label_lengths = chosen[fields.LABEL_LENGTHS].numpy()
+    rows = [
+        Prediction(name.decode(), decode(labels[:length].tolist()), decode(read.labels), read.score)
+        for name, labels, length, read, weight in zip(
+            np.asarray(batch[fields.IDS]).tolist(),
+            chosen[fields.LABELS].numpy(),
+            label_lengths,
+            hypotheses,
+            chosen[fields.WEIGHTS].numpy(),
+            strict=True,
+        )
+        if weight > 0
+    ]
+    return rows, float(tf.reduce_sum(_loss_rows(head, logits, chosen)))
+
+
+def _refuse_repeats(predictions: list[Prediction]) -> None:
+    if not predictions:
+        raise RunError("evaluation: the data holds no example; choose another split")
+    seen: set[str] = set()
+    for row in predictions:
+        if row.id in seen:
+            raise RunError(f"evaluation: example {row.id} came twice; give one pass over the data")
+        seen.add(row.id)

@@ -1,0 +1,154 @@
+"""A run directory: `run.json`, what was asked for; `last/` and `best/`, checkpoints; `tensorboard/`."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from model.errors import RunError
+from model.lipreader import LipReader
+
+RUN_FILE = "run.json"
+MODEL = "model"  # the key of the LipReaderConfig in run.json
+WHICH = ("best", "last")
+
+
+def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
+    """Write `run.json`, or hold that an earlier one says the same.
+
+    Args:
+      run_dir: made where missing.
+      settings: nested dicts of what JSON can say; `settings["model"]` is the LipReaderConfig as a dict.
+
+    Raises:
+      RunError: the run was started with other settings; the message lists each difference.
+    """
+    path = run_dir / RUN_FILE
+    settings = json.loads(json.dumps(settings))  # as it will be read: tuples are lists
+    if path.exists():
+        refuse_differences(path, load_run(run_dir), settings)
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def load_run(run_dir: Path) -> dict[str, Any]:
+    """What `save_run` wrote.
+
+    Raises:
+      RunError: no such directory, no `run.json` in it, or not JSON.
+    """
+    if not run_dir.is_dir():
+        raise RunError(f"{run_dir}: no such run directory; train one, or mend the path")
+    path = run_dir / RUN_FILE
+    if not path.is_file():
+        raise RunError(f"{path}: missing, so this is no run directory; give one that training made")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON ({error}); restore it, or train into a new directory") from error
+
+
+def refuse_differences(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise RunError where two settings differ, naming each field with both values."""
+    old, new = dict(_flat(old)), dict(_flat(new))
+    changed = [
+        f"{key} was {old.get(key, 'absent')}, now {new.get(key, 'absent')}"
+        for key in sorted(old.keys() | new.keys())
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+    if changed:
+        raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
+    """Load a run's weights into a model of the same configuration.
+
+    Args:
+      model: gets the weights.
+      run_dir: that training made.
+      which: "best", by validation; "last", the newest.
+
+    Raises:
+      RunError: not a run directory, no such checkpoint, a damaged one, or another configuration.
+    """
+    if which not in WHICH:
+        raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
+    settings = load_run(run_dir).get(MODEL, {})
+    refuse_differences(run_dir / RUN_FILE, settings, dataclasses.asdict(model.config))
+    path = tf.train.latest_checkpoint(str(run_dir / which))
+    if path is None:
+        other = WHICH[1 - WHICH.index(which)]
+        raise RunError(f"{run_dir / which}: no checkpoint; train further, or try {other!r} in its place")
+    checkpoint = tf.train.Checkpoint(model=model)
+    _read(checkpoint, path).assert_existing_objects_matched().expect_partial()
+
+
+def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:  # noqa: ANN401  TensorFlow names no public type
+    try:
+        return checkpoint.restore(path)
+    except (tf.errors.OpError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{path}: cannot be read ({reason}); remove it to go on from an earlier one"
+        ) from error
+
+
+class Progress:
+    """All that training carries from step to step, and its checkpoints.
+
+    Attributes:
+      epoch, step: the position in the data: `step` batches of epoch `epoch` have been learned.
+      best: the smallest validation value so far, infinity before the first.
+    """
+
+    def __init__(self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: Path) -> None:
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(
+            model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best
+        )
+        # Two of the last: a fault while one is written, or in it, leaves the one before.
+        self._last = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "last"), max_to_keep=2)
+        self._best = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "best"), max_to_keep=1)
+
+    def resume(self) -> bool:
+        """Load the last checkpoint; False where there is none."""
+        if self._last.latest_checkpoint is None:
+            return False
+        _read(self._checkpoint, self._last.latest_checkpoint).assert_consumed()
+        return True
+
+    def save(self, total: int) -> None:
+        """Write `last/` after `total` steps."""
+        _save(self._last, total)
+
+    def save_if_best(self, value: float, total: int) -> None:
+        """Write `best/` where `value` is smaller than any before."""
+        if value < float(self.best):
+            self.best.assign(value)
+            _save(self._best, total)
+
+
+def _save(manager: tf.train.CheckpointManager, total: int) -> None:
+    try:
+        manager.save(checkpoint_number=total)
+    except (tf.errors.OpError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{manager.directory}: cannot write ({reason}); free space, then resume") from error

@@ -1,0 +1,321 @@
+"""Training: the step, the loop, and where it left off."""
+
+import contextlib
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tqdm import tqdm
+
+from model import batch as fields
+from model import losses
+from model.errors import RunError
+from model.lipreader import LipReader
+from model.run import Progress
+
+Batch = Mapping[str, tf.Tensor]
+LOG_EVERY = 10  # steps a point in TensorBoard
+CLIPS_NAMED = 16  # in an error message
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+      epochs: passes over the data.
+      learning_rate: its peak, reached after the warm-up.
+      warmup_steps: steps of linear growth; from there a half cosine falls to 0 at the last step.
+      weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
+      clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
+      label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
+      checkpoint_every: steps between checkpoints; each epoch ends with one besides.
+      monitor: the validation value whose smallest marks the best checkpoint.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.0
+    checkpoint_every: int = 500
+    monitor: str = "cer"
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
+        for field in ("warmup_steps", "weight_decay"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field}: want 0 or more, got {getattr(self, field)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing: want 0 <= label_smoothing < 1, got {self.label_smoothing}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """How far training came.
+
+    Attributes:
+      steps: learned in all, earlier runs included.
+      interrupted: a signal ended it; the same call goes on from there.
+      loss: of the last step; None where nothing was left to learn.
+      validation: the last validation's values, empty before the first.
+      best: the smallest monitored value, infinity before the first validation.
+    """
+
+    steps: int
+    interrupted: bool
+    loss: float | None
+    validation: dict[str, float]
+    best: float
+
+
+class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A line up to `peak`, then half a cosine down to 0.
+
+    At step t: `peak (t + 1) / warmup` where t < warmup, else
+    `peak (1 + cos(pi (t - warmup) / (total - warmup))) / 2`.
+    """
+
+    def __init__(self, peak: float, warmup: int, total: int) -> None:
+        self.peak, self.warmup, self.total = peak, warmup, total
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (1 + tf.cos(math.pi * (step - self.warmup) / (self.total - self.warmup))) / 2
+        return self.peak * tf.where(step < self.warmup, rising, falling)
+
+
+def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_keras.optimizers.Optimizer:
+    """AdamW over `total` steps, its slots made, so that a checkpoint restores at once."""
+    schedule = WarmupCosine(config.learning_rate, config.warmup_steps, total)
+    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, jit_compile=False)
+    vectors = [variable for variable in model.trainable_variables if variable.shape.rank < 2]
+    optimizer.exclude_from_weight_decay(var_list=vectors)  # biases, and gamma and beta of batch normalisation
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def make_step(
+    model: LipReader, optimizer: tf_keras.optimizers.Optimizer, config: TrainConfig
+) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """One step of learning, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
+    variables = model.trainable_variables
+
+    @tf.function(input_signature=[fields.specs(_keys(model))], autograph=False)
+    def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = model(batch, training=True)
+            rows = losses.rows(model.config.head, logits, batch, config.label_smoothing)
+            loss = losses.weighted_mean(rows, batch[fields.WEIGHTS])
+        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), config.clip_norm)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return rows, loss, norm
+
+    return step
+
+
+def _keys(model: LipReader) -> tuple[str, ...]:
+    labels = (fields.LABELS, fields.LABEL_LENGTHS) if model.config.head == "ctc" else (fields.LABELS,)
+    return (*model.config.inputs, *labels, fields.WEIGHTS)
+
+
+def train(
+    model: LipReader,
+    config: TrainConfig,
+    batches: Callable[[int, int], Iterable[Batch]],
+    steps_per_epoch: int,
+    run_dir: Path,
+    validate: Callable[[], dict[str, float]] | None = None,
+) -> TrainResult:
+    """Train, from the last checkpoint in `run_dir` where there is one.
+
+    SIGINT or SIGTERM ends it after the step at hand, with a checkpoint; a second one at once.
+
+    Args:
+      model: is trained in place.
+      config: how.
+      batches: (epoch, step) -> the batches of that epoch from its `step`-th on; keys in `model.batch`.
+      steps_per_epoch: batches of an epoch.
+      run_dir: gets `last/`, `best/` and `tensorboard/`.
+      validate: called after each epoch; its `config.monitor` picks the best checkpoint.
+
+    Raises:
+      RunError: a loss or gradient that is not finite, data that ends early, a checkpoint that cannot be read
+        or written, a warm-up longer than the training, or a validation without `config.monitor`.
+    """
+    total = config.epochs * steps_per_epoch
+    if config.warmup_steps >= total:
+        raise RunError(
+            f"warmup_steps: want fewer than the {total} steps of training, got {config.warmup_steps}; "
+            "lower it, or train for more epochs"
+        )
+    return _Loop(model, config, batches, steps_per_epoch, run_dir, validate).run()
+
+
+class _Loop:
+    """The state of one call of `train`."""
+
+    def __init__(
+        self,
+        model: LipReader,
+        config: TrainConfig,
+        batches: Callable[[int, int], Iterable[Batch]],
+        steps_per_epoch: int,
+        run_dir: Path,
+        validate: Callable[[], dict[str, float]] | None,
+    ) -> None:
+        self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
+        self.run_dir, self.validate = run_dir, validate
+        self.keys = _keys(model)
+        self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
+        self.step = make_step(model, self.optimizer, config)
+        self.progress = Progress(model, self.optimizer, run_dir)
+        self.loss: float | None = None
+        self.validation: dict[str, float] = {}
+
+    @property
+    def total(self) -> int:
+        return int(self.progress.epoch) * self.steps_per_epoch + int(self.progress.step)
+
+    def run(self) -> TrainResult:
+        self.progress.resume()
+        writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
+        bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
+        with _stop_on_signal() as stop, writer.as_default(), contextlib.closing(bar):
+            while int(self.progress.epoch) < self.config.epochs and not stop.is_set():
+                self._epoch(stop, bar)
+                if not stop.is_set():
+                    self._end_epoch()
+                self.progress.save(self.total)
+        unfinished = int(self.progress.epoch) < self.config.epochs
+        best = float(self.progress.best)
+        return TrainResult(self.total, unfinished, self.loss, self.validation, best)
+
+    def _epoch(self, stop: threading.Event, bar: tqdm) -> None:
+        """The rest of the epoch, or up to a signal."""
+        epoch, first = int(self.progress.epoch), int(self.progress.step)
+        if first == self.steps_per_epoch:
+            return
+        stream, meter = iter(self.batches(epoch, first)), _Meter()
+        for index in range(first, self.steps_per_epoch):
+            with meter.waiting():
+                batch = next(stream, None)
+            if batch is None:
+                raise RunError(
+                    f"epoch {epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
+                    "is it the data that the run was started with?"
+                )
+            norm = self._learn(batch)
+            meter.count(batch, self.loss)
+            bar.update()
+            bar.set_postfix(meter.rates())
+            if self.total % LOG_EVERY == 0:
+                self._log({**meter.rates(), "gradient norm": norm, "learning rate": self._rate()})
+                meter = _Meter()
+            if stop.is_set():
+                return
+            if self.total % self.config.checkpoint_every == 0:
+                self.progress.save(self.total)
+
+    def _learn(self, batch: Batch) -> float:
+        """One step; the gradient's norm."""
+        rows, loss, norm = self.step(fields.select(batch, self.keys))
+        self.loss = float(loss)
+        if not math.isfinite(self.loss) or not math.isfinite(norm):
+            raise RunError(self._not_finite(batch, np.asarray(rows)))
+        self.progress.step.assign_add(1)
+        return float(norm)
+
+    def _not_finite(self, batch: Batch, rows: np.ndarray) -> str:
+        counted = np.asarray(batch[fields.WEIGHTS]) > 0
+        bad = ~np.isfinite(rows) if not np.isfinite(rows).all() else counted
+        ids = [name.decode() for name in np.asarray(batch[fields.IDS])[bad].tolist()]
+        more = f" and {len(ids) - CLIPS_NAMED} more" if len(ids) > CLIPS_NAMED else ""
+        what = "loss" if not math.isfinite(self.loss) else "gradient"
+        return (
+            f"step {self.total} (epoch {int(self.progress.epoch)}): the {what} is not finite, from clips "
+            f"{', '.join(ids[:CLIPS_NAMED])}{more}; a text longer than its windows (inf) must go, else lower "
+            f"the learning rate; {self.run_dir} keeps the last good checkpoint"
+        )
+
+    def _end_epoch(self) -> None:
+        self.progress.epoch.assign_add(1)
+        self.progress.step.assign(0)
+        if self.validate is None:
+            return
+        self.validation = self.validate()
+        if self.config.monitor not in self.validation:
+            raise RunError(
+                f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}"
+            )
+        self._log({f"validation {name}": value for name, value in self.validation.items()})
+        self.progress.save_if_best(self.validation[self.config.monitor], self.total)
+
+    def _log(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            tf.summary.scalar(name, value, step=self.total)
+
+    def _rate(self) -> float:
+        return float(self.optimizer.learning_rate)
+
+
+class _Meter:
+    """Mean loss, windows a second, and the share of the time that went into waiting for data."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.waited = self.loss = 0.0
+        self.steps = self.windows = 0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
+    def count(self, batch: Batch, loss: float) -> None:
+        counted = np.asarray(batch[fields.WEIGHTS]) > 0
+        self.windows += int(np.asarray(batch[fields.LENGTHS])[counted].sum())
+        self.loss += loss
+        self.steps += 1
+
+    def rates(self) -> dict[str, float]:
+        seconds = time.perf_counter() - self.began
+        return {
+            "loss": self.loss / self.steps,
+            "windows/s": self.windows / seconds,
+            "waiting": self.waited / seconds,
+        }
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets; a second one does what it did before. Main thread only."""
+    stop, before = threading.Event(), {}
+
+    def handle(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    if threading.current_thread() is threading.main_thread():
+        before = {
+            number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)
+        }
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,61 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model import losses
+from model.errors import RunError
+from model.evaluate import evaluate
+from model.lipreader import LipReader, LipReaderConfig
+
+WORDS = ["bin", "lay", "place"]
+
+
+@pytest.fixture(scope="module")
+def reader() -> LipReader:
+    return LipReader(LipReaderConfig(classes=3, width=0.0625, lstm_units=5))
+
+
+def _word(ids: list[int]) -> str:
+    return " ".join(WORDS[label] for label in ids)
+
+
+def _renamed(batch: dict[str, tf.Tensor], name: str) -> dict[str, tf.Tensor]:
+    return {**batch, "ids": tf.constant([f"{name}{row}" for row in range(3)])}
+
+
+def test_every_example_counts_once_and_filling_rows_nowhere(reader: LipReader, batch: Callable) -> None:
+    first = _renamed(batch(), "a")
+    last = {**_renamed(batch(seed=1), "b"), "weights": tf.constant([1.0, 0.0, 0.0])}
+    report = evaluate(reader, [first, last], _word)
+    assert [row.id for row in report.predictions] == ["a0", "a1", "a2", "b0"]
+    assert [row.truth for row in report.predictions] == ["lay", "bin", "place", "lay"]
+    assert report.examples == 4
+
+    best = [*reader(first).numpy().argmax(-1), *reader(last).numpy().argmax(-1)[:1]]
+    assert [row.hypothesis for row in report.predictions] == [WORDS[label] for label in best]
+    right = np.mean([row.truth == row.hypothesis for row in report.predictions])
+    assert report.metrics["word_accuracy"] == pytest.approx(right)
+    rows = [losses.rows("word", reader(each), each) for each in (first, last)]
+    assert report.metrics["loss"] == pytest.approx(np.sum(rows) / 4, abs=1e-5)
+
+
+def test_texts_are_read_over_their_true_lengths(batch: Callable) -> None:
+    model = LipReader(LipReaderConfig(classes=3, width=0.0625, lstm_units=5, head="ctc"))
+    labels = ((1, 2), (0,), ())
+    tight, padded = (evaluate(model, [batch(labels=labels, padding=padding)], _word) for padding in (0, 3))
+    assert [row.truth for row in tight.predictions] == ["lay place", "bin", ""]
+    assert [row.hypothesis for row in padded.predictions] == [row.hypothesis for row in tight.predictions]
+    assert padded.metrics == pytest.approx(tight.metrics, abs=1e-5)
+
+
+def test_no_example_is_refused(reader: LipReader, batch: Callable) -> None:
+    empty = {**batch(), "weights": tf.zeros([3])}
+    with pytest.raises(RunError, match="evaluation: the data holds no example"):
+        evaluate(reader, [empty], _word)
+
+
+def test_an_example_that_comes_twice_is_refused(reader: LipReader, batch: Callable) -> None:
+    with pytest.raises(RunError, match="evaluation: example clip0 came twice"):
+        evaluate(reader, [batch(), batch()], _word)

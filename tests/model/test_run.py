@@ -1,0 +1,86 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import RunError
+from model.lipreader import LipReader, LipReaderConfig
+from model.run import Progress, load_run, restore, save_run
+from model.train import TrainConfig, make_optimizer
+
+CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
+
+
+def _trained(run_dir: Path, seed: int = 1) -> LipReader:
+    """A model with a last and a best checkpoint, as training leaves them."""
+    model = LipReader(CONFIG, seed)
+    save_run(run_dir, {"model": dataclasses.asdict(CONFIG), "train": {"epochs": 2}})
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup_steps=0), 4), run_dir)
+    progress.save_if_best(0.5, 1)
+    progress.save(1)
+    return model
+
+
+def test_settings_come_back(tmp_path: Path) -> None:
+    settings = {"model": dataclasses.asdict(CONFIG), "data": {"dir": "corpus", "shape": (1, 2)}}
+    save_run(tmp_path / "run", settings)
+    save_run(tmp_path / "run", settings)
+    assert load_run(tmp_path / "run") == {**settings, "data": {"dir": "corpus", "shape": [1, 2]}}
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
+    save_run(tmp_path, {"seed": 1, "train": {"batch": 8, "epochs": 2}})
+    message = r"run.json: other settings: new was absent, now 3; seed was 1, now 2; train.batch was 8, now 4;"
+    with pytest.raises(RunError, match=message):
+        save_run(tmp_path, {"seed": 2, "train": {"batch": 4, "epochs": 2}, "new": 3})
+    assert load_run(tmp_path)["seed"] == 1
+
+
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_weights_come_back(tmp_path: Path, which: str) -> None:
+    trained, fresh = _trained(tmp_path), LipReader(CONFIG, seed=2)
+    restore(fresh, tmp_path, which)
+    for got, want in zip(fresh.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_best_is_the_smallest_so_far(tmp_path: Path) -> None:
+    model = LipReader(CONFIG)
+    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup_steps=0), 4), tmp_path)
+    for step, value in enumerate([0.9, 0.4, 0.6]):
+        model.head.bias.assign([float(step)] * 3)
+        progress.save_if_best(value, step)
+    restore(model, tmp_path, "best")
+    np.testing.assert_array_equal(model.head.bias, [1, 1, 1])
+
+
+def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
+    _trained(tmp_path)
+    other = LipReader(dataclasses.replace(CONFIG, lstm_units=4))
+    with pytest.raises(RunError, match=r"run.json: other settings: lstm_units was 5, now 4;"):
+        restore(other, tmp_path)
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    model = LipReader(CONFIG)
+    with pytest.raises(RunError, match="absent: no such run directory; train one, or mend the path"):
+        restore(model, tmp_path / "absent")
+    with pytest.raises(RunError, match=r"run.json: missing, so this is no run directory"):
+        restore(model, tmp_path)
+    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
+    with pytest.raises(RunError, match="best: no checkpoint; train further, or try 'last' in its place"):
+        restore(model, tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run.json: not JSON"):
+        restore(model, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    model = _trained(tmp_path)
+    (index,) = (tmp_path / "best").glob("*.index")
+    index.write_bytes(b"")
+    with pytest.raises(RunError, match=r"best/ckpt-1: cannot be read \(.*\); remove it"):
+        restore(model, tmp_path)

@@ -1,0 +1,213 @@
+import dataclasses
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.errors import RunError
+from model.evaluate import evaluate
+from model.lipreader import LipReader, LipReaderConfig
+from model.run import Progress
+from model.train import TrainConfig, WarmupCosine, make_optimizer, make_step, train
+
+CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
+QUICK = TrainConfig(epochs=2, warmup_steps=2, checkpoint_every=2)
+STEPS = 3
+
+
+def _stream(batch: Callable, stop_after: int | None = None) -> Callable[[int, int], Iterator[dict]]:
+    """Batches that depend on epoch and step alone; SIGTERM before the `stop_after`-th batch of the run."""
+
+    def batches(epoch: int, step: int) -> Iterator[dict]:
+        for index in range(step, STEPS):
+            if epoch * STEPS + index + 1 == stop_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch(seed=epoch * STEPS + index, padding=index)
+
+    return batches
+
+
+def _assert_equal(first: LipReader, second: LipReader) -> None:
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(name="eager")
+def _eager() -> Iterator[None]:
+    """Steps run op by op: for few steps that is sooner done than a trace."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_a_run_resumed_after_a_signal_equals_an_unbroken_one(tmp_path: Path, batch: Callable) -> None:
+    _assert_resumes(2, tmp_path, batch)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("stop_after", [3, 5])
+def test_it_resumes_at_every_step(stop_after: int, tmp_path: Path, batch: Callable) -> None:
+    _assert_resumes(stop_after, tmp_path, batch)
+
+
+def _assert_resumes(stop_after: int, tmp_path: Path, batch: Callable) -> None:
+    whole, broken, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
+    handler = signal.getsignal(signal.SIGTERM)
+    train(whole, QUICK, _stream(batch), STEPS, tmp_path / "whole")
+
+    result = train(broken, QUICK, _stream(batch, stop_after), STEPS, tmp_path / "run")
+    assert (result.interrupted, result.steps) == (True, stop_after)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+    result = train(resumed, QUICK, _stream(batch), STEPS, tmp_path / "run")
+    assert (result.interrupted, result.steps) == (False, 6)
+    _assert_equal(resumed, whole)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_finished_run_has_nothing_left_to_learn(tmp_path: Path, batch: Callable) -> None:
+    first, again = LipReader(CONFIG, seed=1), LipReader(CONFIG, seed=2)
+    config = dataclasses.replace(QUICK, epochs=1)
+    train(first, config, _stream(batch), STEPS, tmp_path)
+    result = train(again, config, _stream(batch), STEPS, tmp_path)
+    assert (result.steps, result.loss) == (3, None)
+    _assert_equal(again, first)
+
+
+@pytest.mark.usefixtures("eager")
+def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable) -> None:
+    model, values = LipReader(CONFIG), iter([0.7, 0.4])
+    result = train(model, QUICK, _stream(batch), STEPS, tmp_path, lambda: {"cer": next(values)})
+    assert (result.best, result.validation) == (0.4, {"cer": 0.4})
+    assert tf.train.latest_checkpoint(str(tmp_path / "best")).endswith("ckpt-6")
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_monitor_that_validation_lacks_is_refused(tmp_path: Path, batch: Callable) -> None:
+    with pytest.raises(RunError, match="monitor: want one of loss, wer, got 'cer'"):
+        train(LipReader(CONFIG), QUICK, _stream(batch), STEPS, tmp_path, lambda: {"wer": 1.0, "loss": 2.0})
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_text_longer_than_its_windows_stops_training_and_is_named(tmp_path: Path, batch: Callable) -> None:
+    model = LipReader(dataclasses.replace(CONFIG, head="ctc"))
+    bad = batch(lengths=(3, 2), labels=((0, 1), (1, 1)))
+    with pytest.raises(RunError, match=r"step 0 \(epoch 0\): the loss is not finite, from clips clip1;"):
+        train(model, QUICK, lambda epoch, step: [bad] * STEPS, STEPS, tmp_path)
+    assert not list(tmp_path.glob("last/*"))
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_loss_that_is_not_a_number_names_the_batch(tmp_path: Path, batch: Callable) -> None:
+    model = LipReader(CONFIG)
+    model.head.bias.assign([np.nan] * 3)
+    filled = {**batch(), "weights": tf.constant([1.0, 0.0, 1.0])}
+    with pytest.raises(RunError, match="the loss is not finite, from clips clip0, clip2;"):
+        train(model, QUICK, lambda epoch, step: [filled] * STEPS, STEPS, tmp_path)
+
+
+@pytest.mark.usefixtures("eager")
+def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
+    with pytest.raises(RunError, match="epoch 0: the data ended after 1 of 3 batches"):
+        train(LipReader(CONFIG), QUICK, lambda epoch, step: [batch()], STEPS, tmp_path)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_warm_up_longer_than_the_training_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="warmup_steps: want fewer than the 6 steps of training, got 6"):
+        train(LipReader(CONFIG), dataclasses.replace(QUICK, warmup_steps=6), list, STEPS, tmp_path)
+
+
+def test_any_batch_and_length_is_one_trace(batch: Callable) -> None:
+    model = LipReader(CONFIG)
+    step = make_step(model, make_optimizer(model, QUICK, 6), QUICK)
+    for dense in (batch(), batch(padding=2), batch(lengths=(2,), labels=((1,),))):
+        step({key: dense[key] for key in ("windows", "lengths", "labels", "weights")})
+    assert step.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_rows_that_fill_the_batch_teach_nothing(batch: Callable) -> None:
+    config = dataclasses.replace(CONFIG, dropout=0.0)
+    filled, alone = LipReader(config), LipReader(config)
+    dense = {key: batch(lengths=(3, 2, 3))[key] for key in ("windows", "lengths", "labels", "weights")}
+    for model, rows in (
+        (filled, {**dense, "weights": tf.constant([1.0, 1.0, 0.0])}),
+        (alone, {key: value[:2] for key, value in dense.items()}),
+    ):
+        make_step(model, make_optimizer(model, QUICK, 6), QUICK)(rows)
+    for a, b in zip(filled.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
+    schedule = WarmupCosine(0.8, warmup=4, total=8)
+    got = [float(schedule(tf.constant(step))) for step in range(9)]
+    np.testing.assert_allclose(got, [0.2, 0.4, 0.6, 0.8, 0.8, 0.682843, 0.4, 0.117157, 0], atol=1e-6)
+
+
+def test_weight_decay_spares_biases_and_batch_normalisation() -> None:
+    model = LipReader(CONFIG)
+    optimizer = make_optimizer(model, dataclasses.replace(QUICK, weight_decay=0.5, warmup_steps=0), 6)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    optimizer.apply_gradients([(tf.zeros_like(each), each) for each in model.trainable_variables])
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        factor = 1 if variable.shape.rank == 1 else 1 - 0.5 * QUICK.learning_rate
+        np.testing.assert_allclose(variable, old * factor, rtol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["word", "ctc"])
+def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
+    """Each label is a bright quarter of the window: the network must name (or, in order, spell) them."""
+    labels, lengths = (
+        ([[0], [1], [2], [3]] if head == "word" else [[0, 1], [1, 0], [2], [3, 2]]),
+        [6, 5, 6, 4],
+    )
+    windows = np.zeros([4, 6, 112, 112, 5], np.uint8)
+    for row, (label, length) in enumerate(zip(labels, lengths, strict=True)):
+        for step in range(length):
+            y, x = divmod(label[step * len(label) // length], 2)
+            windows[row, step, 56 * y : 56 * y + 56, 56 * x : 56 * x + 56] = 255
+    dense = {
+        "windows": tf.constant(windows),
+        "lengths": tf.constant(lengths),
+        "labels": tf.constant([[*row, 0][: len(labels[0])] for row in labels]),
+        "label_lengths": tf.constant([len(row) for row in labels]),
+        "weights": tf.ones([4]),
+        "ids": tf.constant(["a", "b", "c", "d"]),
+    }
+    model = LipReader(dataclasses.replace(CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
+    steps = 30 if head == "word" else 60
+    config = TrainConfig(epochs=1, learning_rate=1e-2, warmup_steps=5)
+    train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
+    report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
+    assert report.metrics["sentence_accuracy"] == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_previous_checkpoint_loads_when_the_last_is_unfinished(tmp_path: Path, batch: Callable) -> None:
+    """What a kill leaves behind while a checkpoint is written: data without an index, under the next name."""
+    model, again = LipReader(CONFIG, seed=1), LipReader(CONFIG, seed=2)
+    train(model, dataclasses.replace(QUICK, epochs=1), _stream(batch), STEPS, tmp_path)
+    (tmp_path / "last" / "ckpt-4.data-00000-of-00001").write_bytes(b"half")
+    assert Progress(again, make_optimizer(again, QUICK, 3), tmp_path).resume()
+    _assert_equal(again, model)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs: want more than 0, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: want more than 0, got nan"),
+        ({"warmup_steps": -1}, "warmup_steps: want 0 or more, got -1"),
+        ({"label_smoothing": 1.0}, "label_smoothing: want 0 <= label_smoothing < 1, got 1.0"),
+    ],
+)
+def test_a_bad_config_is_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**arguments)
