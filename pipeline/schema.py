@@ -6,9 +6,9 @@ import io
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from PIL import Image
 
 SCHEMA_VERSION = 1
 CROP = 112  # pixels: height and width of a lip frame
@@ -116,7 +116,14 @@ class Encoding:
         """The inverse of `encode`: uint8 [F, 112, 112]."""
         if self.name == "raw":
             return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)
-        return np.stack([np.asarray(Image.open(io.BytesIO(value))) for value in values])
+        return np.stack([self._pixels(value) for value in values])
+
+    @staticmethod
+    def _pixels(value: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(value)) as image:  # reads the header alone
+            if image.size != (CROP, CROP) or image.mode != "L":
+                raise ValueError(f"an image of {image.size[0]}x{image.size[1]}, mode {image.mode}")
+            return np.asarray(image)
 
     def _image(self, frame: np.ndarray) -> bytes:
         buffer = io.BytesIO()
@@ -148,7 +155,9 @@ class Clip:
             got = f"{self.frames.dtype} {self.frames.shape}"
             raise ValueError(f"clip {self.id!r}: want frames uint8 [F, {CROP}, {CROP}], got {got}")
         if self.tracked.shape != self.frames.shape[:1]:
-            raise ValueError(f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames")
+            raise ValueError(
+                f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames"
+            )
 
 
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
@@ -171,10 +180,17 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-def _feature(key: Key, values: list) -> tf.train.Feature:
+def _kind(key: Key) -> str:
     if key in (Key.FRAME_COUNT, Key.TRACKED, Key.WORD_START, Key.WORD_STOP):
+        return "int64_list"
+    return "float_list" if key == Key.FPS else "bytes_list"
+
+
+def _feature(key: Key, values: list) -> tf.train.Feature:
+    kind = _kind(key)
+    if kind == "int64_list":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    if key == Key.FPS:
+    if kind == "float_list":
         return tf.train.Feature(float_list=tf.train.FloatList(value=values))
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
@@ -194,26 +210,48 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE, Key.FPS, Key.FRAME_COUNT):
         if len(values[key]) != 1:
             raise DataError(f"key {key!s}: want one value, got {len(values[key])}")
+    for key in (Key.WORD_START, Key.WORD_STOP):
+        if len(values[key]) != len(values[Key.WORD_TEXT]):
+            raise DataError(f"key {key!s}: {len(values[key])} values for {len(values[Key.WORD_TEXT])} words")
+    words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
     try:
-        words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
+        frames = encoding.decode(values[Key.FRAMES])
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}"
+        ) from error
+    try:
         clip = Clip(
-            id=values[Key.ID][0].decode(),
-            speaker=values[Key.SPEAKER][0].decode(),
-            text=values[Key.TEXT][0].decode(),
-            source=values[Key.SOURCE][0].decode(),
+            id=values[Key.ID][0],
+            speaker=values[Key.SPEAKER][0],
+            text=values[Key.TEXT][0],
+            source=values[Key.SOURCE][0],
             fps=values[Key.FPS][0],
-            frames=encoding.decode(values[Key.FRAMES]),
+            frames=frames,
             tracked=np.array(values[Key.TRACKED], bool),
-            words=tuple(Word(text.decode(), start, stop) for text, start, stop in words),
+            words=tuple(Word(*word) for word in words),
         )
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise DataError(f"malformed record: {error}") from error
     if len(clip.frames) != values[Key.FRAME_COUNT][0]:
-        raise DataError(f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}")
+        raise DataError(
+            f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}"
+        )
     return clip
 
 
 def _values(example: tf.train.Example, key: Key) -> list:
+    """A key's values, text decoded; none where the key is missing."""
     feature = example.features.feature.get(str(key))
     kind = feature.WhichOneof("kind") if feature is not None else None
-    return list(getattr(feature, kind).value) if kind else []
+    if kind is None:
+        return []
+    if kind != _kind(key):
+        raise DataError(f"key {key!s}: want a {_kind(key)}, got a {kind}")
+    values = list(getattr(feature, kind).value)
+    if kind != "bytes_list" or key == Key.FRAMES:
+        return values
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        raise DataError(f"key {key!s}: not UTF-8: {error}") from error

@@ -1,0 +1,60 @@
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
+
+from pipeline.schema import Encoding
+from pipeline.shards import DatasetDir
+from tests import datasets
+
+GRID_CLIPS = (
+    "s1/bbaf2n",
+    "s1/bbaf3s",
+    "s1/bbaf4p",
+    "s2/lgbm2n",
+    "s2/lgbm3s",
+    "s3/pwix6n",
+    "s3/pwix7s",
+    "s3/swwz1a",
+)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight sound clips of 16 to 23 frames in the layout of GRID."""
+    root = tmp_path_factory.mktemp("corpus")
+    for number, name in enumerate(GRID_CLIPS):
+        datasets.write_grid_clip(root, name, 16 + number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetDir]:
+    """A dataset of an encoding: 13 clips for training in three shards, two for validation; read, never written."""
+    made: dict[str, DatasetDir] = {}
+
+    def make(name: str = "raw") -> DatasetDir:
+        if name not in made:
+            clips = [datasets.clip(f"s{n % 3}/c{n:02}", 10 + n % 7, seed=n) for n in range(15)]
+            splits = {"train": [clips[:5], clips[5:9], clips[9:13]], "val": [clips[13:]]}
+            made[name] = datasets.write_dataset(tmp_path_factory.mktemp(name), splits, Encoding(name))
+        return made[name]
+
+    return make
+
+
+@pytest.fixture
+def digest() -> Callable[[Path], dict[str, str]]:
+    """SHA-256 of every file below a directory, hidden ones too."""
+
+    def of(root: Path) -> dict[str, str]:
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        }
+
+    return of

@@ -1,0 +1,101 @@
+"""Small datasets and corpora, made for tests: clips whose every pixel is known."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pipeline import shards, tfds_files
+from pipeline.schema import CROP, SCHEMA_VERSION, Clip, Encoding, Word, to_example
+from pipeline.unit import ConvertConfig
+
+SPOKEN = (("bin", 1, 4), ("at", 4, 8), ("now", 8, 10))  # word, first frame, the frame after its last
+SENTENCE = "bin at now"
+
+
+def pixels(frames: int, seed: int, side: int = CROP) -> np.ndarray:
+    """uint8 [frames, side, side]: a soft slope, another one in every frame of every seed."""
+    place = np.arange(side)
+    bend = np.add.outer(place * (seed % 3 + 1), place) * (100 / side)
+    return (20 + 3 * np.arange(frames)[:, None, None] % 90 + 5 * (seed % 10) + bend / 4).astype(np.uint8)
+
+
+def clip(name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN, seed: int = 0) -> Clip:
+    spoken = tuple(Word(*word) for word in words)
+    return Clip(
+        id=name,
+        speaker=name.split("/")[0],
+        text=" ".join(word.text for word in spoken) or SENTENCE,
+        source=f"{name}.mp4",
+        fps=25.0,
+        frames=pixels(frames, seed),
+        tracked=np.arange(frames) != 3,
+        words=spoken,
+    )
+
+
+def write_dataset(
+    root: Path, splits: dict[str, list[list[Clip]]], encoding: Encoding | None = None
+) -> shards.DatasetDir:
+    """A finished dataset directory: split -> shards -> clips."""
+    encoding = encoding or Encoding()
+    root.mkdir(parents=True, exist_ok=True)
+    rows, described = [], {}
+    for number, (split, files) in enumerate(splits.items()):
+        entries = []
+        for place, clips in enumerate(files):
+            path = root / shards.shard_name("tiny", split, place, len(files))
+            own = _write_shard(path, clips, encoding)
+            rows.append((number, len(rows), own))
+            size = {"records": len(own), "bytes": path.stat().st_size, "sha256": shards.sha256(path)}
+            entries.append({"file": path.name, **size})
+        described[split] = {"records": sum(entry["records"] for entry in entries), "shards": entries}
+    index = shards.Index.of(rows)
+    shards.save_index(root / shards.INDEX, index)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "conversion": dataclasses.asdict(ConvertConfig(name="tiny", encoding=encoding)),
+        "vocabulary": {"characters": " abc", "words": sorted(set(" ".join(index.text).split()))},
+        "splits": described,
+        "rejected": {},
+        "index": {"file": shards.INDEX, "sha256": shards.sha256(root / shards.INDEX)},
+    }
+    tfds_files.write(root, manifest)
+    shards.write_json(root / shards.MANIFEST, manifest)
+    return shards.open_dataset(root)
+
+
+def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[shards.Row]:
+    with shards.ShardWriter(path) as writer:
+        records = [to_example(clip, encoding) for clip in clips]
+        return [shards.Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """uint8 [F, H, W] as MPEG-4 at 25 frames a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode(None))
+
+
+def write_alignment(path: Path, words: Sequence[tuple[str, int, int]] = SPOKEN) -> None:
+    """A GRID alignment; frame k begins at 1000 k."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{1000 * start} {1000 * stop} {text}\n" for text, start, stop in words))
+
+
+def write_grid_clip(
+    root: Path, name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN
+) -> Path:
+    """A clip such as `s1/bbaf2n`, 64x64 pixels, and its alignment."""
+    video = root / f"{name}.mp4"
+    write_video(video, pixels(frames, seed=len(list(root.glob("s*/*.mp4"))), side=64))
+    write_alignment(root / "alignments" / f"{name}.align", words)
+    return video
