@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import parse, plan, windows
@@ -46,7 +47,8 @@ def examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
     """The examples of a split.
 
     Raises:
-      DataError: no such split, an empty one, or one without word times where words are wanted.
+      DataError: no such split, an empty one, one without word times where words are wanted, or a label that the
+        vocabulary does not have.
     """
     if config.unit == "word":
         found = plan.words(dataset, split, config.margin, config.edge)
@@ -54,7 +56,23 @@ def examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
         found = plan.sentences(dataset, split)
     if not len(found):
         raise DataError(f"{dataset.root}: split {split!r} is empty; it has {', '.join(dataset.splits)}")
+    _check_labels(dataset, found, config)
     return found
+
+
+def _check_labels(dataset: DatasetDir, found: Examples, config: DataConfig) -> None:
+    """Refuses labels outside the vocabulary before anything is read."""
+    index = dataset.index
+    if config.unit == "word":
+        labels = np.unique(index.word_text[index.word_rows[found.record] + found.word]).tolist()
+    else:
+        labels = sorted(set("".join(index.text[found.record].tolist())))
+    known = set(config.vocabulary.symbols)
+    if unknown := [label for label in labels if label not in known]:
+        raise DataError(
+            f"{dataset.root}: {config.vocabulary.unit} {unknown[0]!r} is not among the {len(known)} of the "
+            f"vocabulary ({', '.join(config.vocabulary.symbols)}); use data of the same words or characters"
+        )
 
 
 def load(

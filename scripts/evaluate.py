@@ -1,0 +1,37 @@
+"""Scores a run on a split: every example once.
+
+    python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from pipeline.shards import open_dataset
+from scripts import cli, runs
+
+flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
+flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
+flags.DEFINE_string("split", "test", "which split")
+flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
+flags.DEFINE_integer("batch_size", 8, "examples at a time; changes no number", lower_bound=1)
+flags.DEFINE_integer("show", 5, "how many readings to print beside the truth", lower_bound=0)
+
+
+def main(argv: list[str]) -> None:
+    cli.no_arguments(argv)
+    values = flags.FLAGS
+    data = open_dataset(Path(values.data))
+    opened = runs.open_run(Path(values.run), values.weights)
+    runs.check_input(data, opened)
+    report = runs.score(opened.model, data, values.split, opened.data, values.batch_size)
+    for row in report.predictions[: values.show]:
+        print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
+    rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
+    if opened.data.unit == "word":
+        rows.append(("chance", f"{1 / len(opened.data.vocabulary):.4f} (1 of {len(opened.data.vocabulary)} words)"))
+    cli.table([("examples", f"{report.examples} of split {values.split}"), *rows])
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,89 @@
+"""Where the two halves meet: what a run directory keeps of the data, and a model fed from shards."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from model import run
+from model.evaluate import Report, evaluate
+from model.lipreader import LipReader, LipReaderConfig
+from pipeline import dataset, device, shards
+from pipeline.dataset import DataConfig
+from pipeline.mouth import CropSettings
+from pipeline.plan import PlanConfig
+from pipeline.schema import DataError
+from pipeline.shards import DatasetDir
+from pipeline.vocab import Vocabulary
+
+
+def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What `run.json` holds: all that decides the numbers of a run, so that another is refused."""
+    return {
+        **{name: dataclasses.asdict(value) for name, value in more.items()},
+        "data": dataclasses.asdict(config),
+        "order": dataclasses.asdict(order),
+        "input": _input(data),
+        "manifest_sha256": shards.sha256(data.root / shards.MANIFEST),
+    }
+
+
+def _input(data: DatasetDir) -> dict[str, Any]:
+    """How pixels were made: must be the same wherever the model reads."""
+    conversion = data.manifest["conversion"]
+    return {key: conversion[key] for key in ("crop", "fps")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and what its input has to look like."""
+
+    model: LipReader
+    data: DataConfig
+    crop: CropSettings
+    fps: float
+
+
+def open_run(directory: Path, which: str = "best") -> Run:
+    """The model of a run directory with its best or last weights.
+
+    Raises:
+      RunError: not a run directory, or no checkpoint in it.
+    """
+    saved = run.load_run(directory)
+    model = LipReader(LipReaderConfig(**saved["model"]))
+    run.restore(model, directory, which)
+    vocabulary = Vocabulary(saved["data"]["vocabulary"]["unit"], tuple(saved["data"]["vocabulary"]["symbols"]))
+    crop = saved["input"]["crop"]
+    crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
+    return Run(model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}), crop, saved["input"]["fps"])
+
+
+def check_input(data: DatasetDir, opened: Run) -> None:
+    """Refuses data whose pixels were made otherwise than those the run has learned from.
+
+    Raises:
+      DataError: naming every setting that differs.
+    """
+    want = {"crop": dataclasses.asdict(opened.crop), "fps": opened.fps}
+    want["crop"]["box"] = list(want["crop"]["box"]) if want["crop"]["box"] else None
+    have = _input(data)
+    flat = {f"crop.{key}": (have["crop"].get(key), value) for key, value in want["crop"].items()}
+    flat["fps"] = (have["fps"], want["fps"])
+    if differing := [f"{key} is {got}, the run has {value}" for key, (got, value) in flat.items() if got != value]:
+        raise DataError(f"{data.root}: other crops than the run's ({'; '.join(differing)}); convert with the run's")
+
+
+def batches(
+    data: DatasetDir, split: str, config: DataConfig, order: PlanConfig, epoch: int = 0, step: int = 0
+) -> Iterator[dict[str, tf.Tensor]]:
+    """An epoch's batches from `step` on, with windows on the accelerator."""
+    return device.batches(dataset.load(data, split, config, order, epoch=epoch, step=step), config.edge)
+
+
+def score(model: LipReader, data: DatasetDir, split: str, config: DataConfig, batch_size: int) -> Report:
+    """Reads every example of a split once, in index order."""
+    order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
+    return evaluate(model, batches(data, split, config, order), config.vocabulary.decode)

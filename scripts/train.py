@@ -1,0 +1,88 @@
+"""Trains a lip reader on a dataset directory; the same command goes on with a run that was stopped.
+
+    python -m scripts.train --data=data/grid --output=runs/words --unit=word
+    python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
+
+A word run names each aligned word; a sentence run spells whole clips with CTC. tensorboard --logdir=RUN shows the curves.
+"""
+
+import functools
+from pathlib import Path
+
+from absl import flags
+
+from model import run
+from model.lipreader import LipReader, LipReaderConfig
+from model.train import TrainConfig, train
+from pipeline import dataset, plan
+from pipeline.dataset import DataConfig
+from pipeline.plan import PlanConfig
+from pipeline.shards import open_dataset
+from pipeline.vocab import Vocabulary
+from scripts import cli, runs
+
+flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
+flags.DEFINE_string("output", None, "run directory to write, or to go on with", required=True)
+DATA = cli.Options(
+    DataConfig,
+    {
+        "unit": "word: each aligned word, one label; sentence: whole clips, spelled with CTC",
+        "margin": "frames before and after a word",
+        "edge": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
+    },
+)
+ORDER = cli.Options(
+    PlanConfig, {"batch_size": "examples a step", "seed": "of the order, the initial weights and dropout"}
+)
+MODEL = cli.Options(
+    LipReaderConfig,
+    {
+        "table": "VGG-M's layers: A (SyncNet's, 13 times the work) or B (the classic trunk)",
+        "width": "multiplies VGG-M's channels",
+        "sequence": "how the CNN runs over time: packed (valid windows only) or reshape",
+        "lstm_units": "a direction",
+        "lstm_layers": "stacked LSTMs",
+        "bidirectional": "read the clip from both ends",
+        "dropout": "share of the LSTM's inputs dropped",
+        "use_inside": "word unit: tell the LSTM which windows lie in the word itself",
+    },
+)
+TRAIN = cli.Options(
+    TrainConfig,
+    {
+        "epochs": "passes over the data",
+        "learning_rate": "its peak",
+        "warmup_steps": "steps of linear growth, before the cosine",
+        "weight_decay": "AdamW's, on kernels",
+        "clip_norm": "largest norm of the gradient",
+        "label_smoothing": "word unit: of the targets",
+        "checkpoint_every": "steps between checkpoints",
+    },
+)
+
+
+def main(argv: list[str]) -> None:
+    cli.no_arguments(argv)
+    output = Path(flags.FLAGS.output)
+    data = open_dataset(Path(flags.FLAGS.data))
+    words = flags.FLAGS.unit == "word"
+    known = data.manifest["vocabulary"]
+    vocabulary = Vocabulary.of_words(known["words"]) if words else Vocabulary.of_characters(known["characters"])
+    config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
+    shape = MODEL.build(classes=len(vocabulary), head="word" if words else "ctc")
+    how = TRAIN.build(monitor="wer" if words else "cer")
+    steps = plan.steps_per_epoch(len(dataset.examples(data, "train", config)), order)
+    run.save_run(output, runs.settings(data, config, order, model=shape, train=how))
+    model = LipReader(shape, seed=order.seed)
+    feed = functools.partial(runs.batches, data, "train", config, order)
+    validate = None
+    if "val" in data.splits:
+        validate = lambda: runs.score(model, data, "val", config, order.batch_size).metrics  # noqa: E731
+    result = train(model, how, feed, steps, output, validate)
+    state = "stopped: the same command goes on from here" if result.interrupted else "done"
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
+    print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

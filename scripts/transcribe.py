@@ -1,0 +1,67 @@
+"""Reads the lips in video files.
+
+    python -m scripts.transcribe --run=runs/sentences clip.mp4 other.mov
+
+Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word run
+takes each video to hold one word, as LRW's do.
+"""
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+from absl import flags
+from tqdm import tqdm
+
+from model import decoding
+from pipeline import video, windows
+from pipeline.mouth import MouthCropper
+from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
+from scripts import cli, runs
+
+flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
+flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
+flags.DEFINE_integer("max_frames", 1000, "longer videos are refused", lower_bound=5)
+
+
+def transcribe(opened: runs.Run, cropper: MouthCropper, path: Path, max_frames: int) -> str:
+    """The text of one video.
+
+    Raises:
+      ClipError: it cannot be read, shows no face, or is shorter than a window.
+    """
+    luma = video.read(path, fps=opened.fps, max_frames=max_frames).luma
+    if windows.count(len(luma), opened.data.edge) < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
+    frames = cropper(luma).frames
+    cut = windows.make(tf.constant(frames)[None], edge=opened.data.edge)  # [F, 112, 112] -> [1, S, 112, 112, 5]
+    steps = tf.shape(cut)[1]
+    batch = {
+        BatchKey.WINDOWS: cut,
+        BatchKey.LENGTHS: steps[None],
+        BatchKey.INSIDE: tf.ones([1, steps], tf.uint8),
+        BatchKey.WEIGHTS: tf.ones([1]),
+    }
+    wanted = {key: batch[key] for key in (*opened.model.config.inputs, BatchKey.WEIGHTS)}
+    logits = opened.model.infer(wanted).numpy()
+    return opened.data.vocabulary.decode(decoding.decode(opened.model.config.head, logits, [int(steps)])[0].labels)
+
+
+def main(argv: list[str]) -> None:
+    if not argv:
+        raise DataError("want video files to read (see --help)")
+    opened = runs.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights)
+    cropper = MouthCropper(opened.crop)
+    failed = 0
+    for name in tqdm(argv, unit="video", disable=len(argv) < 3):
+        try:
+            print(f"{name}: {transcribe(opened, cropper, Path(name), flags.FLAGS.max_frames)}")
+        except ClipError as error:
+            failed += 1
+            print(f"error: {name}: {error}", file=sys.stderr)
+    if failed:
+        raise DataError(f"{failed} of {len(argv)} videos could not be read")
+
+
+if __name__ == "__main__":
+    cli.run(main)
