@@ -31,7 +31,7 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid
     shape = tf.shape(frames)
     if lengths is None:
         lengths = tf.fill(shape[:1], shape[1])
-    steps = tf.range(count(shape[1], edge))
+    steps = tf.range(tf.maximum(count(shape[1], edge), 0))
     first = steps if edge == "valid" else steps - CONTEXT // 2
     wanted = first[:, None] + tf.range(CONTEXT)  # [S, 5]
     last = tf.maximum(lengths - 1, 0)[:, None, None]
