@@ -251,9 +251,10 @@ def read_record(dataset: DatasetDir, record: int) -> Clip:
     element = tf.data.experimental.from_variant(raw, tf.TensorSpec([], tf.string)).take(1)
     try:
         return from_example(element.get_single_element().numpy(), dataset.encoding)
+    except tf.errors.DataLossError as error:
+        raise DataError(f"{shard} offset {offset}: the record is damaged, its CRC does not match") from error
     except (DataError, tf.errors.OpError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error
-        raise DataError(f"{shard} offset {offset}: {reason}") from error
+        raise DataError(f"{shard} offset {offset}: {error}") from error
 
 
 def verify(dataset: DatasetDir) -> Iterator[str | None]:
