@@ -34,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetDir]:
-    """A dataset of an encoding: 13 clips for training in three shards, two for validation; read, never written."""
+    """A dataset of an encoding: 13 training clips in three shards, two for validation. Only read it."""
     made: dict[str, DatasetDir] = {}
 
     def make(name: str = "raw") -> DatasetDir:

@@ -7,8 +7,50 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = {
-    "pipeline": ["__init__", "schema", "vocab", "corpora.source", "corpora.splits", "corpora.grid", "corpora.lips", "corpora.face", "corpora.actor", "corpora.speech", "corpora.synthetic", "corpora.__init__", "images", "video", "landmarks", "mouth", "shards", "tfds_files", "pool", "unit", "convert", "windows", "plan", "parse", "dataset", "device", "preview", "stats"],
-    "model": ["__init__", "errors", "batch", "vgg_m", "sequence", "lipreader", "losses", "decoding", "metrics", "run", "train", "evaluate"],
+    "pipeline": [
+        "__init__",
+        "schema",
+        "vocab",
+        "corpora.source",
+        "corpora.splits",
+        "corpora.grid",
+        "corpora.lips",
+        "corpora.face",
+        "corpora.actor",
+        "corpora.speech",
+        "corpora.synthetic",
+        "corpora.__init__",
+        "images",
+        "video",
+        "landmarks",
+        "mouth",
+        "shards",
+        "tfds_files",
+        "pool",
+        "unit",
+        "convert",
+        "windows",
+        "plan",
+        "parse",
+        "dataset",
+        "device",
+        "preview",
+        "stats",
+    ],
+    "model": [
+        "__init__",
+        "errors",
+        "batch",
+        "vgg_m",
+        "sequence",
+        "lipreader",
+        "losses",
+        "decoding",
+        "metrics",
+        "run",
+        "train",
+        "evaluate",
+    ],
     "scripts": ["__init__", "cli", "runs", "convert", "records", "train", "evaluate", "transcribe", "demo"],
 }
 MAY_IMPORT = {"pipeline": {"pipeline"}, "model": {"model"}, "scripts": {"pipeline", "model", "scripts"}}
@@ -21,7 +63,7 @@ def module(path: Path) -> str:
 
 
 def house_imports(source: str) -> set[str]:
-    """The modules of the house that a file names, wherever in the file it does; `.x` for a relative import."""
+    """The modules of the house that a file imports, on any line; `.x` for a relative import."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

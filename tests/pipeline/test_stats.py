@@ -1,0 +1,32 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import stats
+from pipeline.shards import DatasetDir
+from tests import datasets
+
+
+def test_the_numbers_are_those_of_the_index(tiny: Callable[[str], DatasetDir]) -> None:
+    # 15 clips of 10 + n % 7 frames, frame 3 of each not tracked, three words of 3, 4 and 2 frames
+    assert stats.summary(tiny("raw")) == [
+        ("records", "15 in 4 shards"),
+        ("  train", "13 records, 3 speakers"),
+        ("  val", "2 records, 2 speakers"),
+        ("frames", "10 to 16, median 13 (0.52 s at 25 fps)"),
+        ("tracked", "92.19% of 192 frames"),
+        ("bytes a record", f"{tiny('raw').index.length.mean():,.0f} (raw)"),
+        ("speakers", "s0 5, s1 5, s2 5"),
+        ("words", "45 aligned, 3 distinct"),
+        ("  of them", "bin 15, at 15, now 15"),
+        ("word frames", "2 to 4, median 3 (0.12 s at 25 fps)"),
+        ("rejected", "none"),
+    ]
+
+
+def test_without_word_times(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s{n}/a", 9, ()) for n in range(12)]
+    rows = dict(stats.summary(datasets.write_dataset(tmp_path, {"train": [clips]})))
+    assert rows["words"] == "0 aligned, 3 distinct"
+    assert rows["  of them"] == "none aligned"
+    assert rows["word frames"] == "none"
+    assert rows["speakers"].endswith("s9 1, and 2 more")
