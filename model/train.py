@@ -32,7 +32,7 @@ class TrainConfig:
     Attributes:
       epochs: passes over the data.
       learning_rate: its peak, reached after the warm-up.
-      warmup_steps: steps of linear growth; from there a half cosine falls to 0 at the last step.
+      warmup: share of the steps that it grows in; from there a half cosine falls to 0 at the last step.
       weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
       clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
       label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
@@ -42,7 +42,7 @@ class TrainConfig:
 
     epochs: int = 20
     learning_rate: float = 1e-3
-    warmup_steps: int = 100
+    warmup: float = 0.05
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
     label_smoothing: float = 0.0
@@ -53,11 +53,11 @@ class TrainConfig:
         for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
-        for field in ("warmup_steps", "weight_decay"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field}: want 0 or more, got {getattr(self, field)}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing: want 0 <= label_smoothing < 1, got {self.label_smoothing}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
+        for field in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
 
 def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_keras.optimizers.Optimizer:
     """AdamW over `total` steps, its slots made, so that a checkpoint restores at once."""
-    schedule = WarmupCosine(config.learning_rate, config.warmup_steps, total)
+    schedule = WarmupCosine(config.learning_rate, int(config.warmup * total), total)
     optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, jit_compile=False)
     vectors = [variable for variable in model.trainable_variables if variable.shape.rank < 2]
     optimizer.exclude_from_weight_decay(var_list=vectors)  # biases, and gamma and beta of batch normalisation
@@ -151,15 +151,11 @@ def train(
       validate: called after each epoch; its `config.monitor` picks the best checkpoint.
 
     Raises:
-      RunError: a loss or gradient that is not finite, data that ends early, a checkpoint that cannot be read
-        or written, a warm-up longer than the training, or a validation without `config.monitor`.
+      RunError: a batch more than there are examples, a loss or gradient that is not finite, data that ends early, a
+        checkpoint that cannot be read or written, or a validation without `config.monitor`.
     """
-    total = config.epochs * steps_per_epoch
-    if config.warmup_steps >= total:
-        raise RunError(
-            f"warmup_steps: want fewer than the {total} steps of training, got {config.warmup_steps}; "
-            "lower it, or train for more epochs"
-        )
+    if steps_per_epoch < 1:
+        raise RunError("batch_size: fewer training examples than one batch holds; lower it")
     return _Loop(model, config, batches, steps_per_epoch, run_dir, validate).run()
 
 

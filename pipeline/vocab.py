@@ -47,6 +47,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.symbols)
 
+    def split(self, text: str) -> list[str]:
+        """The symbols of `text`, known or not."""
+        return list(text) if self.unit == "character" else text.split()
+
     def encode(self, text: str) -> list[int]:
         """The ids of `text`.
 
@@ -54,7 +58,7 @@ class Vocabulary:
           DataError: a symbol is not in the vocabulary.
         """
         ids = {symbol: i for i, symbol in enumerate(self.symbols)}
-        symbols = list(text) if self.unit == "character" else text.split()
+        symbols = self.split(text)
         if unknown := sorted(set(symbols) - ids.keys()):
             raise DataError(f"{text!r}: unknown {self.unit} {unknown[0]!r}; the vocabulary has {self.symbols}")
         return [ids[symbol] for symbol in symbols]

@@ -15,7 +15,12 @@ from pipeline.schema import DataError
 
 flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
 
-_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
 
 
 class Options:
@@ -34,7 +39,9 @@ class Options:
         hints = typing.get_type_hints(config)
         for field, text in help.items():
             default = fields[field].default
-            _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
+            _define(
+                self._names[field], hints[field], None if default is dataclasses.MISSING else default, text
+            )
 
     def build(self, **fixed: Any) -> Any:  # noqa: ANN401: an instance of the class it was made with
         """The dataclass from the parsed flags, with `fixed` for the other fields.
@@ -44,7 +51,10 @@ class Options:
         """
         values = {field: flags.FLAGS[name].value for field, name in self._names.items()}
         hints = typing.get_type_hints(self._config)
-        values = {k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v for k, v in values.items()}
+        values = {
+            k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v
+            for k, v in values.items()
+        }
         try:
             return self._config(**values, **fixed)
         except ValueError as error:
@@ -88,7 +98,14 @@ def run(main: Callable[[list[str]], None]) -> None:
         except KeyboardInterrupt:
             sys.exit("stopped; the same command goes on from here")
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"error: {error} (see --help)")
 
 
 def no_arguments(argv: list[str]) -> None:

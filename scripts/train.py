@@ -3,7 +3,8 @@
     python -m scripts.train --data=data/grid --output=runs/words --unit=word
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
-A word run names each aligned word; a sentence run spells whole clips with CTC. tensorboard --logdir=RUN shows the curves.
+A word run names each aligned word. A sentence run reads whole clips with CTC, in characters, or in words (--labels=words:
+learns sooner, reads no word it has not seen). tensorboard --logdir=RUN shows the curves.
 """
 
 import functools
@@ -23,10 +24,11 @@ from scripts import cli, runs
 
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
 flags.DEFINE_string("output", None, "run directory to write, or to go on with", required=True)
+flags.DEFINE_enum("labels", "characters", ["characters", "words"], "what CTC's symbols are (sentence unit)")
 DATA = cli.Options(
     DataConfig,
     {
-        "unit": "word: each aligned word, one label; sentence: whole clips, spelled with CTC",
+        "unit": "word: each aligned word, one label; sentence: whole clips, with CTC",
         "margin": "frames before and after a word",
         "edge": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
     },
@@ -52,7 +54,7 @@ TRAIN = cli.Options(
     {
         "epochs": "passes over the data",
         "learning_rate": "its peak",
-        "warmup_steps": "steps of linear growth, before the cosine",
+        "warmup": "share of the steps that the learning rate grows in, before the cosine",
         "weight_decay": "AdamW's, on kernels",
         "clip_norm": "largest norm of the gradient",
         "label_smoothing": "word unit: of the targets",
@@ -65,12 +67,13 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     output = Path(flags.FLAGS.output)
     data = open_dataset(Path(flags.FLAGS.data))
-    words = flags.FLAGS.unit == "word"
+    word = flags.FLAGS.unit == "word"
     known = data.manifest["vocabulary"]
-    vocabulary = Vocabulary.of_words(known["words"]) if words else Vocabulary.of_characters(known["characters"])
+    in_words = word or flags.FLAGS.labels == "words"
+    vocabulary = Vocabulary.of_words(known["words"]) if in_words else Vocabulary.of_characters(known["characters"])
     config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
-    shape = MODEL.build(classes=len(vocabulary), head="word" if words else "ctc")
-    how = TRAIN.build(monitor="wer" if words else "cer")
+    shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
+    how = TRAIN.build(monitor="wer" if in_words else "cer")
     steps = plan.steps_per_epoch(len(dataset.examples(data, "train", config)), order)
     run.save_run(output, runs.settings(data, config, order, model=shape, train=how))
     model = LipReader(shape, seed=order.seed)

@@ -16,7 +16,7 @@ def _trained(run_dir: Path, seed: int = 1) -> LipReader:
     """A model with a last and a best checkpoint, as training leaves them."""
     model = LipReader(CONFIG, seed)
     save_run(run_dir, {"model": dataclasses.asdict(CONFIG), "train": {"epochs": 2}})
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup_steps=0), 4), run_dir)
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir)
     progress.save_if_best(0.5, 1)
     progress.save(1)
     return model
@@ -49,7 +49,7 @@ def test_weights_come_back(tmp_path: Path, which: str) -> None:
 def test_best_is_the_smallest_so_far(tmp_path: Path) -> None:
     model = LipReader(CONFIG)
     save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup_steps=0), 4), tmp_path)
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for step, value in enumerate([0.9, 0.4, 0.6]):
         model.head.bias.assign([float(step)] * 3)
         progress.save_if_best(value, step)

@@ -15,7 +15,7 @@ from model.run import Progress
 from model.train import TrainConfig, WarmupCosine, make_optimizer, make_step, train
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
-QUICK = TrainConfig(epochs=2, warmup_steps=2, checkpoint_every=2)
+QUICK = TrainConfig(epochs=2, warmup=0.34, checkpoint_every=2)
 STEPS = 3
 
 
@@ -118,9 +118,9 @@ def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_warm_up_longer_than_the_training_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="warmup_steps: want fewer than the 6 steps of training, got 6"):
-        train(LipReader(CONFIG), dataclasses.replace(QUICK, warmup_steps=6), list, STEPS, tmp_path)
+def test_fewer_examples_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="batch_size: fewer training examples than one batch holds"):
+        train(LipReader(CONFIG), QUICK, list, 0, tmp_path)
 
 
 def test_any_batch_and_length_is_one_trace(batch: Callable) -> None:
@@ -153,7 +153,7 @@ def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
 
 def test_weight_decay_spares_biases_and_batch_normalisation() -> None:
     model = LipReader(CONFIG)
-    optimizer = make_optimizer(model, dataclasses.replace(QUICK, weight_decay=0.5, warmup_steps=0), 6)
+    optimizer = make_optimizer(model, dataclasses.replace(QUICK, weight_decay=0.5, warmup=0.0), 6)
     before = [variable.numpy() for variable in model.trainable_variables]
     optimizer.apply_gradients([(tf.zeros_like(each), each) for each in model.trainable_variables])
     for variable, old in zip(model.trainable_variables, before, strict=True):
@@ -183,7 +183,7 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
     }
     model = LipReader(dataclasses.replace(CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
     steps = 30 if head == "word" else 60
-    config = TrainConfig(epochs=1, learning_rate=1e-2, warmup_steps=5)
+    config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
     train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
     report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
     assert report.metrics["sentence_accuracy"] == 1
@@ -204,7 +204,7 @@ def test_the_previous_checkpoint_loads_when_the_last_is_unfinished(tmp_path: Pat
     [
         ({"epochs": 0}, "epochs: want more than 0, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: want more than 0, got nan"),
-        ({"warmup_steps": -1}, "warmup_steps: want 0 or more, got -1"),
+        ({"warmup": 1.0}, "warmup: want 0 <= warmup < 1, got 1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing: want 0 <= label_smoothing < 1, got 1.0"),
     ],
 )

@@ -1,0 +1,98 @@
+"""The whole path on a corpus it renders itself: videos, shards, training, a score, and a video read aloud in text.
+
+    python -m scripts.demo
+
+Needs no data. Everything it makes lies below --output; the commands it runs are printed, so that you can run them on your
+own videos. Run again, it goes on from where it was stopped.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from pipeline.corpora import synthetic
+from pipeline.corpora.synthetic import SyntheticConfig
+from pipeline.shards import DatasetDir, open_dataset
+from pipeline.schema import DataError
+from scripts import cli, runs
+
+flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
+CORPUS = cli.Options(
+    SyntheticConfig,
+    {"clips": "videos to render", "speakers": "faces among them", "seed": "of everything random"},
+)
+BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name: to see what becomes of it
+TRAINING = (
+    "--unit=sentence",
+    "--width=0.125",
+    "--lstm_units=64",
+    "--batch_size=8",
+    "--epochs=16",
+    "--learning_rate=0.003",
+)
+
+
+def main(argv: list[str]) -> None:
+    cli.no_arguments(argv)
+    began = time.monotonic()
+    output = Path(flags.FLAGS.output)
+    corpus, data, run = output / "corpus", output / "data", output / "run"
+    _render(corpus, CORPUS.build())
+    _command("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")
+    _command("records", "preview", f"--data={data}", "--clips=2", f"--output={output / 'preview.png'}")
+    _command("train", f"--data={data}", f"--output={run}", *TRAINING)
+    _summary(output, open_dataset(data), time.monotonic() - began)
+
+
+def _render(corpus: Path, config: SyntheticConfig) -> None:
+    todo = [clip for clip in synthetic.utterances(config) if not (corpus / clip.video).is_file()]
+    spawn = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
+        jobs = [pool.submit(synthetic.render_clip, corpus, config, clip) for clip in todo]
+        for job in tqdm(concurrent.futures.as_completed(jobs), total=len(jobs), unit="clip", desc="rendering"):
+            job.result()
+    (corpus / BROKEN).write_text("This is no video.\n")
+
+
+def _command(name: str, *arguments: str) -> None:
+    print(f"\n$ python -m scripts.{name} {' '.join(arguments)}", flush=True)
+    ended = subprocess.run([sys.executable, "-m", f"scripts.{name}", *arguments], check=False)
+    if ended.returncode:
+        raise DataError(f"scripts.{name} failed (exit {ended.returncode}), see above")
+
+
+def _summary(output: Path, data: DatasetDir, seconds: float) -> None:
+    opened = runs.open_run(output / "run")
+    report = runs.score(opened.model, data, "test", opened.data, batch_size=8)
+    video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
+    _command("transcribe", f"--run={output / 'run'}", str(video))
+    words = data.manifest["vocabulary"]["words"]
+    bytes_a_clip = sum(path.stat().st_size for path in data.shards) / len(data.index)
+    print()
+    cli.table(
+        [
+            ("clips", f"{len(data.index)} converted, {sum(data.manifest['rejected'].values())} rejected"),
+            ("bytes a clip", f"{bytes_a_clip:,.0f}"),
+            ("held-out clips", f"{report.examples} of split test"),
+            ("word accuracy", f"{report.metrics['word_accuracy']:.1%} (chance {1 / len(words):.1%})"),
+            ("said", data.index.text[data.records("test")[0]]),
+            ("read", report.predictions[0].hypothesis),
+            ("minutes", f"{seconds / 60:.1f}"),
+            ("videos", str(output / "corpus")),
+            ("rejects", str(output / "data" / "rejected.csv")),
+            ("dataset", str(output / "data")),
+            ("contact sheet", str(output / "preview.png")),
+            ("run", f"{output / 'run'} (tensorboard --logdir={output / 'run'})"),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
