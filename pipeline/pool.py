@@ -1,5 +1,6 @@
 """A pool of processes that outlives its workers: one that dies or hangs costs one item of one task, not the job."""
 
+import contextlib
 import dataclasses
 import multiprocessing
 import signal
@@ -67,7 +68,8 @@ class _Worker:
 
     def give(self, task: Any, given_up: dict[str, str]) -> None:  # noqa: ANN401: the caller's own type
         self.task, self.item, self.finished = task, None, []
-        self.pipe.send((task, given_up))
+        with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
+            self.pipe.send((task, given_up))
 
     def end(self) -> None:
         self.process.kill()
@@ -174,6 +176,8 @@ def _blame(worker: _Worker, how: str, deaths: dict[Any, int], given_up: dict[Any
     if how == DIED and deaths[worker.task] < ATTEMPTS:
         return
     if worker.item is None:
-        raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})")
+        raise WorkerError(
+            f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})"
+        )
     given_up[worker.task][worker.item] = how
     deaths[worker.task] = 0
