@@ -1,0 +1,122 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.corpora import grid
+from pipeline.corpora.source import SpokenWord
+from pipeline.schema import DataError
+
+ROOT = Path(os.environ.get("LIPFLOW_GRID", Path(__file__).parents[3] / "../shared/grid"))
+needs_grid = pytest.mark.skipif(not ROOT.is_dir(), reason="no GRID clips; set LIPFLOW_GRID to where they are")
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def align(root: Path, name: str, text: str) -> None:
+    touch(root, name)
+    (root / name).write_bytes(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bbaf2n", "bin blue at f two now"),
+        ("swwz1a", "set white with z one again"),
+        ("lgbvzp", "lay green by v zero please"),
+        ("prix9s", "place red in x nine soon"),
+        ("bbaw2n", None),  # GRID has no letter w
+        ("bbaf0n", None),
+        ("bbaf2", None),
+        ("bbaf2nn", None),
+        ("", None),
+    ],
+)
+def test_sentence_of_a_name(name: str, expected: str | None) -> None:
+    assert grid.sentence(name) == expected
+
+
+def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
+    align(
+        tmp_path,
+        "a.align",
+        "\ufeff0 23750 sil\r\n23750 29500 BIN\r\n29500 30000 sp\r\n30000 34000 blue\r\n34000 74500 sil",
+    )
+    assert grid.read_alignment(tmp_path / "a.align") == (
+        SpokenWord("bin", 0.95, 1.18),
+        SpokenWord("blue", 1.2, 1.36),
+    )
+
+
+@pytest.mark.parametrize("line", ["a b bin", "10 5 bin", "1 2", "1 2 bin blue", "-1 5 bin", "1.5 2 bin"])
+def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
+    align(tmp_path, "a.align", f"0 10 sil\n{line}\n")
+    with pytest.raises(ValueError, match=r"a\.align line 2: want `start stop word` with start <= stop, got"):
+        grid.read_alignment(tmp_path / "a.align")
+
+
+@pytest.mark.parametrize("folder", ["s3", "s3/video", "s3/s3"])
+@pytest.mark.parametrize("aligned", ["alignments/s3", "align/s3", "s3/align", "align"])
+def test_layouts(tmp_path: Path, folder: str, aligned: str) -> None:
+    touch(tmp_path, f"{folder}/bbaf2n.mpg")
+    align(tmp_path, f"{aligned}/bbaf2n.align", "0 1000 sil\n1000 2000 lay\n")
+    (clip,) = grid.clips(tmp_path)
+    assert (clip.id, clip.speaker, clip.video) == ("s3/bbaf2n", "s3", tmp_path / folder / "bbaf2n.mpg")
+    assert (clip.text, clip.words, clip.problem) == ("lay", (SpokenWord("lay", 0.04, 0.08),), "")
+    assert clip.span is None
+
+
+def test_speakers_in_their_order_with_the_published_split(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "s10/lgbm2n.mp4",
+        "s2/lgbm2n.mpg",
+        "s1/lgbm3s.AVI",
+        "s1/bbaf2n.mpg",
+        "notes/bbaf2n.mpg",
+        "s1/readme.txt",
+    )
+    (tmp_path / "s3/pwix6n").mkdir(parents=True)  # a directory of images
+    found = {clip.id: clip.split for clip in grid.clips(tmp_path)}
+    assert list(found) == ["s1/bbaf2n", "s1/lgbm3s", "s2/lgbm2n", "s3/pwix6n", "s10/lgbm2n"]
+    assert found == dict(zip(found, ["test", "test", "test", "train", "train"], strict=True))
+
+
+def test_without_an_alignment_the_name_is_the_sentence(tmp_path: Path) -> None:
+    touch(tmp_path, "s1/bbaf2n.mpg", "s1/holiday.mpg")
+    named, other = grid.clips(tmp_path)
+    assert (named.text, named.words, named.problem) == ("bin blue at f two now", (), "")
+    assert other.problem == "no alignment holiday.align, and the name is not a GRID sentence such as bbaf2n"
+
+
+def test_a_bad_alignment_is_the_problem_of_its_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "s1/bbaf2n.mpg", "s1/bbaf3s.mpg")
+    align(tmp_path, "alignments/s1/bbaf2n.align", "nonsense\n")
+    spoilt, sound = grid.clips(tmp_path)
+    assert spoilt.problem.startswith("bbaf2n.align line 1")
+    assert sound.problem == ""
+
+
+def test_no_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="none: no such directory; --source wants the directory that holds s1"
+    ):
+        list(grid.clips(tmp_path / "none"))
+    with pytest.raises(DataError, match="no GRID speaker; want directories s1, s2"):
+        list(grid.clips(tmp_path))
+
+
+@needs_grid
+@pytest.mark.grid
+def test_the_real_clips_have_their_six_words() -> None:
+    clips = list(grid.clips(ROOT))
+    assert {clip.speaker for clip in clips} == {"s1", "s2"}
+    assert all(clip.problem == "" for clip in clips)
+    aligned = [clip for clip in clips if clip.words]
+    assert len(aligned) > 0
+    assert all(clip.text == grid.sentence(clip.video.stem) and len(clip.words) == 6 for clip in aligned)
+    assert all(clip.words[0].start >= 0 and clip.words[-1].stop <= 3 for clip in aligned)
