@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import pool, shards, video, vocab
-from pipeline.corpora.source import ClipSource
+from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.mouth import CropSettings, MouthCropper
 from pipeline.schema import CONTEXT, Clip, ClipError, Encoding, Reason, Word, to_example
@@ -107,12 +107,16 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         id=source.id,
         speaker=source.speaker,
         text=text,
-        source=source.video.relative_to(root).as_posix(),
+        source=_place(source, root),
         fps=config.fps,
         frames=crops.frames,
         tracked=crops.tracked,
         words=tuple(_words(source, config.fps, len(crops.frames))),
     )
+
+
+def _place(source: ClipSource, root: Path) -> str:
+    return printable(source.video.relative_to(root).as_posix())
 
 
 def _transcript(source: ClipSource, alphabet: str) -> str:
@@ -151,8 +155,8 @@ def convert_shard(
                     raise _given_up(given_up[source.id])
                 clip = convert_clip(source, root, config, cropper)
             except ClipError as error:
-                where = source.video.relative_to(root).as_posix()
-                rejects.append(Rejected(source.id, where, str(error.reason), error.detail))
+                reason, detail = str(error.reason), printable(error.detail)
+                rejects.append(Rejected(source.id, _place(source, root), reason, detail))
                 yield pool.Finished(source.id, rejects[-1])
                 continue
             record = to_example(clip, config.encoding)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpora.source import ClipSource, SpokenWord
+from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.schema import DataError
 
 UNITS_PER_SECOND = 25_000
@@ -97,7 +97,7 @@ def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
     elif text is None:
         problem = f"no alignment {video.stem}.align, and the name is not a GRID sentence such as bbaf2n"
     return ClipSource(
-        id=f"{speaker}/{video.stem}",
+        id=f"{speaker}/{printable(video.stem)}",
         video=video,
         span=None,
         text=text or "",

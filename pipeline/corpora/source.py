@@ -1,6 +1,7 @@
 """A clip before conversion: where its video is and what is said in it."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 
@@ -36,3 +37,8 @@ class ClipSource:
     speaker: str
     split: str | None = None
     problem: str = ""
+
+
+def printable(name: str) -> str:
+    """A file name, or a text with one in it, as UTF-8 can hold it: other bytes are written as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

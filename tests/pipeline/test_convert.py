@@ -1,0 +1,265 @@
+import csv
+import dataclasses
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import dataset, shards, unit
+from pipeline.convert import Progress, convert
+from pipeline.corpora import grid
+from pipeline.corpora.source import ClipSource
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.dataset import DataConfig
+from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.plan import PlanConfig
+from pipeline.schema import BatchKey, DataError
+from pipeline.unit import ConvertConfig
+from pipeline.vocab import Vocabulary
+from tests import datasets
+
+CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
+RULE = SplitRule(val="2", test="1")
+ROOT = Path(__file__).parents[2]
+FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset_info.json"}
+
+
+def sources(corpus: Path) -> list[ClipSource]:
+    return assign(grid.clips(corpus), RULE)
+
+
+def run(corpus: Path, output: Path, config: ConvertConfig = CONFIG, **how: Any) -> list[Progress]:
+    return list(convert(sources(corpus), corpus, output, config, **how))
+
+
+@pytest.fixture(scope="module")
+def converted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Progress]]:
+    """The corpus converted by one worker; read, never written."""
+    output = tmp_path_factory.mktemp("converted") / "grid"
+    return output, run(corpus, output)
+
+
+@pytest.fixture
+def finished(converted: tuple[Path, list[Progress]], tmp_path: Path) -> Path:
+    return shutil.copytree(converted[0], tmp_path / "finished")
+
+
+def test_the_directory_holds_the_dataset_and_nothing_else(converted: tuple[Path, list[Progress]]) -> None:
+    output, states = converted
+    shard_files = {f"grid-train.tfrecord-0000{n}-of-00003" for n in range(3)}
+    shard_files |= {"grid-val.tfrecord-00000-of-00001", "grid-test.tfrecord-00000-of-00001"}
+    assert {path.name for path in output.iterdir()} == FILES | shard_files
+    assert states == [Progress(clips=8, resumed=0, converted=n) for n in range(9)]
+    assert (output / "rejected.csv").read_text() == "id,source,reason,detail\n"
+
+
+def test_every_clip_is_there_as_it_was_on_its_own(
+    converted: tuple[Path, list[Progress]], corpus: Path
+) -> None:
+    opened = shards.open_dataset(converted[0])
+    assert not any(shards.verify(opened))
+    cropper = MouthCropper(CONFIG.crop)
+    by_id = {source.id: source for source in sources(corpus)}
+    assert sorted(opened.index.id) == sorted(by_id)
+    for number, name in enumerate(opened.index.id):
+        clip, want = (
+            shards.read_record(opened, number),
+            unit.convert_clip(by_id[name], corpus, CONFIG, cropper),
+        )
+        np.testing.assert_array_equal(clip.frames, want.frames)
+        assert (clip.text, clip.words, clip.source) == (want.text, want.words, want.source)
+        assert opened.splits[opened.index.split[number]] == by_id[name].split
+    assert opened.manifest["vocabulary"] == {"characters": CONFIG.alphabet, "words": ["at", "bin", "now"]}
+    assert opened.manifest["rejected"] == {}
+
+
+def test_from_videos_to_batches(converted: tuple[Path, list[Progress]]) -> None:
+    opened = shards.open_dataset(converted[0])
+    order = PlanConfig(2, remainder="pad")
+    batches = list(
+        dataset.load(opened, "train", DataConfig(Vocabulary.of_characters()), order, layout="windows")
+    )
+    assert len(batches) == 3
+    for batch in batches:
+        longest = int(batch[BatchKey.LENGTHS].numpy().max())
+        assert batch[BatchKey.WINDOWS].shape == (2, longest, 112, 112, 5)
+        assert set(batch[BatchKey.LABEL_LENGTHS].numpy()) == {len("bin at now")}
+
+
+def test_the_bytes_do_not_depend_on_the_workers(
+    converted: tuple[Path, list[Progress]],
+    corpus: Path,
+    tmp_path: Path,
+    digest: Callable[[Path], dict[str, str]],
+) -> None:
+    backwards = sources(corpus)[::-1]
+    list(convert(backwards, corpus, tmp_path / "two", CONFIG, workers=2))
+    assert digest(tmp_path / "two") == digest(converted[0])
+
+
+def test_a_killed_conversion_goes_on_to_the_same_bytes(
+    converted: tuple[Path, list[Progress]],
+    corpus: Path,
+    tmp_path: Path,
+    digest: Callable[[Path], dict[str, str]],
+) -> None:
+    output = tmp_path / "killed"
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.convert",
+        "--corpus=grid",
+        f"--source={corpus}",
+        f"--output={output}",
+    ]
+    command += ["--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1", "--workers=1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(output.glob(".progress/*tfrecord*.json")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(DataError, match="not a finished dataset"):
+        shards.open_dataset(output)
+    (output / ".grid-train.tfrecord-00000-of-00003.1.tmp").write_bytes(b"of a writer that was killed")
+    states = run(corpus, output)
+    assert states[0].resumed >= 1
+    assert states[-1].resumed + states[-1].converted == 8
+    assert digest(output) == digest(converted[0])
+
+
+def test_a_finished_conversion_is_left_as_it_is(
+    finished: Path, corpus: Path, digest: Callable[[Path], dict[str, str]]
+) -> None:
+    before = digest(finished)
+    assert run(corpus, finished) == [Progress(clips=8, resumed=8)]
+    assert digest(finished) == before
+
+
+def test_a_second_converter_is_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / unit.PROGRESS).mkdir(parents=True)
+    with (tmp_path / "out" / unit.PROGRESS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(
+            DataError, match="another conversion is writing there; wait, or name another --output"
+        ):
+            run(corpus, tmp_path / "out")
+
+
+@pytest.mark.parametrize("begun", ["finished", "unfinished"])
+def test_other_settings_or_clips_are_refused_with_the_difference(
+    finished: Path, corpus: Path, tmp_path: Path, begun: str
+) -> None:
+    output = finished
+    if begun == "unfinished":
+        output = tmp_path / "begun"
+        begun_job = convert(sources(corpus), corpus, output, CONFIG)
+        next(begun_job)
+        begun_job.close()
+    for changed, match in (
+        (dataclasses.replace(CONFIG, fps=30.0), "fps was 25.0, is 30.0"),
+        (
+            dataclasses.replace(CONFIG, crop=CropSettings("resize", max_gap=1)),
+            "crop was .*'max_gap': 5.*'max_gap': 1",
+        ),
+    ):
+        with pytest.raises(DataError, match=match):
+            run(corpus, output, changed)
+    with pytest.raises(DataError, match=r"other clips or settings \(clips was 8, is 7"):
+        list(convert(sources(corpus)[1:], corpus, output, CONFIG))
+
+
+def test_outputs_that_are_something_else_are_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file; --output wants a directory"):
+        run(corpus, tmp_path / "file")
+    with pytest.raises(DataError, match="holds something else than a conversion"):
+        run(corpus, tmp_path)
+
+
+def test_no_clips_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the corpus has no clips, nothing to convert"):
+        list(convert([], tmp_path, tmp_path / "out", CONFIG))
+
+
+@pytest.fixture(scope="module")
+def spoilt(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sound clips, and one of each fault."""
+    root = tmp_path_factory.mktemp("spoilt") / "corpus"
+    for name in ("bbaf2n", "bbaf3s", "bbaf4p"):
+        datasets.write_grid_clip(root, f"s1/{name}", 20)
+    datasets.write_grid_clip(root, "s1/short", 4)
+    datasets.write_grid_clip(root, "s1/empty", 20, [("sil", 0, 20)])
+    datasets.write_grid_clip(root, "s1/foreign", 20, [("naïve,", 2, 9)])
+    datasets.write_grid_clip(root, "s1/long", 20, [("a" * 17, 2, 9)])
+    datasets.write_grid_clip(root, "s1/un, named", 20)
+    (root / "s1/text.mp4").write_text("this is a text, not a video\n" * 100)
+    datasets.write_alignment(root / "alignments/s1/text.align")
+    (root / "alignments/s1/un, named.align").unlink()
+    return root
+
+
+def test_rejects_are_rows_and_too_many_fail_until_allowed(spoilt: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(
+        DataError, match=r"6 of 9 clips rejected \(.*more than --max_reject_fraction=0.05 allows"
+    ):
+        run(spoilt, output)
+    assert not (output / shards.MANIFEST).exists()
+    rejected = (output / shards.REJECTED).read_bytes()
+    rows = {row["id"]: row for row in csv.DictReader(rejected.decode().splitlines())}
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "s1/short": "too_short",
+        "s1/empty": "bad_transcript",
+        "s1/foreign": "bad_character",
+        "s1/long": "text_too_long",
+        "s1/text": "unreadable",
+        "s1/un, named": "bad_transcript",
+    }
+    assert rows["s1/un, named"]["source"] == "s1/un, named.mp4"
+    assert rows["s1/foreign"]["detail"].startswith("',' in 'naïve,' is not in the alphabet")
+    (last,) = run(spoilt, output, max_reject_fraction=0.7)
+    assert last == Progress(clips=9, resumed=9)
+    opened = shards.open_dataset(output)
+    assert sorted(opened.index.id) == ["s1/bbaf2n", "s1/bbaf3s", "s1/bbaf4p"]
+    assert opened.manifest["rejected"] == {
+        "bad_character": 1,
+        "bad_transcript": 2,
+        "text_too_long": 1,
+        "too_short": 1,
+        "unreadable": 1,
+    }
+    assert (output / shards.REJECTED).read_bytes() == rejected
+    assert not any(shards.verify(opened))
+    assert not [path for path in output.iterdir() if path.name.startswith(".")]
+
+
+def test_all_clips_rejected_is_an_error(spoilt: Path, tmp_path: Path) -> None:
+    bad = [source for source in sources(spoilt) if source.id in ("s1/short", "s1/empty")]
+    with pytest.raises(DataError, match=r"all 2 clips rejected \(.*such as s1/.*see .*rejected.csv"):
+        list(convert(bad, spoilt, tmp_path / "out", CONFIG, max_reject_fraction=1.0))
+    assert not (tmp_path / "out" / shards.MANIFEST).exists()
+
+
+def test_any_file_name_is_a_record(corpus: Path, tmp_path: Path) -> None:
+    root, output = tmp_path / "corpus", tmp_path / "out"
+    names = ["new\nline", "-dash *?[x]", 'comma, and "quote"', os.fsdecode(b"not-\xff-utf-8")]
+    for name in names:
+        for folder, suffix in (("s1", ".mp4"), ("alignments/s1", ".align")):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(corpus / f"{folder}/bbaf2n{suffix}", root / folder / f"{name}{suffix}")
+    (root / "s1" / os.fsdecode(b"mute-\xff.mp4")).touch()
+    list(convert(assign(grid.clips(root), RULE), root, output, CONFIG, max_reject_fraction=0.5))
+    opened = shards.open_dataset(output)
+    assert sorted(opened.index.id) == sorted([*(f"s1/{name}" for name in names[:3]), r"s1/not-\xff-utf-8"])
+    assert not any(shards.verify(opened))
+    with (output / shards.REJECTED).open(encoding="utf-8", newline="") as file:
+        assert [row["source"] for row in csv.DictReader(file)] == [r"s1/mute-\xff.mp4"]

@@ -1,0 +1,149 @@
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import pool, shards, unit
+from pipeline.corpora import grid
+from pipeline.corpora.source import ClipSource, SpokenWord
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.schema import ClipError, Encoding, Reason, Word, from_example
+from pipeline.unit import ConvertConfig, ShardTask
+from tests import datasets
+
+CONFIG = ConvertConfig(name="tiny", crop=CropSettings(mode="resize"), clips_per_shard=3)
+CROPPER = MouthCropper(CONFIG.crop)
+
+
+def sources(count: int) -> list[ClipSource]:
+    clips = [ClipSource(f"s1/c{n:02}", Path(f"c{n}"), None, "bin", (), "s1") for n in range(count)]
+    return assign(clips, SplitRule(val="3", test="4"))
+
+
+def test_every_clip_is_in_one_shard_of_its_split() -> None:
+    tasks = unit.plan_shards(sources(27), CONFIG)
+    assert Counter(source.id for task in tasks for source in task.sources) == {
+        f"s1/c{n:02}": 1 for n in range(27)
+    }
+    assert all(source.split == task.split for task in tasks for source in task.sources)
+    sizes = [(task.split, task.shard, task.shards, len(task.sources)) for task in tasks]
+    assert sizes == [
+        *[("train", n, 7, size) for n, size in enumerate([3, 3, 3, 3, 3, 3, 2])],
+        ("val", 0, 1, 3),
+        *[("test", n, 2, 2) for n in range(2)],
+    ]
+
+
+def test_the_plan_depends_on_seed_and_clips_alone() -> None:
+    plan = unit.plan_shards(sources(27), CONFIG)
+    assert unit.plan_shards(sources(27)[::-1], CONFIG) == plan
+    assert unit.plan_shards(sources(27), dataclasses.replace(CONFIG, seed=1)) != plan
+    order = [source.id for task in plan if task.split == "train" for source in task.sources]
+    assert order != sorted(order)  # clips are shuffled over the shards
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 14 frames as PNG files of 112x112, which `resize` leaves as they are."""
+    root = tmp_path_factory.mktemp("images")
+    (root / "s1/bbaf2n").mkdir(parents=True)
+    for number, frame in enumerate(datasets.pixels(14, seed=1)):
+        Image.fromarray(frame).save(root / f"s1/bbaf2n/{number}.png")
+    datasets.write_alignment(root / "alignments/s1/bbaf2n.align")
+    return root
+
+
+def convert(root: Path, config: ConvertConfig = CONFIG, **changes: Any) -> Any:
+    (source,) = grid.clips(root)
+    return unit.convert_clip(dataclasses.replace(source, **changes), root, config, CROPPER)
+
+
+def test_a_clip_is_its_pixels_words_and_names(images: Path) -> None:
+    clip = convert(images)
+    np.testing.assert_array_equal(clip.frames, datasets.pixels(14, seed=1))
+    assert (clip.id, clip.speaker, clip.source, clip.text) == ("s1/bbaf2n", "s1", "s1/bbaf2n", "bin at now")
+    assert clip.words == (Word("bin", 1, 4), Word("at", 4, 8), Word("now", 8, 10))
+    assert clip.fps == 25.0
+    assert clip.tracked.all()
+
+
+def test_words_are_kept_inside_the_clip_and_hold_a_frame(images: Path) -> None:
+    spoken = (SpokenWord("Bin", 0.0, 0.001), SpokenWord("at", 0.50, 0.90), SpokenWord("now", 2.0, 3.0))
+    assert convert(images, words=spoken).words == (Word("bin", 0, 1), Word("at", 12, 14), Word("now", 13, 14))
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "reason", "match"),
+    [
+        ({"text": " "}, {}, Reason.BAD_TRANSCRIPT, "the transcript is empty"),
+        ({"problem": "a.align line 3: no"}, {}, Reason.BAD_TRANSCRIPT, "a.align line 3: no"),
+        ({"text": "bin été"}, {}, Reason.BAD_CHARACTER, "'é' in 'bin été' is not in the alphabet"),
+        ({}, {"alphabet": "abint "}, Reason.BAD_CHARACTER, "'o' in 'bin at now'"),
+        ({"text": "a" * 6}, {}, Reason.TEXT_TOO_LONG, "CTC needs 11 windows for 'aaaaaa', the clip has 10"),
+        ({"text": "abcdefghijk"}, {}, Reason.TEXT_TOO_LONG, "CTC needs 11 windows"),
+        ({"span": (0.0, 0.16)}, {}, Reason.TOO_SHORT, "4 frames, a window needs 5"),
+        ({}, {"max_frames": 13}, Reason.TOO_LONG, "the limit is 13"),
+        ({"video": Path("nowhere.mp4")}, {}, Reason.UNREADABLE, "nowhere.mp4"),
+    ],
+)
+def test_reasons(images: Path, changes: dict, settings: dict, reason: Reason, match: str) -> None:
+    if "video" in changes:
+        changes = {"video": images / changes["video"]}
+    with pytest.raises(ClipError, match=match) as caught:
+        convert(images, dataclasses.replace(CONFIG, **settings), **changes)
+    assert caught.value.reason == reason
+
+
+def test_text_that_just_fits_the_windows(images: Path) -> None:
+    assert convert(images, text="abcdefghij").text == "abcdefghij"
+    assert convert(images, text="aabcdefgh").text == "aabcdefgh"  # 9 letters and a blank between the twins
+
+
+def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path, tmp_path: Path) -> None:
+    clips = list(grid.clips(corpus))[:4]
+    clips[1] = dataclasses.replace(clips[1], text="")
+    (tmp_path / unit.PROGRESS).mkdir()
+    task = ShardTask("train", 0, 1, tuple(clips))
+    given_up = {clips[2].id: pool.HUNG, clips[3].id: pool.DIED}
+    events = list(unit.convert_shard(corpus, tmp_path, CONFIG, CROPPER, task, given_up))
+    assert (
+        [event.item for event in events[::2]]
+        == [event.item for event in events[1::2]]
+        == [c.id for c in clips]
+    )
+    outcomes = [event.outcome for event in events[1::2]]
+    assert outcomes[0] is None
+    assert [(o.id, o.source, o.reason) for o in outcomes[1:]] == [
+        ("s1/bbaf3s", "s1/bbaf3s.mp4", "bad_transcript"),
+        ("s1/bbaf4p", "s1/bbaf4p.mp4", "timed_out"),
+        ("s2/lgbm2n", "s2/lgbm2n.mp4", "crashed"),
+    ]
+    path = tmp_path / "tiny-train.tfrecord-00000-of-00001"
+    length = path.stat().st_size - shards.HEADER_BYTES - shards.FOOTER_BYTES
+    record = path.read_bytes()[shards.HEADER_BYTES :][:length]
+    assert from_example(record, Encoding()).id == "s1/bbaf2n"
+    assert unit.done_file(tmp_path, path.name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"name": ""}, "name: want letters, digits and _, got ''"),
+        ({"name": "../x"}, "name: want letters"),
+        ({"name": "a-b"}, "name: want letters"),
+        ({"fps": 0}, "fps: want 1 to 240, got 0"),
+        ({"fps": float("nan")}, "fps: want 1 to 240, got nan"),
+        ({"clips_per_shard": 0}, "clips_per_shard: want at least 1, got 0"),
+        ({"max_frames": 4}, "max_frames: want at least 5, got 4"),
+        ({"alphabet": "aa"}, "want unique symbols"),
+        ({"alphabet": ""}, "want unique symbols"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        ConvertConfig(**{"name": "tiny", **settings})
