@@ -25,7 +25,9 @@ from scripts import cli
 
 flags.DEFINE_enum("corpus", None, sorted(CORPORA), "how --source is laid out", required=True)
 flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
-flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
+flags.DEFINE_string(
+    "output", None, "directory to write; new, or an unfinished conversion to go on with", required=True
+)
 flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
 flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
 flags.DEFINE_float("clip_timeout_s", 120, "seconds a clip may take before it is rejected", lower_bound=0.1)
@@ -88,11 +90,13 @@ def main(argv: list[str]) -> None:
         clip_timeout_s=values.clip_timeout_s,
         max_reject_fraction=values.max_reject_fraction,
     )
-    with tqdm(total=len(sources), unit="clip", desc="converting") as bar:
+    with tqdm(total=len(sources), unit="clip", desc="converting", delay=1) as bar:
         for state in states:
             _show(bar, state)
     seconds = time.monotonic() - began
-    print(f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done")
+    print(
+        f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
+    )
     cli.table(summary(open_dataset(output)))
     print(f"dataset: {output}   rejects: {output / 'rejected.csv'}")
 

@@ -1,9 +1,9 @@
 """Looks into a dataset directory.
 
-    python -m scripts.records stats --data=DIR                   counts, lengths, speakers, vocabulary, bytes
-    python -m scripts.records verify --data=DIR                  every record against manifest and index
-    python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record in words
-    python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
+python -m scripts.records stats --data=DIR                   counts, lengths, speakers, vocabulary, bytes
+python -m scripts.records verify --data=DIR                  every record against manifest and index
+python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record in words
+python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
 """
 
 from pathlib import Path
@@ -63,7 +63,10 @@ def _preview(dataset: shards.DatasetDir) -> None:
         chosen = np.random.default_rng(flags.FLAGS.seed).permutation(len(dataset.index))[: flags.FLAGS.clips]
     clips = [shards.read_record(dataset, int(record)) for record in chosen]
     output = Path(flags.FLAGS.output)
-    preview.contact_sheet(clips).save(output)
+    try:
+        preview.contact_sheet(clips).save(output)
+    except ValueError as error:
+        raise DataError(f"--output={output}: {error}; want a picture such as preview.png") from error
     print(f"{output}: {', '.join(clip.id for clip in clips)}")
 
 

@@ -1,0 +1,115 @@
+import dataclasses
+from typing import Literal
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from model.errors import RunError
+from pipeline.pool import WorkerError
+from pipeline.schema import DataError
+from scripts import cli
+
+
+@dataclasses.dataclass(frozen=True)
+class Oven:
+    dish: str
+    heat: int = 180
+    share: float = 0.5
+    mode: Literal["top", "fan"] = "fan"
+    box: tuple[float, ...] | None = None
+    minutes: float | None = None
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.heat > 300:
+            raise ValueError(f"heat: want at most 300, got {self.heat}")
+
+
+HELP = {name: f"about {name}" for name in ("heat", "share", "mode", "box", "minutes", "fast")}
+OPTIONS = cli.Options(Oven, HELP, names={"heat": "oven_heat", "mode": "oven_mode", "box": "oven_box"})
+NAMES = ("oven_heat", "share", "oven_mode", "oven_box", "minutes", "fast")
+
+
+def build(*arguments: str) -> Oven:
+    with flagsaver.flagsaver():
+        flags.FLAGS(["test", *arguments])
+        return OPTIONS.build(dish="pie")
+
+
+def test_defaults_are_those_of_the_dataclass() -> None:
+    assert build() == Oven("pie")
+    assert all(flags.FLAGS[name].help.endswith(f"about {name.removeprefix('oven_')}") for name in NAMES)
+
+
+def test_flags_become_fields_of_their_type() -> None:
+    got = build(
+        "--oven_heat=200", "--share=0.25", "--oven_mode=top", "--oven_box=0,.5,1e0", "--minutes=3", "--fast"
+    )
+    assert got == Oven("pie", 200, 0.25, "top", (0.0, 0.5, 1.0), 3.0, True)
+
+
+def test_a_refused_value_names_the_flag() -> None:
+    with pytest.raises(DataError, match=r"^--oven_heat: want at most 300, got 400 \(see --help\)$"):
+        build("--oven_heat=400")
+    with pytest.raises(DataError, match="--oven_box: want numbers separated by commas, got 'a,b'"):
+        build("--oven_box=a,b")
+    with pytest.raises(flags.IllegalFlagValueError, match="oven_mode"):
+        build("--oven_mode=grill")
+
+
+def test_arguments_are_refused_where_none_are_taken() -> None:
+    cli.no_arguments([])
+    with pytest.raises(DataError, match="unexpected argument 'data'; this command takes flags alone"):
+        cli.no_arguments(["data"])
+
+
+def test_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.table([("a", "1"), ("long", "x y")])
+    assert capsys.readouterr().out == "a     1\nlong  x y\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        *[
+            (kind("what went wrong"), "error: what went wrong")
+            for kind in (DataError, RunError, WorkerError, OSError)
+        ],
+        (KeyboardInterrupt(), "stopped; the same command goes on from here"),
+    ],
+    ids=repr,
+)
+def test_a_users_mistake_is_one_line_and_a_failure(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, message: str
+) -> None:
+    def main(argv: list[str]) -> None:
+        assert argv == ["word"]
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["program", "word"])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as stopped:
+        cli.run(main)
+    assert stopped.value.code == message  # Python prints it on stderr and exits with 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--colour", "error: Unknown command line flag 'colour' (see --help)"),
+        ("--oven_mode=x", "error: flag --oven_mode=x: value should be one of <top|fan> (see --help)"),
+    ],
+)
+def test_a_bad_flag_is_one_line_and_a_failure(
+    monkeypatch: pytest.MonkeyPatch, flag: str, message: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["program", flag])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as stopped:
+        cli.run(pytest.fail)
+    assert stopped.value.code == message
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["program"])
+    with flagsaver.flagsaver(), pytest.raises(ZeroDivisionError):
+        cli.run(lambda argv: print(1 / len(argv)))

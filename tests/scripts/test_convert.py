@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from pipeline import shards
+from tests.scripts import commands
+
+
+def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "out"
+    place = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--name=tiny", "--workers=2"]
+    frames = ["--crop=box", "--box=0.25,0.25,0.75,0.75", "--encoding=png"]
+    (printed,) = commands.run(["convert", *place, *frames, "--split_by=corpus", "--val=1", "--seed=3"])
+    opened = shards.open_dataset(output)
+    conversion = opened.manifest["conversion"]
+    assert (conversion["name"], conversion["seed"], conversion["encoding"]["name"]) == ("tiny", 3, "png")
+    assert conversion["crop"]["box"] == [0.25, 0.25, 0.75, 0.75]
+    counts = {split: len(opened.records(split)) for split in opened.splits}
+    assert counts == {"train": 2, "val": 1, "test": 5}  # speakers s1 and s2 are GRID's test speakers
+    assert "8 clips converted and 0 rejected" in printed
+    assert f"dataset: {output}   rejects: {output / 'rejected.csv'}" in printed
+
+
+def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").touch()
+    given = {"corpus": "grid", "source": corpus, "output": tmp_path / "out"}
+
+    def converting(*more: str, **changed: object) -> list[object]:
+        flags = [f"--{name}={value}" for name, value in {**given, **changed}.items() if value is not None]
+        return ["convert", *flags, *more]
+
+    commands.mistakes(
+        (converting(source=tmp_path / "none"), [tmp_path / "none", "no such directory", "--source"]),
+        (converting(source=tmp_path / "empty"), [tmp_path / "empty", "no GRID speaker"]),
+        (converting(output=tmp_path / "full"), [tmp_path / "full", "--output"]),
+        (converting("--max_frames=3"), ["--max_frames: want at least 5, got 3"]),
+        (converting("--speed=9"), ["speed"]),
+        (converting("more"), ["'more'"]),
+    )
+    assert not (tmp_path / "out").exists()
