@@ -40,5 +40,5 @@ class ClipSource:
 
 
 def printable(name: str) -> str:
-    """A file name, or a text with one in it, as UTF-8 can hold it: other bytes are written as `\\xff`."""
+    r"""A file name, or a text with one in it, as UTF-8 can hold it: other bytes are written as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
