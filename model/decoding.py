@@ -22,9 +22,7 @@ class Hypothesis:
 def word(logits: np.ndarray) -> list[Hypothesis]:
     """The likeliest class of each row of float `[B, classes]`."""
     logs = log_softmax(logits)
-    return [
-        Hypothesis((int(best),), float(row[best])) for best, row in zip(logs.argmax(-1), logs, strict=True)
-    ]
+    return [Hypothesis((int(best),), float(row[best])) for best, row in zip(logs.argmax(-1), logs, strict=True)]
 
 
 def ctc_greedy(logits: np.ndarray, lengths: Sequence[int]) -> list[Hypothesis]:

@@ -117,9 +117,7 @@ class LipReader(tf_keras.Model):
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 + 5 * config.lstm_layers).tolist())
         cnn = VGGM(config.table, width=config.width, seed=next(seeds))
         self.steps = WRAPPERS[config.sequence](cnn, name="steps")
-        self.dropouts = [
-            StepDropout(config.dropout, next(seeds), f"dropout{i + 1}") for i in range(config.lstm_layers)
-        ]
+        self.dropouts = [StepDropout(config.dropout, next(seeds), f"dropout{i + 1}") for i in range(config.lstm_layers)]
         self.lstms = [_lstm(config, seeds, f"lstm{i + 1}") for i in range(config.lstm_layers)]
         self.head = tf_keras.layers.Dense(
             config.classes + (config.head == "ctc"),
@@ -154,9 +152,7 @@ class LipReader(tf_keras.Model):
         return self.head(x)
 
 
-def _inputs(
-    batch: Mapping[str, tf.Tensor], config: LipReaderConfig
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+def _inputs(batch: Mapping[str, tf.Tensor], config: LipReaderConfig) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """The entries that the logits depend on, checked, and bool `[B, S]`: which steps count."""
     chosen = fields.select(batch, config.inputs)
     if fields.WEIGHTS in batch:

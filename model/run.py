@@ -91,22 +91,46 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
         raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
     settings = load_run(run_dir).get(MODEL, {})
     refuse_differences(run_dir / RUN_FILE, settings, dataclasses.asdict(model.config))
-    path = tf.train.latest_checkpoint(str(run_dir / which))
-    if path is None:
-        other = WHICH[1 - WHICH.index(which)]
-        raise RunError(f"{run_dir / which}: no checkpoint; train further, or try {other!r} in its place")
     checkpoint = tf.train.Checkpoint(model=model)
-    _read(checkpoint, path).assert_existing_objects_matched().expect_partial()
+    _read(checkpoint, _latest(run_dir, which)).assert_existing_objects_matched().expect_partial()
 
 
-def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:  # noqa: ANN401  TensorFlow names no public type
+def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
     try:
         return checkpoint.restore(path)
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(
-            f"{path}: cannot be read ({reason}); remove it to go on from an earlier one"
-        ) from error
+        raise RunError(f"{path}: cannot be read ({reason}); remove it to go on from an earlier one") from error
+
+
+BODY = ("table", "width", "lstm_units", "lstm_layers", "bidirectional", "use_inside")
+
+
+def initialise(model: LipReader, run_dir: Path, which: str = "best") -> None:
+    """Start from another run's CNN and LSTM; the head, which may be another, stays as it is.
+
+    Args:
+      model: gets the weights.
+      run_dir: of the run to start from.
+      which: "best" or "last".
+
+    Raises:
+      RunError: not a run directory, no such checkpoint, a damaged one, or a CNN or LSTM of another shape.
+    """
+    settings = load_run(run_dir).get(MODEL, {})
+    have, want = ({key: config.get(key) for key in BODY} for config in (settings, dataclasses.asdict(model.config)))
+    refuse_differences(run_dir / RUN_FILE, have, want)
+    body = tf.train.Checkpoint(steps=model.steps, lstms=model.lstms)
+    checkpoint = tf.train.Checkpoint(model=body)
+    _read(checkpoint, _latest(run_dir, which)).assert_existing_objects_matched().expect_partial()
+
+
+def _latest(run_dir: Path, which: str) -> str:
+    path = tf.train.latest_checkpoint(str(run_dir / which))
+    if path is None:
+        other = WHICH[1 - WHICH.index(which)]
+        raise RunError(f"{run_dir / which}: no checkpoint; train further, or try {other!r} in its place")
+    return path
 
 
 class Progress:

@@ -46,14 +46,10 @@ class Packed(StepWise):
         where = tf.cast(tf.where(valid), tf.int32)  # [N, 2], row by row whatever the padding
         count = tf.shape(where)[0]
         spare = tf.zeros([tf.cast(count == 0, tf.int32), 2], tf.int32)  # no convolution takes an empty batch
-        packed = tf.gather_nd(
-            windows, tf.concat([where, spare], 0)
-        )  # [B, S, 112, 112, 5] -> [N, 112, 112, 5]
+        packed = tf.gather_nd(windows, tf.concat([where, spare], 0))  # [B, S, 112, 112, 5] -> [N, 112, 112, 5]
         features = self.cnn(packed, training=training)[:count]  # [N, 112, 112, 5] -> [N, features]
         width = features.shape[-1]
-        return tf.scatter_nd(
-            where, features, [steps[0], steps[1], width]
-        )  # [N, features] -> [B, S, features]
+        return tf.scatter_nd(where, features, [steps[0], steps[1], width])  # [N, features] -> [B, S, features]
 
 
 WRAPPERS: dict[str, type[StepWise]] = {"packed": Packed, "reshape": Reshape}

@@ -252,9 +252,7 @@ class _Loop:
             return
         self.validation = self.validate()
         if self.config.monitor not in self.validation:
-            raise RunError(
-                f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}"
-            )
+            raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
         self._log({f"validation {name}": value for name, value in self.validation.items()})
         self.progress.save_if_best(self.validation[self.config.monitor], self.total)
 
@@ -305,9 +303,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
         signal.signal(number, before[number])
 
     if threading.current_thread() is threading.main_thread():
-        before = {
-            number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number in before:
             signal.signal(number, handle)

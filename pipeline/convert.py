@@ -98,7 +98,11 @@ def _count(state: Progress, events: Sequence[pool.Finished], sign: int) -> Progr
 def _job(root: Path, tasks: list[ShardTask], config: ConvertConfig) -> dict[str, Any]:
     """What must be the same for one run to go on with the work of another: the settings, and the clips in place."""
     clips = [
-        (task.file(config.name), source.video.relative_to(root).as_posix(), dataclasses.replace(source, video=Path()))
+        (
+            task.file(config.name),
+            source.video.relative_to(root).as_posix(),
+            dataclasses.replace(source, video=Path()),
+        )
         for task in tasks
         for source in task.sources
     ]

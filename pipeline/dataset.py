@@ -66,7 +66,9 @@ def _check_labels(dataset: DatasetDir, found: Examples, config: DataConfig) -> N
     if config.unit == "word":
         labels = np.unique(index.word_text[index.word_rows[found.record] + found.word]).tolist()
     else:
-        labels = sorted({symbol for text in index.text[found.record].tolist() for symbol in config.vocabulary.split(text)})
+        labels = sorted(
+            {symbol for text in index.text[found.record].tolist() for symbol in config.vocabulary.split(text)}
+        )
     known = set(config.vocabulary.symbols)
     if unknown := [label for label in labels if label not in known]:
         raise DataError(

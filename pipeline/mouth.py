@@ -94,8 +94,7 @@ class MouthCropper:
         height, width = luma.shape[1:]
         box = (x0 * width, y0 * height, x1 * width, y1 * height)
         frames = [
-            Image.fromarray(f).resize((CROP, CROP), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-            for f in luma
+            Image.fromarray(f).resize((CROP, CROP), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0) for f in luma
         ]
         corners = np.array([box[:2], (box[2], box[1]), box[2:], (box[0], box[3])], np.float32)
         tracked = np.ones(len(luma), bool)
@@ -190,9 +189,7 @@ def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
     longest = np.argmax(stops - starts) if len(starts) else None
     if longest is not None and stops[longest] - starts[longest] > max_gap:
         gap = f"frames {starts[longest]} to {stops[longest] - 1}"
-        raise ClipError(
-            Reason.FACE_LOST, f"no face in {gap} of {len(tracked)}, at most {max_gap} are bridged"
-        )
+        raise ClipError(Reason.FACE_LOST, f"no face in {gap} of {len(tracked)}, at most {max_gap} are bridged")
 
 
 def smooth(path: np.ndarray, sigma: float) -> np.ndarray:

@@ -28,7 +28,7 @@ def read(shard: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 def parse(record: tf.Tensor, encoding: Encoding) -> dict[str, tf.Tensor]:
-    """string [] -> what reading needs of the record; frames still encoded: string [] (raw) or [F] (jpeg, png).
+    """String [] -> what reading needs of the record; frames still encoded: string [] (raw) or [F] (jpeg, png).
 
     Raises:
       tf.errors.InvalidArgumentError: not a `tf.train.Example`, or a key is missing or of another type; it is named.
@@ -47,9 +47,7 @@ def parse(record: tf.Tensor, encoding: Encoding) -> dict[str, tf.Tensor]:
     )
 
 
-def decode_frames(
-    features: dict[str, tf.Tensor], start: tf.Tensor, stop: tf.Tensor, encoding: Encoding
-) -> tf.Tensor:
+def decode_frames(features: dict[str, tf.Tensor], start: tf.Tensor, stop: tf.Tensor, encoding: Encoding) -> tf.Tensor:
     """The frames `[start, stop)`, selected while still encoded.
 
     Returns:
@@ -79,9 +77,12 @@ def _checks(
 ) -> list[tf.Operation]:
     clip, count = features[Key.ID], features[Key.FRAME_COUNT]
     sound = tf.debugging.Assert(
-        tf.equal(held, count * per_frame), [f"{Key.FRAME_COUNT} and {Key.FRAMES} disagree in clip", clip, count, held]
+        tf.equal(held, count * per_frame),
+        [f"{Key.FRAME_COUNT} and {Key.FRAMES} disagree in clip", clip, count, held],
     )
-    inside = tf.debugging.Assert((start >= 0) & (start < stop) & (stop <= count), ["no frames", start, stop, "in clip", clip])
+    inside = tf.debugging.Assert(
+        (start >= 0) & (start < stop) & (stop <= count), ["no frames", start, stop, "in clip", clip]
+    )
     return [sound, inside]
 
 

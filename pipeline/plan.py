@@ -1,7 +1,7 @@
 """An epoch as a plan: which examples, in which order, in which batch, on which worker. Pure NumPy.
 
-A plan is a function of (examples, settings, epoch) alone, so the order is reproducible, any step of it can be reached at
-once, and the position in the data is two integers.
+A plan is a function of (examples, settings, epoch) alone, so the order is reproducible, any step of it can be reached
+at once, and the position in the data is two integers.
 """
 
 import dataclasses

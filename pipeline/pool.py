@@ -66,7 +66,7 @@ class _Worker:
         self.since = 0.0
         self.finished: list[Finished] = []
 
-    def give(self, task: Any, given_up: dict[str, str]) -> None:  # noqa: ANN401: the caller's own type
+    def give(self, task: Any, given_up: dict[str, str]) -> None:
         self.task, self.item, self.finished = task, None, []
         with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
             self.pipe.send((task, given_up))
@@ -176,8 +176,6 @@ def _blame(worker: _Worker, how: str, deaths: dict[Any, int], given_up: dict[Any
     if how == DIED and deaths[worker.task] < ATTEMPTS:
         return
     if worker.item is None:
-        raise WorkerError(
-            f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})"
-        )
+        raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})")
     given_up[worker.task][worker.item] = how
     deaths[worker.task] = 0

@@ -51,4 +51,3 @@ def _label(draw: ImageDraw.ImageDraw, clip: Clip, number: int, corner: tuple[int
         draw.text((corner[0] + 2, corner[1] + 1), str(number), (170, 170, 170), font)
     else:
         draw.text((corner[0] + 2, corner[1] + 1), spoken.text if number == spoken.start else "·", WORD, font)
-

@@ -155,9 +155,7 @@ class Clip:
             got = f"{self.frames.dtype} {self.frames.shape}"
             raise ValueError(f"clip {self.id!r}: want frames uint8 [F, {CROP}, {CROP}], got {got}")
         if self.tracked.shape != self.frames.shape[:1]:
-            raise ValueError(
-                f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames"
-            )
+            raise ValueError(f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames")
 
 
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
@@ -217,9 +215,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     try:
         frames = encoding.decode(values[Key.FRAMES])
     except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}"
-        ) from error
+        raise DataError(f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}") from error
     try:
         clip = Clip(
             id=values[Key.ID][0],
@@ -234,9 +230,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     except ValueError as error:
         raise DataError(f"malformed record: {error}") from error
     if len(clip.frames) != values[Key.FRAME_COUNT][0]:
-        raise DataError(
-            f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}"
-        )
+        raise DataError(f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}")
     return clip
 
 

@@ -17,7 +17,12 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
         rows.append((f"  {split}", f"{len(chosen)} records, {speakers} speakers"))
     rows.append(("frames", _lengths(index.frames, conversion["fps"])))
     rows.append(("tracked", f"{index.tracked.sum() / max(index.frames.sum(), 1):.2%} of {index.frames.sum()} frames"))
-    rows.append(("bytes a record", f"{index.length.mean() if len(index) else 0:,.0f} ({conversion['encoding']['name']})"))
+    rows.append(
+        (
+            "bytes a record",
+            f"{index.length.mean() if len(index) else 0:,.0f} ({conversion['encoding']['name']})",
+        )
+    )
     rows.append(("speakers", _most_common(index.speaker)))
     rows.append(("words", f"{len(index.word_text)} aligned, {len(dataset.manifest['vocabulary']['words'])} distinct"))
     rows.append(("  of them", _most_common(index.word_text) or "none aligned"))

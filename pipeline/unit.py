@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
-    needed = len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))  # CTC: a blank between twins
+    needed = len(text) + sum(a == b for a, b in itertools.pairwise(text))  # CTC: a blank between twins
     if needed > windows:
         raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
     crops = cropper(seen.luma)
@@ -142,7 +143,12 @@ def shard_work(root: Path, output: Path, config: ConvertConfig) -> pool.Work:
 
 
 def convert_shard(
-    root: Path, output: Path, config: ConvertConfig, cropper: MouthCropper, task: ShardTask, given_up: dict[str, str]
+    root: Path,
+    output: Path,
+    config: ConvertConfig,
+    cropper: MouthCropper,
+    task: ShardTask,
+    given_up: dict[str, str],
 ) -> Iterator[pool.Started | pool.Finished]:
     """Writes one shard and, after it, the file that says so; memory holds one clip at a time."""
     path = output / task.file(config.name)
@@ -155,7 +161,8 @@ def convert_shard(
                     raise _given_up(given_up[source.id])
                 clip = convert_clip(source, root, config, cropper)
             except ClipError as error:
-                reason, detail = str(error.reason), printable(error.detail)
+                reason = str(error.reason)
+                detail = printable(error.detail.replace(f"{root}/", ""))  # the corpus may lie anywhere
                 rejects.append(Rejected(source.id, _place(source, root), reason, detail))
                 yield pool.Finished(source.id, rejects[-1])
                 continue

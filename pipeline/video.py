@@ -17,8 +17,7 @@ from pipeline.schema import ClipError, Reason
 
 # What a clip may come in, by libav's names. Playlists (HLS, ffconcat) stay out: they open other files.
 CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,mpegts,avi,flv,asf,ogg,h264,hevc,m4v,mjpeg,dv,mxf,"
-    "nut,gif"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,mpegts,avi,flv,asf,ogg,h264,hevc,m4v,mjpeg,dv,mxf,nut,gif"
 )
 EARLY = 0.4  # of an output frame: how long after its instant a picture may begin and still be shown
 MISSING = 2.5  # frames a clip may fall short of the promise, as containers and annotations round
@@ -112,9 +111,7 @@ def _read_images(path: Path, span: tuple[float, float] | None, fps: float, limit
 
 
 def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
-    raise ClipError(
-        Reason.TRUNCATED, f"{path}: ends at {end:.3f} s, the span is {span[0]:g} to {span[1]:g} s"
-    )
+    raise ClipError(Reason.TRUNCATED, f"{path}: ends at {end:.3f} s, the span is {span[0]:g} to {span[1]:g} s")
 
 
 def _read_container(path: Path, span: tuple[float, float] | None, fps: float, limit: float) -> Video:
@@ -163,9 +160,7 @@ def _decode(container: InputContainer, stream: av.VideoStream, path: Path) -> It
         raise ClipError(Reason.TRUNCATED, f"{path}: the file breaks off after picture {count}")
 
 
-def _seek(
-    container: InputContainer, stream: av.VideoStream, start: float, path: Path
-) -> Iterator[av.VideoFrame]:
+def _seek(container: InputContainer, stream: av.VideoStream, start: float, path: Path) -> Iterator[av.VideoFrame]:
     """Decodes from a key picture before `start`, or from the beginning where the container finds none."""
     container.seek(int((start + _origin(container)) * av.time_base), backward=True)
     frames = _decode(container, stream, path)
@@ -191,9 +186,7 @@ def _step(stream: av.VideoStream) -> float:
     return 1 / float(rates[0])
 
 
-def _timed(
-    frames: Iterator[av.VideoFrame], container: InputContainer, stream: av.VideoStream
-) -> Iterator[_Picture]:
+def _timed(frames: Iterator[av.VideoFrame], container: InputContainer, stream: av.VideoStream) -> Iterator[_Picture]:
     """Places each picture in time, never going back."""
     step = _step(stream)
     head = list(itertools.islice(frames, 2))

@@ -27,7 +27,7 @@ class Options:
     """The flags of a frozen dataclass: its defaults and rules are the flags' own.
 
     Args:
-      config: a frozen dataclass with fields of bool, int, float, str, Literal or tuple[float, ...], or one of these or None.
+      config: a frozen dataclass; fields of bool, int, float, str, Literal or tuple[float, ...], or one of them or None.
       help: field -> what the flag does; fields without help are no flags.
       names: field -> flag, where they differ.
     """
@@ -39,11 +39,9 @@ class Options:
         hints = typing.get_type_hints(config)
         for field, text in help.items():
             default = fields[field].default
-            _define(
-                self._names[field], hints[field], None if default is dataclasses.MISSING else default, text
-            )
+            _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
 
-    def build(self, **fixed: Any) -> Any:  # noqa: ANN401: an instance of the class it was made with
+    def build(self, **fixed: Any) -> Any:
         """The dataclass from the parsed flags, with `fixed` for the other fields.
 
         Raises:
@@ -52,8 +50,7 @@ class Options:
         values = {field: flags.FLAGS[name].value for field, name in self._names.items()}
         hints = typing.get_type_hints(self._config)
         values = {
-            k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v
-            for k, v in values.items()
+            k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v for k, v in values.items()
         }
         try:
             return self._config(**values, **fixed)
@@ -63,15 +60,15 @@ class Options:
             raise DataError(f"--{name}:{rule} (see --help)") from error
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401: a type expression
+def _alternatives(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
-def _is_tuple(hint: Any) -> bool:  # noqa: ANN401: a type expression
+def _is_tuple(hint: Any) -> bool:
     return any(typing.get_origin(choice) is tuple for choice in _alternatives(hint))
 
 
-def _define(name: str, hint: Any, default: Any, text: str) -> None:  # noqa: ANN401: a type expression and its value
+def _define(name: str, hint: Any, default: Any, text: str) -> None:
     if _is_tuple(hint):
         flags.DEFINE_list(name, None if default is None else [str(value) for value in default], text)
     elif typing.get_origin(hint) is typing.Literal:

@@ -25,9 +25,7 @@ from scripts import cli
 
 flags.DEFINE_enum("corpus", None, sorted(CORPORA), "how --source is laid out", required=True)
 flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
-flags.DEFINE_string(
-    "output", None, "directory to write; new, or an unfinished conversion to go on with", required=True
-)
+flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
 flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
 flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
 flags.DEFINE_float("clip_timeout_s", 120, "seconds a clip may take before it is rejected", lower_bound=0.1)

@@ -2,8 +2,8 @@
 
     python -m scripts.demo
 
-Needs no data. Everything it makes lies below --output; the commands it runs are printed, so that you can run them on your
-own videos. Run again, it goes on from where it was stopped.
+Needs no data. Everything it makes lies below --output; the commands it runs are printed, so that you can run them on
+your own videos. Run again, it goes on from where it was stopped.
 """
 
 import concurrent.futures
@@ -19,23 +19,29 @@ from tqdm import tqdm
 
 from pipeline.corpora import synthetic
 from pipeline.corpora.synthetic import SyntheticConfig
-from pipeline.shards import DatasetDir, open_dataset
 from pipeline.schema import DataError
+from pipeline.shards import DatasetDir, open_dataset
 from scripts import cli, runs
 
 flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
 CORPUS = cli.Options(
     SyntheticConfig,
-    {"clips": "videos to render", "speakers": "faces among them", "seed": "of everything random"},
+    {
+        "clips": "videos to render",
+        "speakers": "faces among them",
+        "seed": "of everything random",
+        "word_seconds": "mean length of a word",
+    },
 )
 BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name: to see what becomes of it
 TRAINING = (
     "--unit=sentence",
     "--width=0.125",
     "--lstm_units=64",
-    "--batch_size=8",
-    "--epochs=16",
-    "--learning_rate=0.003",
+    "--batch_size=4",
+    "--epochs=7",
+    "--learning_rate=0.002",
+    "--dropout=0.2",
 )
 
 

@@ -1,6 +1,6 @@
 """Scores a run on a split: every example once.
 
-    python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
+python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
 """
 
 from pathlib import Path

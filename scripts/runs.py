@@ -19,7 +19,7 @@ from pipeline.shards import DatasetDir
 from pipeline.vocab import Vocabulary
 
 
-def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:
     """What `run.json` holds: all that decides the numbers of a run, so that another is refused."""
     return {
         **{name: dataclasses.asdict(value) for name, value in more.items()},

@@ -3,8 +3,8 @@
     python -m scripts.train --data=data/grid --output=runs/words --unit=word
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
-A word run names each aligned word. A sentence run reads whole clips with CTC, in characters, or in words (--labels=words:
-learns sooner, reads no word it has not seen). tensorboard --logdir=RUN shows the curves.
+A word run names each aligned word; a sentence run spells whole clips with CTC. tensorboard --logdir=RUN shows the
+curves.
 """
 
 import functools
@@ -24,11 +24,11 @@ from scripts import cli, runs
 
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
 flags.DEFINE_string("output", None, "run directory to write, or to go on with", required=True)
-flags.DEFINE_enum("labels", "characters", ["characters", "words"], "what CTC's symbols are (sentence unit)")
+flags.DEFINE_string("init_from", None, "run whose CNN and LSTM to start from, such as a word run for sentences")
 DATA = cli.Options(
     DataConfig,
     {
-        "unit": "word: each aligned word, one label; sentence: whole clips, with CTC",
+        "unit": "word: each aligned word, one label; sentence: whole clips, spelled with CTC",
         "margin": "frames before and after a word",
         "edge": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
     },
@@ -69,14 +69,16 @@ def main(argv: list[str]) -> None:
     data = open_dataset(Path(flags.FLAGS.data))
     word = flags.FLAGS.unit == "word"
     known = data.manifest["vocabulary"]
-    in_words = word or flags.FLAGS.labels == "words"
-    vocabulary = Vocabulary.of_words(known["words"]) if in_words else Vocabulary.of_characters(known["characters"])
+    vocabulary = Vocabulary.of_words(known["words"]) if word else Vocabulary.of_characters(known["characters"])
     config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
-    how = TRAIN.build(monitor="wer" if in_words else "cer")
+    how = TRAIN.build(monitor="wer" if word else "cer")
     steps = plan.steps_per_epoch(len(dataset.examples(data, "train", config)), order)
-    run.save_run(output, runs.settings(data, config, order, model=shape, train=how))
+    saved = runs.settings(data, config, order, model=shape, train=how)
+    run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
     model = LipReader(shape, seed=order.seed)
+    if flags.FLAGS.init_from:
+        run.initialise(model, Path(flags.FLAGS.init_from))
     feed = functools.partial(runs.batches, data, "train", config, order)
     validate = None
     if "val" in data.splits:

@@ -2,8 +2,8 @@
 
     python -m scripts.transcribe --run=runs/sentences clip.mp4 other.mov
 
-Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word run
-takes each video to hold one word, as LRW's do.
+Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word
+run takes each video to hold one word, as LRW's do.
 """
 
 import sys

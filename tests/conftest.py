@@ -53,8 +53,6 @@ def digest() -> Callable[[Path], dict[str, str]]:
 
     def of(root: Path) -> dict[str, str]:
         files = sorted(path for path in root.rglob("*") if path.is_file())
-        return {
-            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-        }
+        return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     return of

@@ -91,9 +91,7 @@ def write_alignment(path: Path, words: Sequence[tuple[str, int, int]] = SPOKEN) 
     path.write_text("".join(f"{1000 * start} {1000 * stop} {text}\n" for text, start, stop in words))
 
 
-def write_grid_clip(
-    root: Path, name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN
-) -> Path:
+def write_grid_clip(root: Path, name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN) -> Path:
     """A clip such as `s1/bbaf2n`, 64x64 pixels, and its alignment."""
     video = root / f"{name}.mp4"
     write_video(video, pixels(frames, seed=len(list(root.glob("s*/*.mp4"))), side=64))

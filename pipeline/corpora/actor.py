@@ -117,9 +117,7 @@ def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
     image.paste(turned, (left, top), turned.getchannel("X"))
 
 
-def paint_stage(
-    identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def paint_stage(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """What stands still in a clip: a wall of random colours, and the speaker's neck and shoulders.
 
     Args:
@@ -140,9 +138,7 @@ def paint_stage(
     neck = soft(0.56 + 0.25 * np.clip(v - 1.9, 0, None) ** 2 - np.abs(u), 0.03) * soft(v - 0.6)
     round_off = 0.96 - 0.25 * (u / 0.6) ** 2 - 0.30 * soft(2.0 - v, 0.5)
     over(image, tint(identity.skin, round_off), neck)
-    shoulders = soft(1 - np.hypot(u / 2.3, (v - 3.9) / 1.75), 0.01) * soft(
-        v - 2.45 + 0.6 * np.clip(u**2, 0, 0.6), 0.03
-    )
+    shoulders = soft(1 - np.hypot(u / 2.3, (v - 3.9) / 1.75), 0.01) * soft(v - 2.45 + 0.6 * np.clip(u**2, 0, 0.6), 0.03)
     folds = 0.9 + 0.08 * np.sin(5 * u + 2 * v) - 0.10 * np.abs(u)
     over(image, tint(identity.shirt, folds), shoulders)
     return image

@@ -16,9 +16,7 @@ from pipeline.corpora.lips import MOUTH_V, UNIT, LipStyle, over, soft, tint
 LEFT, TOP, RIGHT, BOTTOM = -1.32, -1.84, 1.32, 2.00  # the canvas
 CHIN_V = 1.62
 
-SKIN = np.array(
-    [(236, 196, 170), (222, 176, 146), (198, 148, 114), (164, 116, 86), (128, 88, 66)], np.float32
-)
+SKIN = np.array([(236, 196, 170), (222, 176, 146), (198, 148, 114), (164, 116, 86), (128, 88, 66)], np.float32)
 HAIR = np.array([(38, 28, 24), (72, 48, 34), (112, 78, 48), (168, 130, 84), (120, 116, 114)], np.float32)
 IRIS = np.array([(70, 48, 32), (84, 108, 128), (82, 100, 66)], np.float32)
 
@@ -121,11 +119,7 @@ def _height(identity: Identity) -> np.ndarray:
     wide = identity.nose
     ridge = np.exp(-0.5 * (u / (0.09 * wide)) ** 2) * soft(v + 0.12, 0.3) * soft(0.60 - v, 0.12)
     relief = 0.10 * ridge * (1 + 1.2 * np.clip(v, 0, 0.6))
-    relief = (
-        relief
-        + 0.15 * _blob((0, 0.54), (0.12 * wide, 0.10))
-        + 0.06 * _pair((0.17 * wide, 0.60), (0.07, 0.07))
-    )
+    relief = relief + 0.15 * _blob((0, 0.54), (0.12 * wide, 0.10)) + 0.06 * _pair((0.17 * wide, 0.60), (0.07, 0.07))
     relief = relief + 0.05 * _pair((0.42, -0.24), (0.25, 0.08)) - 0.09 * _pair((0.45, -0.02), (0.20, 0.11))
     relief = relief + 0.06 * _pair((0.55, 0.42), (0.22, 0.18)) + 0.09 * _blob((0, 1.45), (0.22, 0.12))
     return base + relief + 0.07 * _blob((0, MOUTH_V), (0.36, 0.22)) - 0.02 * _blob((0, 0.80), (0.035, 0.08))
@@ -167,9 +161,7 @@ def paint_head(identity: Identity, lids: float) -> np.ndarray:
         _paint_eye(image, identity, side, lids)
     skin_mask = np.maximum(face, np.clip(ears, 0, 1))
     hair_mask = _hair_mask(identity, level)
-    over(
-        image, _hair_colour(identity), np.maximum(hair_mask, 1 - skin_mask)
-    )  # so that no edge lets skin through
+    over(image, _hair_colour(identity), np.maximum(hair_mask, 1 - skin_mask))  # so that no edge lets skin through
     return np.concatenate([image, 255 * np.maximum(skin_mask, hair_mask)[None]]).astype(np.float32)
 
 

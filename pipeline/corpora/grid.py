@@ -17,7 +17,9 @@ SILENCE = frozenset({"sil", "sp"})
 UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # held out by LipNet (Assael et al. 2016), then by all
 VIDEO_SUFFIXES = frozenset({".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm"})
 
-_DIGITS = dict(zip("z123456789", "zero one two three four five six seven eight nine".split(), strict=True))
+_DIGITS = dict(
+    zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
+)
 SLOTS: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
@@ -109,5 +111,10 @@ def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
 
 
 def _alignment(root: Path, speaker: str, name: str) -> Path | None:
-    folders = (root / "alignments" / speaker, root / "align" / speaker, root / speaker / "align", root / "align")
+    folders = (
+        root / "alignments" / speaker,
+        root / "align" / speaker,
+        root / speaker / "align",
+        root / "align",
+    )
     return next((p for p in (folder / f"{name}.align" for folder in folders) if p.is_file()), None)

@@ -63,9 +63,7 @@ def outline(style: LipStyle, mouth: Mouth, u: np.ndarray) -> Lips:
     cupid = 1 - 0.16 * np.exp(-((u / 0.05) ** 2)) + 0.08 * np.exp(-(((np.abs(u) - 0.1) / 0.07) ** 2))
     upper = 0.115 * thick * bow**0.8 * cupid
     lower = 0.150 * thick * (1 - 0.45 * mouth.tuck) * bow**0.6
-    return Lips(
-        half_width, inner_half_width, inner_top - upper, inner_top, inner_bottom, inner_bottom + lower
-    )
+    return Lips(half_width, inner_half_width, inner_top - upper, inner_top, inner_bottom, inner_bottom + lower)
 
 
 def soft(distance: np.ndarray, edge: float = 1 / UNIT) -> np.ndarray:
@@ -84,9 +82,7 @@ def over(image: np.ndarray, colour: np.ndarray | tuple[float, ...], mask: np.nda
     image += mask * (colour.reshape(3, 1, 1) if colour.ndim == 1 else colour) - mask * image
 
 
-def paint(
-    image: np.ndarray, corner: tuple[float, float], style: LipStyle, mouth: Mouth, shade: np.ndarray
-) -> None:
+def paint(image: np.ndarray, corner: tuple[float, float], style: LipStyle, mouth: Mouth, shade: np.ndarray) -> None:
     """Paints lips, and what shows between them, over lit skin, in place.
 
     Args:
@@ -113,9 +109,7 @@ def paint(
 def _paint_folds(image: np.ndarray, shape: Lips, u: np.ndarray, v: np.ndarray) -> None:
     """Darkens the hollow below the lower lip and the corners."""
     below = np.exp(-(((v - shape.outer_bottom - 0.05) / 0.045) ** 2)) * np.exp(-((u / 0.24) ** 2))
-    corner = np.exp(-(((np.abs(u) - shape.half_width - 0.01) / 0.035) ** 2)) * np.exp(
-        -(((v - MOUTH_V) / 0.05) ** 2)
-    )
+    corner = np.exp(-(((np.abs(u) - shape.half_width - 0.01) / 0.035) ** 2)) * np.exp(-(((v - MOUTH_V) / 0.05) ** 2))
     image *= (1 - 0.20 * below) * (1 - 0.28 * corner)
 
 
@@ -129,17 +123,11 @@ def _paint_skin(
     shade: np.ndarray,
 ) -> None:
     upper = np.clip((v - shape.outer_top) / np.maximum(shape.inner_top - shape.outer_top, 1e-3), 0, 1)
-    lower = np.clip(
-        (v - shape.inner_bottom) / np.maximum(shape.outer_bottom - shape.inner_bottom, 1e-3), 0, 1
-    )
+    lower = np.clip((v - shape.inner_bottom) / np.maximum(shape.outer_bottom - shape.inner_bottom, 1e-3), 0, 1)
     bulge = 4 * lower * (1 - lower)
     gloss = bulge**4 * np.exp(-((u / 0.13) ** 2)) * (0.18 + 0.1 * mouth.round)
     tone = np.where(v < shape.inner_top, 0.98 - 0.24 * upper, 0.90 + 0.28 * bulge - 0.12 * lower + gloss)
-    mask = (
-        soft(v - shape.outer_top, 0.025)
-        * soft(shape.outer_bottom - v, 0.025)
-        * (np.abs(u) < shape.half_width)
-    )
+    mask = soft(v - shape.outer_top, 0.025) * soft(shape.outer_bottom - v, 0.025) * (np.abs(u) < shape.half_width)
     over(image, tint(style.colour, tone * shade), mask)
 
 
@@ -156,9 +144,5 @@ def _paint_teeth(inside: np.ndarray, mouth: Mouth, shape: Lips, u: np.ndarray, v
 def _paint_tongue(inside: np.ndarray, mouth: Mouth, shape: Lips, u: np.ndarray, v: np.ndarray) -> None:
     gap = shape.inner_bottom - shape.inner_top
     top = shape.inner_bottom - 0.92 * mouth.tongue * gap + 0.6 * u**2
-    body = (
-        soft(v - top, 0.03)
-        * min(1.0, 3 * mouth.tongue)
-        * soft(0.72 * shape.inner_half_width - np.abs(u), 0.05)
-    )
+    body = soft(v - top, 0.03) * min(1.0, 3 * mouth.tongue) * soft(0.72 * shape.inner_half_width - np.abs(u), 0.05)
     over(inside, tint(TONGUE, 0.80 + 0.3 * soft(v - top - 0.03, 0.12)), body)

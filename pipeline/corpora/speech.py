@@ -96,11 +96,7 @@ def speak(code: str, word_frames: float, rng: np.random.Generator) -> Speech:
     words, visemes, start = [], [], 0
     for word, names in sequence:
         shares = np.array([VISEMES[name][2] for name in names])
-        factor = (
-            rng.uniform(0.5, 0.9)
-            if word == SILENCE
-            else (0.62 + 0.1 * shares.sum()) * rng.uniform(0.94, 1.06)
-        )
+        factor = rng.uniform(0.5, 0.9) if word == SILENCE else (0.62 + 0.1 * shares.sum()) * rng.uniform(0.94, 1.06)
         stop = start + max(2, round(word_frames * factor))
         edges = start + (stop - start) * np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
         visemes += [(name, *edge) for name, *edge in zip(names, edges[:-1], edges[1:], strict=True)]

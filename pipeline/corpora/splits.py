@@ -70,7 +70,9 @@ def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
     test, val = _count(rule.test, len(members)), _count(rule.val, len(members))
     if test + val > len(members):
         what = "speakers" if rule.by == "speaker" else "clips"
-        raise DataError(f"--val={rule.val} and --test={rule.test} ask for more than the {len(members)} {what} there are")
+        raise DataError(
+            f"--val={rule.val} and --test={rule.test} ask for more than the {len(members)} {what} there are"
+        )
     ranked = sorted(members, key=lambda name: hashlib.sha256(f"{rule.seed}:{name}".encode()).digest())
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
 

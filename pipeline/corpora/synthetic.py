@@ -113,9 +113,7 @@ def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
     todo = utterances(config)
     strays = {path.relative_to(root) for path in root.glob("s*/*.mp4")} - {clip.video for clip in todo}
     if strays:
-        raise DataError(
-            f"{root / min(strays)}: not a clip of this corpus; remove {root} or name another directory"
-        )
+        raise DataError(f"{root / min(strays)}: not a clip of this corpus; remove {root} or name another directory")
     for clip in todo:
         render_clip(root, config, clip)
         yield root / clip.video

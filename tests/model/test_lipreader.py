@@ -25,9 +25,7 @@ def _logits(model: LipReader, batch: dict[str, tf.Tensor], training: bool) -> np
 def test_more_padding_changes_neither_logits_nor_loss(
     head: str, bidirectional: bool, training: bool, batch: Callable
 ) -> None:
-    model = LipReader(
-        LipReaderConfig(**TINY, head=head, bidirectional=bidirectional, lstm_layers=2, dropout=0.5)
-    )
+    model = LipReader(LipReaderConfig(**TINY, head=head, bidirectional=bidirectional, lstm_layers=2, dropout=0.5))
     tight, padded = batch(padding=0), batch(padding=4)
     for dense in (tight, padded):
         dense["logits"] = _logits(model, dense, training)
@@ -36,9 +34,7 @@ def test_more_padding_changes_neither_logits_nor_loss(
         np.testing.assert_allclose(padded["logits"], tight["logits"], atol=1e-5)
     else:
         for row, length in enumerate(tight["lengths"]):
-            np.testing.assert_allclose(
-                padded["logits"][row, :length], tight["logits"][row, :length], atol=1e-5
-            )
+            np.testing.assert_allclose(padded["logits"][row, :length], tight["logits"][row, :length], atol=1e-5)
     np.testing.assert_allclose(padded["loss"], tight["loss"], atol=1e-5)
 
 
@@ -56,9 +52,7 @@ def test_rows_that_fill_the_batch_change_nothing(head: str, training: bool, batc
     )
 
 
-@pytest.mark.parametrize(
-    ("head", "shape"), [("word", (3, 3)), ("ctc", (3, 3, 4))], ids=["word", "ctc with the blank"]
-)
+@pytest.mark.parametrize(("head", "shape"), [("word", (3, 3)), ("ctc", (3, 3, 4))], ids=["word", "ctc with the blank"])
 def test_logits_have_the_heads_shape_and_are_float32(head: str, shape: Any, batch: Callable) -> None:
     logits = LipReader(LipReaderConfig(**TINY, head=head))(batch())
     assert logits.shape == shape
@@ -107,9 +101,7 @@ def test_the_seed_fixes_the_weights_and_both_directions_differ() -> None:
     for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first.head.kernel, other.head.kernel)
-    assert not np.array_equal(
-        first.lstms[0].forward_layer.cell.kernel, first.lstms[0].backward_layer.cell.kernel
-    )
+    assert not np.array_equal(first.lstms[0].forward_layer.cell.kernel, first.lstms[0].backward_layer.cell.kernel)
 
 
 # Compiled, Keras lets AutoGraph read through all of tf_keras first, which takes half a minute.

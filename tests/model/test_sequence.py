@@ -48,9 +48,7 @@ def test_static_shapes_survive_and_dynamic_ones_work(name: str, shape: Any, cnn:
     wrapper = WRAPPERS[name](cnn)
     seen = []
 
-    @tf.function(
-        input_signature=[tf.TensorSpec(shape, tf.uint8), tf.TensorSpec(shape[:2], tf.bool)], autograph=False
-    )
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8), tf.TensorSpec(shape[:2], tf.bool)], autograph=False)
     def graph(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         features = wrapper(windows, valid)
         seen.append(features.shape.as_list())

@@ -85,9 +85,7 @@ def test_the_seed_fixes_the_weights() -> None:
     first, again, other = (VGGM("B", width=0.0625, seed=seed) for seed in (3, 3, 4))
     for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(
-        first.get_layer("conv1").get_weights()[0], other.get_layer("conv1").get_weights()[0]
-    )
+    assert not np.array_equal(first.get_layer("conv1").get_weights()[0], other.get_layer("conv1").get_weights()[0])
     # Equal shapes in one network must not start equal.
     conv4, conv5 = (first.get_layer(name).get_weights()[0] for name in ("conv4", "conv5"))
     assert not np.array_equal(conv4, conv5)

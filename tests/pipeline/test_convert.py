@@ -62,9 +62,7 @@ def test_the_directory_holds_the_dataset_and_nothing_else(converted: tuple[Path,
     assert (output / "rejected.csv").read_text() == "id,source,reason,detail\n"
 
 
-def test_every_clip_is_there_as_it_was_on_its_own(
-    converted: tuple[Path, list[Progress]], corpus: Path
-) -> None:
+def test_every_clip_is_there_as_it_was_on_its_own(converted: tuple[Path, list[Progress]], corpus: Path) -> None:
     opened = shards.open_dataset(converted[0])
     assert not any(shards.verify(opened))
     cropper = MouthCropper(CONFIG.crop)
@@ -85,9 +83,7 @@ def test_every_clip_is_there_as_it_was_on_its_own(
 def test_from_videos_to_batches(converted: tuple[Path, list[Progress]]) -> None:
     opened = shards.open_dataset(converted[0])
     order = PlanConfig(2, remainder="pad")
-    batches = list(
-        dataset.load(opened, "train", DataConfig(Vocabulary.of_characters()), order, layout="windows")
-    )
+    batches = list(dataset.load(opened, "train", DataConfig(Vocabulary.of_characters()), order, layout="windows"))
     assert len(batches) == 3
     for batch in batches:
         longest = int(batch[BatchKey.LENGTHS].numpy().max())
@@ -148,9 +144,7 @@ def test_a_second_converter_is_refused(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / unit.PROGRESS).mkdir(parents=True)
     with (tmp_path / "out" / unit.PROGRESS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(
-            DataError, match="another conversion is writing there; wait, or name another --output"
-        ):
+        with pytest.raises(DataError, match="another conversion is writing there; wait, or name another --output"):
             run(corpus, tmp_path / "out")
 
 
@@ -209,9 +203,7 @@ def spoilt(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rejects_are_rows_and_too_many_fail_until_allowed(spoilt: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    with pytest.raises(
-        DataError, match=r"6 of 9 clips rejected \(.*more than --max_reject_fraction=0.05 allows"
-    ):
+    with pytest.raises(DataError, match=r"6 of 9 clips rejected \(.*more than --max_reject_fraction=0.05 allows"):
         run(spoilt, output)
     assert not (output / shards.MANIFEST).exists()
     rejected = (output / shards.REJECTED).read_bytes()

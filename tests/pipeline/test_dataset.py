@@ -35,9 +35,7 @@ def assert_same(got: list[Batch], want: list[Batch]) -> None:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
-def oracle(
-    dataset: DatasetDir, config: DataConfig, order: PlanConfig, epoch: int
-) -> list[list[dict[str, Any]]]:
+def oracle(dataset: DatasetDir, config: DataConfig, order: PlanConfig, epoch: int) -> list[list[dict[str, Any]]]:
     """Every example of every batch, read one by one with Pillow and NumPy."""
     table = data.examples(dataset, "train", config)
     planned, weights = plan.batches(table.frames, order, epoch)
@@ -132,9 +130,7 @@ def test_resuming_at_any_step_leaves_the_same_stream(
     steps = len(whole) // 2
     assert steps == 2
     for step in range(len(whole) + 1):
-        assert_same(
-            batches(tiny("raw"), config, order, epoch=5, epochs=2, step=step, layout=layout), whole[step:]
-        )
+        assert_same(batches(tiny("raw"), config, order, epoch=5, epochs=2, step=step, layout=layout), whole[step:])
     assert_same(batches(tiny("raw"), config, order, epoch=6, layout=layout), whole[steps:])
 
 
@@ -180,9 +176,7 @@ def test_a_damaged_record_stops_the_stream_by_name(
 
 
 def test_words_need_word_times(tmp_path_factory: pytest.TempPathFactory) -> None:
-    dataset = datasets.write_dataset(
-        tmp_path_factory.mktemp("wordless"), {"train": [[datasets.clip("s1/a", 9, ())]]}
-    )
+    dataset = datasets.write_dataset(tmp_path_factory.mktemp("wordless"), {"train": [[datasets.clip("s1/a", 9, ())]]})
     with pytest.raises(DataError, match="no word times in split 'train'; use --unit=sentence"):
         data.load(dataset, "train", WORD, PlanConfig(1))
 

@@ -25,9 +25,7 @@ def test_windows_made_on_the_device_are_those_of_the_host(
     tiny: Callable[[str], DatasetDir], edge: str, unit: str
 ) -> None:
     config = DataConfig(VOCABULARIES[unit], unit=unit, edge=edge, margin=2)
-    order = PlanConfig(
-        4, seed=1, shuffle=False, remainder="pad"
-    )  # unsorted: rows of a batch differ in length
+    order = PlanConfig(4, seed=1, shuffle=False, remainder="pad")  # unsorted: rows of a batch differ in length
     frames, made = (data.load(tiny("raw"), "train", config, order, layout=name) for name in data.LAYOUTS)
     host = list(made.as_numpy_iterator())
     shipped = list(device.batches(frames, edge))

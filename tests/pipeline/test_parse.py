@@ -87,9 +87,7 @@ def test_the_frames_of_another_encoding_are_refused(wrote: str, reads: str) -> N
         ("raw", {}, (-1, 3), "no frames"),
     ],
 )
-def test_a_malformed_record_is_refused(
-    encoding: str, changes: dict, span: tuple[int, int], match: str
-) -> None:
+def test_a_malformed_record_is_refused(encoding: str, changes: dict, span: tuple[int, int], match: str) -> None:
     start, stop = (tf.constant(place, tf.int64) for place in span)
     with pytest.raises(tf.errors.InvalidArgumentError, match=match):
         parse.decode_frames(features(Encoding(encoding), **changes), start, stop, Encoding(encoding))

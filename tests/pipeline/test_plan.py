@@ -150,9 +150,7 @@ def spans(examples: plan.Examples) -> list[tuple[int, int]]:
         (100, "valid", [(0, 20), (0, 20), (0, 20), (0, 9)]),
     ],
 )
-def test_words_with_their_margin(
-    words: DatasetDir, margin: int, edge: str, expected: list[tuple[int, int]]
-) -> None:
+def test_words_with_their_margin(words: DatasetDir, margin: int, edge: str, expected: list[tuple[int, int]]) -> None:
     found = plan.words(words, "train", margin, edge)
     assert spans(found) == expected
     assert found.frames.tolist() == [stop - start for start, stop in expected]

@@ -50,9 +50,7 @@ def broken_setup() -> pool.Work:
 
 
 def run(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> list:
-    return list(
-        pool.run([Task(items) for items in tasks], functools.partial(setup, folder), workers, timeout_s)
-    )
+    return list(pool.run([Task(items) for items in tasks], functools.partial(setup, folder), workers, timeout_s))
 
 
 def outcomes(events: list) -> dict[str, str]:

@@ -106,10 +106,7 @@ def test_jpeg_quality_decides_the_size() -> None:
     [
         (b"\xff\xff", "not a tf.train.Example"),
         (b"", "key id: want one value, got 0"),
-        *[
-            (example(**{key: None}), f"key {Key[key]}: want one value, got 0")
-            for key in ("TEXT", "FPS", "FRAME_COUNT")
-        ],
+        *[(example(**{key: None}), f"key {Key[key]}: want one value, got 0") for key in ("TEXT", "FPS", "FRAME_COUNT")],
         (example(ID=[b"a", b"b"]), "key id: want one value, got 2"),
         (example(ID=[7]), "key id: want a bytes_list, got a int64_list"),
         (example(FPS=[25]), "key fps: want a float_list, got a int64_list"),

@@ -17,9 +17,7 @@ from tests import datasets
 @pytest.fixture
 def dataset(tmp_path: Path) -> DatasetDir:
     """Three shards: 3 and 2 clips for training, 1 for test."""
-    clips = [
-        datasets.clip(f"s1/c{n}", 6 + n, () if n == 2 else datasets.SPOKEN[:1], seed=n) for n in range(6)
-    ]
+    clips = [datasets.clip(f"s1/c{n}", 6 + n, () if n == 2 else datasets.SPOKEN[:1], seed=n) for n in range(6)]
     return datasets.write_dataset(tmp_path / "ds", {"train": [clips[:3], clips[3:5]], "test": [clips[5:]]})
 
 
@@ -95,9 +93,7 @@ def refused(root: Path, match: str) -> None:
 
 
 def test_no_dataset_is_named_with_the_way_out(tmp_path: Path, dataset: DatasetDir) -> None:
-    refused(
-        tmp_path / "none", f"{tmp_path / 'none'}: no such directory; make one with python -m scripts.convert"
-    )
+    refused(tmp_path / "none", f"{tmp_path / 'none'}: no such directory; make one with python -m scripts.convert")
     (dataset.root / shards.MANIFEST).unlink()
     refused(dataset.root, r"no manifest\.json, so not a finished dataset")
 
@@ -113,9 +109,7 @@ def test_missing_and_cut_shards_are_all_named(dataset: DatasetDir) -> None:
     size = second.stat().st_size
     first.unlink()
     with second.open("r+b") as file:
-        file.truncate(
-            int(dataset.index.offset[4])
-        )  # on the border of a record, where TensorFlow sees a clean end
+        file.truncate(int(dataset.index.offset[4]))  # on the border of a record, where TensorFlow sees a clean end
     with third.open("ab") as file:
         file.write(b"garbage")
     refused(
@@ -158,9 +152,7 @@ def test_verify_names_a_damaged_record_and_goes_on(dataset: DatasetDir, where: s
 
 def test_a_damaged_record_costs_that_record_alone(dataset: DatasetDir) -> None:
     flip(dataset.shards[0], int(dataset.index.offset[0]) + 500)
-    with pytest.raises(
-        DataError, match=f"{re.escape(str(dataset.shards[0]))} offset 0: the record is damaged"
-    ):
+    with pytest.raises(DataError, match=f"{re.escape(str(dataset.shards[0]))} offset 0: the record is damaged"):
         shards.read_record(dataset, 0)
     assert [shards.read_record(dataset, n).id for n in range(1, 6)] == [f"s1/c{n}" for n in range(1, 6)]
 

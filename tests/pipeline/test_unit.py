@@ -27,9 +27,7 @@ def sources(count: int) -> list[ClipSource]:
 
 def test_every_clip_is_in_one_shard_of_its_split() -> None:
     tasks = unit.plan_shards(sources(27), CONFIG)
-    assert Counter(source.id for task in tasks for source in task.sources) == {
-        f"s1/c{n:02}": 1 for n in range(27)
-    }
+    assert Counter(source.id for task in tasks for source in task.sources) == {f"s1/c{n:02}": 1 for n in range(27)}
     assert all(source.split == task.split for task in tasks for source in task.sources)
     sizes = [(task.split, task.shard, task.shards, len(task.sources)) for task in tasks]
     assert sizes == [
@@ -111,11 +109,7 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     task = ShardTask("train", 0, 1, tuple(clips))
     given_up = {clips[2].id: pool.HUNG, clips[3].id: pool.DIED}
     events = list(unit.convert_shard(corpus, tmp_path, CONFIG, CROPPER, task, given_up))
-    assert (
-        [event.item for event in events[::2]]
-        == [event.item for event in events[1::2]]
-        == [c.id for c in clips]
-    )
+    assert [event.item for event in events[::2]] == [event.item for event in events[1::2]] == [c.id for c in clips]
     outcomes = [event.outcome for event in events[1::2]]
     assert outcomes[0] is None
     assert [(o.id, o.source, o.reason) for o in outcomes[1:]] == [

@@ -206,9 +206,7 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
     stamps = [*(i / 25 for i in range(39)), 39.5 / 25]
     write(path, stamps, options={"movflags": "faststart"}, b_frames=0)
     data = bytearray(path.read_bytes())
-    table = (
-        data.index(b"stts") + 8
-    )  # a count, then pairs of samples and ticks: (38, .04 s) (1, .06 s) (1, .04 s)
+    table = data.index(b"stts") + 8  # a count, then pairs of samples and ticks: (38, .04 s) (1, .06 s) (1, .04 s)
     assert data[table : table + 8] == bytes([0, 0, 0, 3, 0, 0, 0, 38])
     data[table + 8 : table + 12] = data[table + 16 : table + 20] = bytes(4)
     path.write_bytes(data)

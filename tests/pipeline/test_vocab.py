@@ -49,9 +49,7 @@ def test_nothing_is_encoded_to_nothing() -> None:
 
 
 def test_an_unknown_symbol_is_an_error_that_names_it() -> None:
-    with pytest.raises(
-        DataError, match=r"'at blue': unknown word 'blue'; the vocabulary has \('at', 'bin', 'now'\)"
-    ):
+    with pytest.raises(DataError, match=r"'at blue': unknown word 'blue'; the vocabulary has \('at', 'bin', 'now'\)"):
         WORDS.encode("at blue")
     with pytest.raises(DataError, match="unknown character '!'"):
         Vocabulary.of_characters().encode("bin!")

@@ -43,9 +43,7 @@ def test_defaults_are_those_of_the_dataclass() -> None:
 
 
 def test_flags_become_fields_of_their_type() -> None:
-    got = build(
-        "--oven_heat=200", "--share=0.25", "--oven_mode=top", "--oven_box=0,.5,1e0", "--minutes=3", "--fast"
-    )
+    got = build("--oven_heat=200", "--share=0.25", "--oven_mode=top", "--oven_box=0,.5,1e0", "--minutes=3", "--fast")
     assert got == Oven("pie", 200, 0.25, "top", (0.0, 0.5, 1.0), 3.0, True)
 
 
@@ -72,10 +70,7 @@ def test_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        *[
-            (kind("what went wrong"), "error: what went wrong")
-            for kind in (DataError, RunError, WorkerError, OSError)
-        ],
+        *[(kind("what went wrong"), "error: what went wrong") for kind in (DataError, RunError, WorkerError, OSError)],
         (KeyboardInterrupt(), "stopped; the same command goes on from here"),
     ],
     ids=repr,
@@ -100,9 +95,7 @@ def test_a_users_mistake_is_one_line_and_a_failure(
         ("--oven_mode=x", "error: flag --oven_mode=x: value should be one of <top|fan> (see --help)"),
     ],
 )
-def test_a_bad_flag_is_one_line_and_a_failure(
-    monkeypatch: pytest.MonkeyPatch, flag: str, message: str
-) -> None:
+def test_a_bad_flag_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPatch, flag: str, message: str) -> None:
     monkeypatch.setattr("sys.argv", ["program", flag])
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as stopped:
         cli.run(pytest.fail)

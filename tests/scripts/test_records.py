@@ -11,9 +11,7 @@ from tests.scripts import commands
 
 def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
     root, picture = tiny("raw").root, tmp_path / "p.png"
-    stats, verified = commands.run(
-        ["records", "stats", f"--data={root}"], ["records", "verify", f"--data={root}"]
-    )
+    stats, verified = commands.run(["records", "stats", f"--data={root}"], ["records", "verify", f"--data={root}"])
     shown, printed = commands.run(
         ["records", "show", f"--data={root}", "--id=s2/c05"],
         ["records", "preview", f"--data={root}", "--clips=2", f"--output={picture}"],
@@ -39,9 +37,7 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
-    dataset = datasets.write_dataset(
-        tmp_path, {"train": [[datasets.clip("s1/a", 9), datasets.clip("s1/b", 9)]]}
-    )
+    dataset = datasets.write_dataset(tmp_path, {"train": [[datasets.clip("s1/a", 9), datasets.clip("s1/b", 9)]]})
     with dataset.shards[0].open("r+b") as file:
         file.seek(int(dataset.index.offset[1]) + 500)
         file.write(b"?")

@@ -102,9 +102,7 @@ def test_a_bad_alignment_is_the_problem_of_its_clip(tmp_path: Path) -> None:
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="none: no such directory; --source wants the directory that holds s1"
-    ):
+    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds s1"):
         list(grid.clips(tmp_path / "none"))
     with pytest.raises(DataError, match="no GRID speaker; want directories s1, s2"):
         list(grid.clips(tmp_path))
