@@ -77,6 +77,21 @@ def _check_labels(dataset: DatasetDir, found: Examples, config: DataConfig) -> N
         )
 
 
+def steps_per_epoch(dataset: DatasetDir, split: str, table: Examples, order: PlanConfig) -> int:
+    """How many batches an epoch has.
+
+    Raises:
+      DataError: none: the examples fill no batch, and `order` drops what fills none.
+    """
+    steps = plan.steps_per_epoch(len(table), order)
+    if not steps:
+        raise DataError(
+            f"{dataset.root}: split {split!r} has {len(table)} examples, which fill no batch; "
+            f"batch_size: want at most {len(table)}, got {order.batch_size}"
+        )
+    return steps
+
+
 def load(
     dataset: DatasetDir,
     split: str,
@@ -107,11 +122,12 @@ def load(
       Batches with the keys of `schema.BatchKey`, `windows` or `frames` by `layout`.
 
     Raises:
-      DataError: as `examples`.
+      DataError: as `examples`; or the split is smaller than a batch, and `order` drops what fills none.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout: want {' or '.join(LAYOUTS)}, got {layout!r}")
     table = examples(dataset, split, config)
+    steps_per_epoch(dataset, split, table, order)
     example = _example_reader(dataset, table, config, layout)
     shapes = _element_shapes(layout)
 

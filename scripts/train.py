@@ -15,7 +15,7 @@ from absl import flags
 from model import run
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainConfig, train
-from pipeline import dataset, plan
+from pipeline import dataset
 from pipeline.dataset import DataConfig
 from pipeline.plan import PlanConfig
 from pipeline.shards import open_dataset
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if word else "cer")
-    steps = plan.steps_per_epoch(len(dataset.examples(data, "train", config)), order)
+    steps = dataset.steps_per_epoch(data, "train", dataset.examples(data, "train", config), order)
     saved = runs.settings(data, config, order, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
     model = LipReader(shape, seed=order.seed)

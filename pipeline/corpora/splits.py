@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Literal
 
 from pipeline.corpora.source import ClipSource
@@ -20,7 +22,7 @@ class SplitRule:
     Attributes:
       by: `clip` draws clips; `speaker` draws whole speakers, so that test speakers are unseen in training; `corpus`
         keeps the split that the corpus publishes and draws clips for validation only where it names none.
-      val: how many clips (or speakers) validate: a number such as `100`, or a share such as `10%`.
+      val: how many clips (or speakers) validate: a number such as `100`, or a share such as `10%`, rounded up.
       test: the same for test; not used by `corpus`.
       seed: of the draw.
     """
@@ -77,9 +79,9 @@ def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
 
 
-def _share(amount: str) -> float:
-    return float(amount[:-1]) / 100 if amount.endswith("%") else 0.0
+def _share(amount: str) -> Fraction:
+    return Fraction(amount[:-1]) / 100 if amount.endswith("%") else Fraction(0)
 
 
 def _count(amount: str, total: int) -> int:
-    return round(_share(amount) * total) if amount.endswith("%") else int(amount)
+    return math.ceil(_share(amount) * total) if amount.endswith("%") else int(amount)

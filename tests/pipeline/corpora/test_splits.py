@@ -24,7 +24,7 @@ def splits(rule: SplitRule, sources: list[ClipSource] = SOURCES) -> dict[str, st
     [
         ("10%", "20%", {"train": 70, "val": 10, "test": 20}),
         ("0", "0", {"train": 100}),
-        ("7", "2.5%", {"train": 91, "val": 7, "test": 2}),
+        ("7%", "2.5%", {"train": 90, "val": 7, "test": 3}),
         ("50", "50%", {"val": 50, "test": 50}),
     ],
 )

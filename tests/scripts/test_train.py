@@ -1,0 +1,90 @@
+"""From a rendered corpus to a read video, through the commands, with the real decoder and the real detector."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.corpora import synthetic
+from tests.scripts import commands
+
+SMALL = ["--width=0.0625", "--lstm_units=8", "--batch_size=2", "--epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`corpus`, `data`, and the runs `words` and `sentences` made from it."""
+    root = tmp_path_factory.mktemp("path")
+    config = synthetic.SyntheticConfig(clips=6, speakers=2, word_seconds=0.2)
+    assert len(list(synthetic.render(root / "corpus", config))) == 6
+    convert = ["convert", "--corpus=grid", f"--source={root / 'corpus'}", f"--output={root / 'data'}", "--test=2"]
+    commands.run(convert)
+    common = [f"--data={root / 'data'}", *SMALL]
+    commands.run(
+        ["train", *common, f"--output={root / 'words'}", "--unit=word", "--use_inside"],
+        ["train", *common, f"--output={root / 'sentences'}"],
+    )
+    return root
+
+
+def test_a_run_keeps_what_its_input_has_to_look_like(place: Path) -> None:
+    saved = json.loads((place / "words" / "run.json").read_text())
+    conversion = json.loads((place / "data" / "manifest.json").read_text())["conversion"]
+    assert saved["input"] == {"crop": conversion["crop"], "fps": 25.0}
+    assert (saved["data"]["unit"], saved["model"]["head"], saved["data"]["vocabulary"]["unit"]) == (
+        "word",
+        "word",
+        "word",
+    )
+
+
+def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
+    data, video = f"--data={place / 'data'}", str(next((place / "corpus" / "s1").glob("*.mp4")))
+    words, sentences, text, again = commands.run(
+        ["evaluate", f"--run={place / 'words'}", data],
+        ["evaluate", f"--run={place / 'sentences'}", data, "--weights=last", "--batch_size=3"],
+        ["transcribe", f"--run={place / 'sentences'}", video],
+        ["transcribe", f"--run={place / 'sentences'}", video],
+    )
+    assert "12 of split test" in words
+    assert "chance" in words
+    assert "2 of split test" in sentences
+    assert text.startswith(f"{video}: ")
+    assert again == text
+
+
+def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
+    same = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'sentences'}"]
+    started = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'tuned'}", f"--init_from={place / 'sentences'}"]
+    resumed, tuned = commands.run(["train", *same], ["train", *started])
+    assert "1 of 1 steps" in resumed
+    assert "1 of 1 steps" in tuned
+
+
+def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "untrained").mkdir()
+    (tmp_path / "untrained" / "run.json").write_bytes((place / "words" / "run.json").read_bytes())
+    run, data = f"--run={place / 'words'}", f"--data={place / 'data'}"
+    commands.mistakes(
+        (["train", f"--data={empty}", f"--output={tmp_path / 'run'}"], [empty, "manifest.json", "scripts.convert"]),
+        (["train", data, f"--output={tmp_path / 'run'}", "--dropout=2"], ["--dropout", "0 <= dropout < 1", "2.0"]),
+        (["train", data, f"--output={place / 'words'}", *SMALL], ["run.json", "data.unit was word, now sentence"]),
+        (["train", data, f"--output={tmp_path / 'run'}", "--batch_size=50"], ["batch_size: want at most 3, got 50"]),
+        (["evaluate", f"--run={empty}", data], [empty, "run.json"]),
+        (["evaluate", f"--run={tmp_path / 'untrained'}", data], ["untrained", "no checkpoint"]),
+        (["evaluate", run, data, "--split=dev"], ["no split 'dev'", "train, val, test"]),
+        (["transcribe", run], ["want video files"]),
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_video_that_cannot_be_read_is_named(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    process = commands.start("transcribe", f"--run={place / 'words'}", str(tmp_path / "text.mp4"))
+    stderr = process.communicate()[1]
+    assert process.returncode == 1
+    assert "text.mp4: unreadable" in stderr
+    assert "Traceback" not in stderr
