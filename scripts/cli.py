@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from model.errors import RunError
 from pipeline.pool import WorkerError
@@ -88,6 +88,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses the flags and runs `main` on what is left of the command line; a user's mistake is one line, exit 1."""
 
     def guarded(argv: list[str]) -> None:
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # TensorFlow raises it to its own notices about checkpoints
         try:
             main(argv[1:])
         except (DataError, RunError, WorkerError, OSError) as error:

@@ -37,10 +37,10 @@ BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name: to see what b
 TRAINING = (
     "--unit=sentence",
     "--width=0.125",
-    "--lstm_units=64",
+    "--lstm_units=128",
     "--batch_size=4",
-    "--epochs=7",
-    "--learning_rate=0.002",
+    "--epochs=6",
+    "--learning_rate=0.003",
     "--dropout=0.2",
 )
 

@@ -29,16 +29,16 @@ class SyntheticConfig:
       fps: frames a second; GRID's alignments need a divisor of 25000.
       width: pixels, even.
       height: pixels, even.
-      word_seconds: mean length of a word; the default makes clips of 2 to 2.6 s.
+      word_seconds: mean length of a word; the default makes clips of about 2 s.
     """
 
-    clips: int = 200
+    clips: int = 400
     speakers: int = 4
     seed: int = 0
     fps: int = 25
     width: int = 360
     height: int = 288
-    word_seconds: float = 0.31
+    word_seconds: float = 0.26
 
     def __post_init__(self) -> None:
         most = SENTENCES * max(self.speakers, 1)
