@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
 from model.errors import RunError
 from model.lipreader import LipReader
@@ -28,6 +29,8 @@ def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
     Raises:
       RunError: the run was started with other settings; the message lists each difference.
     """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RunError(f"{run_dir}: is a file; a run wants a directory")
     path = run_dir / RUN_FILE
     settings = json.loads(json.dumps(settings))  # as it will be read: tuples are lists
     if path.exists():
@@ -100,7 +103,7 @@ def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
         return checkpoint.restore(path)
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{path}: cannot be read ({reason}); remove it to go on from an earlier one") from error
+        raise RunError(f"{path}: cannot be read ({reason}); restore it, or train into a new directory") from error
 
 
 BODY = ("table", "width", "lstm_units", "lstm_layers", "bidirectional", "use_inside")
@@ -126,11 +129,23 @@ def initialise(model: LipReader, run_dir: Path, which: str = "best") -> None:
 
 
 def _latest(run_dir: Path, which: str) -> str:
-    path = tf.train.latest_checkpoint(str(run_dir / which))
-    if path is None:
+    paths = _checkpoints(run_dir / which)
+    if not paths:
         other = WHICH[1 - WHICH.index(which)]
         raise RunError(f"{run_dir / which}: no checkpoint; train further, or try {other!r} in its place")
-    return path
+    return paths[0]
+
+
+def has_begun(run_dir: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return bool(_checkpoints(run_dir / "last"))
+
+
+def _checkpoints(directory: Path) -> list[str]:
+    """The whole checkpoints of a directory, newest first."""
+    state = tf.train.get_checkpoint_state(str(directory))
+    paths = reversed(state.all_model_checkpoint_paths) if state else []
+    return [path for path in paths if Path(f"{path}.index").is_file()]
 
 
 class Progress:
@@ -153,26 +168,40 @@ class Progress:
         self._best = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "best"), max_to_keep=1)
 
     def resume(self) -> bool:
-        """Load the last checkpoint; False where there is none."""
-        if self._last.latest_checkpoint is None:
-            return False
-        _read(self._checkpoint, self._last.latest_checkpoint).assert_consumed()
-        return True
+        """Load the last checkpoint that can be read; False where there is none.
 
-    def save(self, total: int) -> None:
-        """Write `last/` after `total` steps."""
-        _save(self._last, total)
+        Raises:
+          RunError: there are some, and none can be read.
+        """
+        damaged: list[RunError] = []
+        for path in _checkpoints(Path(self._last.directory)):
+            try:
+                _read(self._checkpoint, path).assert_consumed()
+            except RunError as error:
+                damaged.append(error)
+                continue
+            for error in damaged:
+                logging.warning("%s; going on from %s", error, path)
+            return True
+        if damaged:
+            raise damaged[0]
+        return False
 
-    def save_if_best(self, value: float, total: int) -> None:
+    def save(self) -> None:
+        """Write `last/`."""
+        _save(self._last)
+
+    def save_if_best(self, value: float) -> None:
         """Write `best/` where `value` is smaller than any before."""
         if value < float(self.best):
             self.best.assign(value)
-            _save(self._best, total)
+            _save(self._best)
 
 
-def _save(manager: tf.train.CheckpointManager, total: int) -> None:
+def _save(manager: tf.train.CheckpointManager) -> None:
+    """Writes under a number of its own, never over a checkpoint that may have to be gone back to."""
     try:
-        manager.save(checkpoint_number=total)
+        manager.save()
     except (tf.errors.OpError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{manager.directory}: cannot write ({reason}); free space, then resume") from error

@@ -140,7 +140,7 @@ def train(
 ) -> TrainResult:
     """Train, from the last checkpoint in `run_dir` where there is one.
 
-    SIGINT or SIGTERM ends it after the step at hand, with a checkpoint; a second one at once.
+    SIGINT or SIGTERM ends it after the step or validation at hand, with a checkpoint; a second one at once.
 
     Args:
       model: is trained in place.
@@ -193,7 +193,7 @@ class _Loop:
                 self._epoch(stop, bar)
                 if not stop.is_set():
                     self._end_epoch()
-                self.progress.save(self.total)
+                self.progress.save()
         unfinished = int(self.progress.epoch) < self.config.epochs
         best = float(self.progress.best)
         return TrainResult(self.total, unfinished, self.loss, self.validation, best)
@@ -222,7 +222,7 @@ class _Loop:
             if stop.is_set():
                 return
             if self.total % self.config.checkpoint_every == 0:
-                self.progress.save(self.total)
+                self.progress.save()
 
     def _learn(self, batch: Batch) -> float:
         """One step; the gradient's norm."""
@@ -254,7 +254,7 @@ class _Loop:
         if self.config.monitor not in self.validation:
             raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
         self._log({f"validation {name}": value for name, value in self.validation.items()})
-        self.progress.save_if_best(self.validation[self.config.monitor], self.total)
+        self.progress.save_if_best(self.validation[self.config.monitor])
 
     def _log(self, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -20,6 +20,8 @@ from pipeline.schema import SCHEMA_VERSION, DataError, Word
 from pipeline.unit import PROGRESS, ConvertConfig, Rejected, ShardTask, done_file, plan_shards, shard_work
 
 JOB = "job.json"
+CLIP_TIMEOUT_S = 120.0
+MAX_REJECT_FRACTION = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +47,8 @@ def convert(
     config: ConvertConfig,
     *,
     workers: int = 1,
-    clip_timeout_s: float = 120.0,
-    max_reject_fraction: float = 0.05,
+    clip_timeout_s: float = CLIP_TIMEOUT_S,
+    max_reject_fraction: float = MAX_REJECT_FRACTION,
 ) -> Iterator[Progress]:
     """Converts `sources`, clips below `root`, into the dataset directory `output`, or goes on where a run ended.
 
@@ -120,7 +122,7 @@ def _claimed(output: Path, job: dict[str, Any]) -> Iterator[None]:
     if output.is_dir() and any(output.iterdir()) and not progress.is_dir() and not manifest.is_file():
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
     if manifest.is_file():
-        _check_same_job(output, manifest, job)
+        _check_same_job(output, shards.read_manifest(output)["conversion"], job)
     progress.mkdir(parents=True, exist_ok=True)
     with (progress / "lock").open("w") as lock:
         try:
@@ -128,14 +130,13 @@ def _claimed(output: Path, job: dict[str, Any]) -> Iterator[None]:
         except BlockingIOError as error:
             raise DataError(f"{output}: another conversion is writing there; wait, or name another --output") from error
         if (progress / JOB).is_file():
-            _check_same_job(output, progress / JOB, job)
+            _check_same_job(output, json.loads((progress / JOB).read_text(encoding="utf-8")), job)
         else:
-            shards.write_json(progress / JOB, {"conversion": job})
+            shards.write_json(progress / JOB, job)
         yield
 
 
-def _check_same_job(output: Path, begun_file: Path, job: dict[str, Any]) -> None:
-    begun = json.loads(begun_file.read_text(encoding="utf-8"))["conversion"]
+def _check_same_job(output: Path, begun: dict[str, Any], job: dict[str, Any]) -> None:
     if differing := [key for key in job if begun.get(key) != job[key]]:
         shown = ", ".join(f"{key} was {begun.get(key)}, is {job[key]}" for key in differing)
         raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
@@ -156,7 +157,7 @@ def _finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_rej
     shards.save_index(output / shards.INDEX, index)
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "conversion": json.loads((output / PROGRESS / JOB).read_text(encoding="utf-8"))["conversion"],
+        "conversion": json.loads((output / PROGRESS / JOB).read_text(encoding="utf-8")),
         "vocabulary": {"characters": config.alphabet, "words": sorted(set(" ".join(index.text).split()))},
         "splits": {split: _split(split, tasks, done) for split in splits},
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),

@@ -32,8 +32,10 @@ def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None)
         ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))
     to_windows = tf.function(_to_windows, reduce_retracing=True)
     for batch in ds:
-        with tf.device(device):
-            yield to_windows(batch, edge) if BatchKey.FRAMES in batch else batch
+        if BatchKey.FRAMES in batch:
+            with tf.device(device):
+                batch = to_windows(batch, edge)
+        yield batch
 
 
 def _to_windows(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:

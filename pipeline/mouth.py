@@ -44,9 +44,7 @@ class CropSettings:
             raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
         if (self.box is None) != (self.mode != "box"):
             raise ValueError(f"box: want one with mode box and only then, got {self.box} with {self.mode}")
-        if self.box is not None and not (
-            len(self.box) == 4 and 0 <= self.box[0] < self.box[2] <= 1 and 0 <= self.box[1] < self.box[3] <= 1
-        ):
+        if self.box is not None and not _is_box(self.box):
             raise ValueError(f"box: want 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {self.box}")
         if not 0 <= self.smoothing <= 50:
             raise ValueError(f"smoothing: want 0 to 50 frames, got {self.smoothing}")

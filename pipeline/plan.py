@@ -97,6 +97,8 @@ class PlanConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed: want 0 or more, got {self.seed}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: want at least 1, got {self.batch_size}")
         if self.remainder not in ("drop", "pad"):

@@ -5,6 +5,7 @@ import dataclasses
 import multiprocessing
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
@@ -97,8 +98,8 @@ def run(
     """Runs every task on `workers` processes and yields what they report, in the order it comes.
 
     A task is work over named items. The work gets the items given up so far, `{item: DIED or HUNG}`, and leaves them
-    out. A worker that dies is replaced and its task begun anew; when the same task's worker dies again, the item it was
-    at is given up. An item that takes longer than `timeout_s` seconds is given up at once.
+    out. A worker that dies is replaced and its task begun anew; an item at which a worker dies a second time is given
+    up. An item that takes longer than `timeout_s` seconds is given up at once.
 
     Args:
       tasks: picklable, hashable.
@@ -107,12 +108,11 @@ def run(
       timeout_s: seconds for an item.
 
     Raises:
-      WorkerError: a worker died twice before its first item.
-      Exception: what the work raised; the other workers are ended.
+      WorkerError: a worker died twice outside of any item, or the work raised an error, which is its cause.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(tasks))
-    deaths: dict[Any, int] = dict.fromkeys(tasks, 0)
+    deaths: Counter[tuple[Any, str | None]] = Counter()
     given_up: dict[Any, dict[str, str]] = {task: {} for task in tasks}
     pool: list[_Worker] = []
     try:
@@ -162,7 +162,7 @@ def _receive(worker: _Worker) -> Started | Finished | Done | str:
     except (EOFError, ConnectionResetError):
         return DIED
     if isinstance(event, Exception):
-        raise event
+        raise WorkerError(f"{worker.item or 'a worker'}: {type(event).__name__}: {event}") from event
     worker.item = event.item if isinstance(event, Started) else None
     if isinstance(event, Finished):
         worker.finished.append(event)
@@ -170,12 +170,13 @@ def _receive(worker: _Worker) -> Started | Finished | Done | str:
     return event
 
 
-def _blame(worker: _Worker, how: str, deaths: dict[Any, int], given_up: dict[Any, dict[str, str]]) -> None:
+def _blame(
+    worker: _Worker, how: str, deaths: Counter[tuple[Any, str | None]], given_up: dict[Any, dict[str, str]]
+) -> None:
     if how == DIED:
-        deaths[worker.task] += 1
-    if how == DIED and deaths[worker.task] < ATTEMPTS:
+        deaths[worker.task, worker.item] += 1
+    if how == DIED and deaths[worker.task, worker.item] < ATTEMPTS:
         return
     if worker.item is None:
         raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})")
     given_up[worker.task][worker.item] = how
-    deaths[worker.task] = 0

@@ -26,7 +26,7 @@ class Key(enum.StrEnum):
     FPS = "fps"  # float: frames a second
     FRAME_COUNT = "frame_count"  # int64: F
     FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or F images (jpeg, png)
-    TRACKED = "tracked"  # int64 [F]: 1 where the mouth was found, 0 where interpolated
+    TRACKED = "tracked"  # int64 [F]: 0 in a gap that was bridged, where no face was found, else 1
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word
     WORD_STOP = "words/stop"  # int64 [W]: the frame after its last
@@ -137,7 +137,7 @@ class Clip:
 
     Attributes:
       frames: uint8 [F, 112, 112], gray lip frames at `fps` frames a second.
-      tracked: bool [F], False where the mouth's place was interpolated.
+      tracked: bool [F], False in a gap that was bridged: no face was found there.
       words: the words of `text` with their frames, empty where the corpus has no word times.
     """
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline import parse
 from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, Word, from_example
 
 MANIFEST = "manifest.json"
@@ -198,7 +199,7 @@ class DatasetDir:
         """int64 [n]: the index rows of a split.
 
         Raises:
-          DataError: there is no such split, or it is empty.
+          DataError: there is no such split.
         """
         if split not in self.splits:
             raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
@@ -217,16 +218,33 @@ def open_dataset(root: Path) -> DatasetDir:
         raise DataError(
             f"{root}: no {MANIFEST}, so not a finished dataset; run scripts.convert on it again: it resumes"
         )
-    manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    manifest = read_manifest(root)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         got = manifest.get("schema_version")
         raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     if problems := [problem for shard in shards if (problem := _shard_problem(root, shard))]:
         raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
+    if not (root / INDEX).is_file():
+        raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
     if sha256(root / INDEX) != manifest["index"]["sha256"]:
         raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
     return DatasetDir(root, manifest, load_index(root / INDEX), tuple(root / shard["file"] for shard in shards))
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The manifest of a dataset directory.
+
+    Raises:
+      DataError: it is not one that a conversion wrote.
+    """
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert anew") from error
+    if not isinstance(manifest, dict) or "conversion" not in manifest:
+        raise DataError(f"{root / MANIFEST}: not the manifest of a conversion; name another directory")
+    return manifest
 
 
 def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
@@ -245,12 +263,8 @@ def read_record(dataset: DatasetDir, record: int) -> Clip:
       DataError: it is damaged; shard, offset and reason are named.
     """
     shard, offset = dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
-    raw = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[str(shard)], compression_type="", buffer_size=0, byte_offsets=[offset]
-    )
-    element = tf.data.experimental.from_variant(raw, tf.TensorSpec([], tf.string)).take(1)
     try:
-        return from_example(element.get_single_element().numpy(), dataset.encoding)
+        return from_example(parse.read(str(shard), offset).numpy(), dataset.encoding)
     except tf.errors.DataLossError as error:
         raise DataError(f"{shard} offset {offset}: the record is damaged, its CRC does not match") from error
     except (DataError, tf.errors.OpError) as error:

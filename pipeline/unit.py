@@ -15,6 +15,7 @@ from pipeline.corpora.splits import SPLITS
 from pipeline.mouth import CropSettings, MouthCropper
 from pipeline.schema import CONTEXT, Clip, ClipError, Encoding, Reason, Word, to_example
 
+PAST_END = 3  # frames that a word may outlast its clip, as alignments round
 PROGRESS = ".progress"  # below the output: one file a finished shard
 
 
@@ -51,7 +52,8 @@ class ConvertConfig:
             raise ValueError(f"clips_per_shard: want at least 1, got {self.clips_per_shard}")
         if self.max_frames < CONTEXT:
             raise ValueError(f"max_frames: want at least {CONTEXT}, got {self.max_frames}")
-        vocab.Vocabulary.of_characters(self.alphabet)
+        if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
+            raise ValueError(f"alphabet: want characters, each once, got {self.alphabet!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Rejected:
 
 def plan_shards(sources: Sequence[ClipSource], config: ConvertConfig) -> list[ShardTask]:
     """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size."""
+    if strays := [source.id for source in sources if source.split not in SPLITS]:
+        raise ValueError(f"split: want one of {', '.join(SPLITS)} for every clip, not so for {strays[0]}")
     tasks = []
     for number, split in enumerate(SPLITS):
         members = sorted((s for s in sources if s.split == split), key=lambda source: source.id)
@@ -131,6 +135,11 @@ def _transcript(source: ClipSource, alphabet: str) -> str:
 
 def _words(source: ClipSource, fps: float, frames: int) -> Iterator[Word]:
     for word in source.words:
+        if word.start * fps >= frames or word.stop * fps > frames + PAST_END:
+            said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
+            raise ClipError(
+                Reason.BAD_TRANSCRIPT, f"{said}, the clip ends at {frames / fps:g} s: other units, or clip?"
+            )
         start = min(round(word.start * fps), frames - 1)
         stop = min(round(word.stop * fps), frames)
         yield Word(vocab.normalise(word.text), start, max(stop, start + 1))

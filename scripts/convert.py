@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.convert import Progress, convert
+from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth import CropSettings
@@ -28,9 +28,13 @@ flags.DEFINE_string("source", None, "directory that holds the corpus", required=
 flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
 flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
 flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
-flags.DEFINE_float("clip_timeout_s", 120, "seconds a clip may take before it is rejected", lower_bound=0.1)
+flags.DEFINE_float("clip_timeout_s", CLIP_TIMEOUT_S, "seconds a clip may take before it is rejected", lower_bound=0.1)
 flags.DEFINE_float(
-    "max_reject_fraction", 0.05, "fail when more clips than this were rejected", lower_bound=0, upper_bound=1
+    "max_reject_fraction",
+    MAX_REJECT_FRACTION,
+    "fail when more clips than this were rejected",
+    lower_bound=0,
+    upper_bound=1,
 )
 SPLIT = cli.Options(
     SplitRule,

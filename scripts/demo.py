@@ -21,6 +21,7 @@ from pipeline.corpora import synthetic
 from pipeline.corpora.synthetic import SyntheticConfig
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir, open_dataset
+from pipeline.stats import best_guess
 from scripts import cli, runs
 
 flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
@@ -39,7 +40,7 @@ TRAINING = (
     "--width=0.125",
     "--lstm_units=128",
     "--batch_size=4",
-    "--epochs=6",
+    "--epochs=7",
     "--learning_rate=0.003",
     "--dropout=0.2",
 )
@@ -50,15 +51,15 @@ def main(argv: list[str]) -> None:
     began = time.monotonic()
     output = Path(flags.FLAGS.output)
     corpus, data, run = output / "corpus", output / "data", output / "run"
-    _render(corpus, CORPUS.build())
+    _render(corpus, CORPUS.build(width=280, height=224))
     _command("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")
     _command("records", "preview", f"--data={data}", "--clips=2", f"--output={output / 'preview.png'}")
     _command("train", f"--data={data}", f"--output={run}", *TRAINING)
-    _summary(output, open_dataset(data), time.monotonic() - began)
+    _summary(output, open_dataset(data), began)
 
 
 def _render(corpus: Path, config: SyntheticConfig) -> None:
-    todo = [clip for clip in synthetic.utterances(config) if not (corpus / clip.video).is_file()]
+    todo = [clip for clip in synthetic.begin(corpus, config) if not (corpus / clip.video).is_file()]
     spawn = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         jobs = [pool.submit(synthetic.render_clip, corpus, config, clip) for clip in todo]
@@ -74,12 +75,13 @@ def _command(name: str, *arguments: str) -> None:
         raise DataError(f"scripts.{name} failed (exit {ended.returncode}), see above")
 
 
-def _summary(output: Path, data: DatasetDir, seconds: float) -> None:
+def _summary(output: Path, data: DatasetDir, began: float) -> None:
     opened = runs.open_run(output / "run")
     report = runs.score(opened.model, data, "test", opened.data, batch_size=8)
     video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
     _command("transcribe", f"--run={output / 'run'}", str(video))
     words = data.manifest["vocabulary"]["words"]
+    guess = best_guess([row.truth for row in report.predictions])
     bytes_a_clip = sum(path.stat().st_size for path in data.shards) / len(data.index)
     print()
     cli.table(
@@ -87,10 +89,14 @@ def _summary(output: Path, data: DatasetDir, seconds: float) -> None:
             ("clips", f"{len(data.index)} converted, {sum(data.manifest['rejected'].values())} rejected"),
             ("bytes a clip", f"{bytes_a_clip:,.0f}"),
             ("held-out clips", f"{report.examples} of split test"),
-            ("word accuracy", f"{report.metrics['word_accuracy']:.1%} (chance {1 / len(words):.1%})"),
+            ("word accuracy", f"{report.metrics['word_accuracy']:.1%}"),
+            (
+                "  by chance",
+                f"{1 / len(words):.1%} (one of {len(words)} words); {guess:.1%} always guessing the commonest",
+            ),
             ("said", data.index.text[data.records("test")[0]]),
             ("read", report.predictions[0].hypothesis),
-            ("minutes", f"{seconds / 60:.1f}"),
+            ("minutes", f"{(time.monotonic() - began) / 60:.1f}"),
             ("videos", str(output / "corpus")),
             ("rejects", str(output / "data" / "rejected.csv")),
             ("dataset", str(output / "data")),

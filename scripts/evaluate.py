@@ -7,14 +7,16 @@ from pathlib import Path
 
 from absl import flags
 
+from pipeline.plan import PlanConfig
 from pipeline.shards import open_dataset
+from pipeline.stats import best_guess
 from scripts import cli, runs
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
 flags.DEFINE_string("split", "test", "which split")
 flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
-flags.DEFINE_integer("batch_size", 8, "examples at a time; changes no number", lower_bound=1)
+flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
 flags.DEFINE_integer("show", 5, "how many readings to print beside the truth", lower_bound=0)
 
 
@@ -28,8 +30,10 @@ def main(argv: list[str]) -> None:
     for row in report.predictions[: values.show]:
         print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
-    if opened.data.unit == "word":
-        rows.append(("chance", f"{1 / len(opened.data.vocabulary):.4f} (1 of {len(opened.data.vocabulary)} words)"))
+    words = len(data.manifest["vocabulary"]["words"])
+    guess = best_guess([row.truth for row in report.predictions])
+    rows.append(("chance", f"{1 / words:.4f} (one of {words} words)"))
+    rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
     cli.table([("examples", f"{report.examples} of split {values.split}"), *rows])
 
 

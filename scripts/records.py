@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from PIL import Image
 from tqdm import tqdm
 
 from pipeline import preview, shards, stats
@@ -63,10 +64,11 @@ def _preview(dataset: shards.DatasetDir) -> None:
         chosen = np.random.default_rng(flags.FLAGS.seed).permutation(len(dataset.index))[: flags.FLAGS.clips]
     clips = [shards.read_record(dataset, int(record)) for record in chosen]
     output = Path(flags.FLAGS.output)
-    try:
-        preview.contact_sheet(clips).save(output)
-    except ValueError as error:
-        raise DataError(f"--output={output}: {error}; want a picture such as preview.png") from error
+    kind = Image.registered_extensions().get(output.suffix.lower())
+    if kind is None:
+        raise DataError(f"--output={output}: unknown file extension; want a picture such as preview.png")
+    with shards.replacing(output) as temporary:
+        preview.contact_sheet(clips).save(temporary, kind)
     print(f"{output}: {', '.join(clip.id for clip in clips)}")
 
 

@@ -53,6 +53,10 @@ def open_run(directory: Path, which: str = "best") -> Run:
       RunError: not a run directory, or no checkpoint in it.
     """
     saved = run.load_run(directory)
+    if missing := {"model", "data", "input"} - saved.keys():
+        raise DataError(
+            f"{directory / run.RUN_FILE}: no {', '.join(sorted(missing))}; give a run that scripts.train made"
+        )
     model = LipReader(LipReaderConfig(**saved["model"]))
     run.restore(model, directory, which)
     vocabulary = Vocabulary(saved["data"]["vocabulary"]["unit"], tuple(saved["data"]["vocabulary"]["symbols"]))
@@ -79,8 +83,19 @@ def check_input(data: DatasetDir, opened: Run) -> None:
 def batches(
     data: DatasetDir, split: str, config: DataConfig, order: PlanConfig, epoch: int = 0, step: int = 0
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """An epoch's batches from `step` on, with windows on the accelerator."""
-    return device.batches(dataset.load(data, split, config, order, epoch=epoch, step=step), config.edge)
+    """An epoch's batches from `step` on, with windows on the accelerator.
+
+    Raises:
+      DataError: a record is damaged.
+    """
+    try:
+        yield from device.batches(dataset.load(data, split, config, order, epoch=epoch, step=step), config.edge)
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0]
+        way_out = f"python -m scripts.records verify --data={data.root} names the record"
+        raise DataError(
+            f"{data.root}: split {split!r} holds a record that cannot be read ({reason}); {way_out}"
+        ) from error
 
 
 def score(model: LipReader, data: DatasetDir, split: str, config: DataConfig, batch_size: int) -> Report:

@@ -74,16 +74,18 @@ def main(argv: list[str]) -> None:
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if word else "cer")
     steps = dataset.steps_per_epoch(data, "train", dataset.examples(data, "train", config), order)
+    validates = "val" in data.splits and len(dataset.examples(data, "val", config)) > 0
+    model = LipReader(shape, seed=order.seed)
+    if flags.FLAGS.init_from and not run.has_begun(output):
+        run.initialise(model, Path(flags.FLAGS.init_from))
     saved = runs.settings(data, config, order, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
-    model = LipReader(shape, seed=order.seed)
-    if flags.FLAGS.init_from:
-        run.initialise(model, Path(flags.FLAGS.init_from))
     feed = functools.partial(runs.batches, data, "train", config, order)
-    validate = None
-    if "val" in data.splits:
-        validate = lambda: runs.score(model, data, "val", config, order.batch_size).metrics  # noqa: E731
-    result = train(model, how, feed, steps, output, validate)
+
+    def validate() -> dict[str, float]:
+        return runs.score(model, data, "val", config, order.batch_size).metrics
+
+    result = train(model, how, feed, steps, output, validate if validates else None)
     state = "stopped: the same command goes on from here" if result.interrupted else "done"
     shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
     print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")

@@ -6,7 +6,6 @@ Videos are cropped and cut into windows exactly as the run's own data was. A sen
 run takes each video to hold one word, as LRW's do.
 """
 
-import sys
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,11 +16,12 @@ from model import decoding
 from pipeline import video, windows
 from pipeline.mouth import MouthCropper
 from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
+from pipeline.unit import ConvertConfig
 from scripts import cli, runs
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
-flags.DEFINE_integer("max_frames", 1000, "longer videos are refused", lower_bound=5)
+flags.DEFINE_integer("max_frames", ConvertConfig.max_frames, "longer videos are refused", lower_bound=5)
 
 
 def transcribe(opened: runs.Run, cropper: MouthCropper, path: Path, max_frames: int) -> str:
@@ -52,15 +52,14 @@ def main(argv: list[str]) -> None:
         raise DataError("want video files to read (see --help)")
     opened = runs.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights)
     cropper = MouthCropper(opened.crop)
-    failed = 0
+    failed = []
     for name in tqdm(argv, unit="video", disable=len(argv) < 3):
         try:
             print(f"{name}: {transcribe(opened, cropper, Path(name), flags.FLAGS.max_frames)}")
         except ClipError as error:
-            failed += 1
-            print(f"error: {name}: {error}", file=sys.stderr)
+            failed.append(f"{name}: {error}")
     if failed:
-        raise DataError(f"{failed} of {len(argv)} videos could not be read")
+        raise DataError(f"{len(failed)} of {len(argv)} videos not read: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline import images
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.schema import DataError
 
 UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})
 UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # held out by LipNet (Assael et al. 2016), then by all
-VIDEO_SUFFIXES = frozenset({".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm"})
+VIDEO_SUFFIXES = frozenset(
+    {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}
+)
 
 _DIGITS = dict(
     zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
@@ -77,15 +80,16 @@ def _speakers(root: Path) -> list[str]:
 
 
 def _videos(folder: Path) -> list[Path]:
-    for place in (folder, folder / "video", folder / folder.name):
-        entries = sorted(place.iterdir()) if place.is_dir() else []
-        if videos := [entry for entry in entries if _is_clip(entry)]:
-            return videos
-    return []
+    places = [place for place in (folder, folder / "video", folder / folder.name) if place.is_dir()]
+    return [entry for place in places for entry in sorted(place.iterdir()) if _is_clip(entry)]
 
 
 def _is_clip(entry: Path) -> bool:
-    return entry.suffix.lower() in VIDEO_SUFFIXES or (entry.is_dir() and sentence(entry.name) is not None)
+    if entry.name.startswith("."):
+        return False
+    if entry.is_dir():
+        return any(child.suffix.lower() in images.SUFFIXES for child in entry.iterdir())
+    return entry.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
@@ -115,6 +119,5 @@ def _alignment(root: Path, speaker: str, name: str) -> Path | None:
         root / "alignments" / speaker,
         root / "align" / speaker,
         root / speaker / "align",
-        root / "align",
     )
     return next((p for p in (folder / f"{name}.align" for folder in folders) if p.is_file()), None)

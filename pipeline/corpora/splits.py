@@ -35,6 +35,8 @@ class SplitRule:
     def __post_init__(self) -> None:
         if self.by not in ("clip", "speaker", "corpus"):
             raise ValueError(f"by: want clip, speaker or corpus, got {self.by!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed: want 0 or more, got {self.seed}")
         for name, amount in (("val", self.val), ("test", self.test)):
             if not re.fullmatch(r"\d+|\d+(\.\d+)?%", amount) or _share(amount) > 1:
                 raise ValueError(f"{name}: want a count such as 100 or a share such as 10%, got {amount!r}")
@@ -71,10 +73,9 @@ def _keep_published(sources: list[ClipSource], rule: SplitRule) -> list[ClipSour
 def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
     test, val = _count(rule.test, len(members)), _count(rule.val, len(members))
     if test + val > len(members):
+        asked = f"--val={rule.val}" if rule.by == "corpus" else f"--val={rule.val} and --test={rule.test}"
         what = "speakers" if rule.by == "speaker" else "clips"
-        raise DataError(
-            f"--val={rule.val} and --test={rule.test} ask for more than the {len(members)} {what} there are"
-        )
+        raise DataError(f"{asked} ask for more than the {len(members)} {what} there are")
     ranked = sorted(members, key=lambda name: hashlib.sha256(f"{rule.seed}:{name}".encode()).digest())
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.corpora.face import Identity, Light
 from pipeline.corpora.speech import SENTENCES, WORDS, Speech, mouths, speak
 from pipeline.schema import DataError
 
+SETTINGS = "synthetic.json"  # below the corpus root: what it was rendered from
 ALIGN_UNITS = 25_000  # a second, in GRID's alignments
 ENCODER = {"preset": "ultrafast", "crf": "22"}
 
@@ -94,6 +96,22 @@ def utterances(config: SyntheticConfig) -> list[Utterance]:
     ]
 
 
+def begin(root: Path, config: SyntheticConfig) -> list[Utterance]:
+    """Claims a directory for a corpus and returns the clips to render into it, in any order, with `render_clip`.
+
+    Raises:
+      DataError: `root` holds another corpus, or something else.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    claim, settings = root / SETTINGS, json.dumps(dataclasses.asdict(config), indent=1) + "\n"
+    if claim.is_file() and claim.read_text() == settings:
+        return utterances(config)
+    if any(root.iterdir()):
+        raise DataError(f"{root}: holds something else than this corpus; remove it or name another directory")
+    _write_whole(claim, lambda path: path.write_text(settings))
+    return utterances(config)
+
+
 def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
     """Renders a corpus, a clip at each step of the iterator.
 
@@ -108,13 +126,9 @@ def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
       The path of each video once it is whole and has its alignment beside it.
 
     Raises:
-      DataError: `root` holds a clip of another corpus.
+      DataError: as `begin`.
     """
-    todo = utterances(config)
-    strays = {path.relative_to(root) for path in root.glob("s*/*.mp4")} - {clip.video for clip in todo}
-    if strays:
-        raise DataError(f"{root / min(strays)}: not a clip of this corpus; remove {root} or name another directory")
-    for clip in todo:
+    for clip in begin(root, config):
         render_clip(root, config, clip)
         yield root / clip.video
 

@@ -6,7 +6,7 @@ import pytest
 
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
-from model.run import Progress, load_run, restore, save_run
+from model.run import Progress, initialise, load_run, restore, save_run
 from model.train import TrainConfig, make_optimizer
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
@@ -17,8 +17,8 @@ def _trained(run_dir: Path, seed: int = 1) -> LipReader:
     model = LipReader(CONFIG, seed)
     save_run(run_dir, {"model": dataclasses.asdict(CONFIG), "train": {"epochs": 2}})
     progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir)
-    progress.save_if_best(0.5, 1)
-    progress.save(1)
+    progress.save_if_best(0.5)
+    progress.save()
     return model
 
 
@@ -52,7 +52,7 @@ def test_best_is_the_smallest_so_far(tmp_path: Path) -> None:
     progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for step, value in enumerate([0.9, 0.4, 0.6]):
         model.head.bias.assign([float(step)] * 3)
-        progress.save_if_best(value, step)
+        progress.save_if_best(value)
     restore(model, tmp_path, "best")
     np.testing.assert_array_equal(model.head.bias, [1, 1, 1])
 
@@ -84,3 +84,21 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     index.write_bytes(b"")
     with pytest.raises(RunError, match=r"best/ckpt-1: cannot be read \(.*\); remove it"):
         restore(model, tmp_path)
+
+
+def test_a_run_can_start_from_another_with_a_new_head(tmp_path: Path) -> None:
+    trained = _trained(tmp_path)
+    other = LipReader(dataclasses.replace(CONFIG, classes=7, head="ctc"), seed=5)
+    head = other.head.get_weights()
+    initialise(other, tmp_path)
+    for part, source in ((other.steps, trained.steps), (other.lstms[0], trained.lstms[0])):
+        for got, want in zip(part.get_weights(), source.get_weights(), strict=True):
+            np.testing.assert_array_equal(got, want)
+    for got, want in zip(other.head.get_weights(), head, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_body_of_another_shape_is_refused(tmp_path: Path) -> None:
+    _trained(tmp_path)
+    with pytest.raises(RunError, match="lstm_units was 5, now 6"):
+        initialise(LipReader(dataclasses.replace(CONFIG, lstm_units=6)), tmp_path)
