@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from absl import logging
 
 from model.errors import RunError
 from model.lipreader import LipReader
@@ -101,7 +101,7 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
 def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
     try:
         return checkpoint.restore(path)
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # cut short, another shape, or emptied
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: cannot be read ({reason}); restore it, or train into a new directory") from error
 

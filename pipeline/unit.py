@@ -137,9 +137,7 @@ def _words(source: ClipSource, fps: float, frames: int) -> Iterator[Word]:
     for word in source.words:
         if word.start * fps >= frames or word.stop * fps > frames + PAST_END:
             said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
-            raise ClipError(
-                Reason.BAD_TRANSCRIPT, f"{said}, the clip ends at {frames / fps:g} s: other units, or clip?"
-            )
+            raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
         start = min(round(word.start * fps), frames - 1)
         stop = min(round(word.stop * fps), frames)
         yield Word(vocab.normalise(word.text), start, max(stop, start + 1))

@@ -88,7 +88,8 @@ def _is_clip(entry: Path) -> bool:
     if entry.name.startswith("."):
         return False
     if entry.is_dir():
-        return any(child.suffix.lower() in images.SUFFIXES for child in entry.iterdir())
+        holds_images = any(child.suffix.lower() in images.SUFFIXES for child in entry.iterdir())
+        return holds_images or sentence(entry.name) is not None
     return entry.suffix.lower() in VIDEO_SUFFIXES
 
 

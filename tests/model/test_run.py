@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     model = _trained(tmp_path)
     (index,) = (tmp_path / "best").glob("*.index")
     index.write_bytes(b"")
-    with pytest.raises(RunError, match=r"best/ckpt-1: cannot be read \(.*\); remove it"):
+    with pytest.raises(RunError, match=r"best/ckpt-1: cannot be read \(.*\); restore it"):
         restore(model, tmp_path)
 
 
@@ -102,3 +102,21 @@ def test_a_body_of_another_shape_is_refused(tmp_path: Path) -> None:
     _trained(tmp_path)
     with pytest.raises(RunError, match="lstm_units was 5, now 6"):
         initialise(LipReader(dataclasses.replace(CONFIG, lstm_units=6)), tmp_path)
+
+
+def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = LipReader(CONFIG)
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    for step in (1, 2):
+        progress.step.assign(step)
+        progress.save()
+    newest = max((tmp_path / "last").glob("*.data-*"), key=lambda path: path.name)
+    newest.write_bytes(newest.read_bytes()[:100])
+    again = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    assert again.resume()
+    assert int(again.step) == 1
+    assert "cannot be read" in caplog.text
+    for path in (tmp_path / "last").glob("*.data-*"):
+        path.write_bytes(b"")
+    with pytest.raises(RunError, match="cannot be read"):
+        again.resume()

@@ -49,3 +49,12 @@ def test_windows_pass_as_they_are(tiny: Callable[[str], DatasetDir]) -> None:
 def test_the_default_device_is_there() -> None:
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     assert device.default_device() == f"/{kind}:0"
+
+
+def test_two_streams_can_be_read_side_by_side(tiny: Callable[[], DatasetDir]) -> None:
+    config, order = DataConfig(Vocabulary.of_characters()), PlanConfig(batch_size=4)
+    streams = [device.batches(data.load(tiny(), "train", config, order), device="/CPU:0") for _ in range(2)]
+    pairs = list(zip(*streams, strict=True))
+    assert len(pairs) == 3
+    for first, second in pairs:
+        np.testing.assert_array_equal(first["windows"], second["windows"])

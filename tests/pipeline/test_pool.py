@@ -114,7 +114,7 @@ def test_an_item_that_hangs_is_given_up_at_once(tmp_path: Path) -> None:
 
 
 def test_an_error_reaches_the_caller_and_ends_the_others(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="raise-1 cannot be done"):
+    with pytest.raises(pool.WorkerError, match="raise-1: ValueError: raise-1 cannot be done"):
         run(tmp_path, ("hang",), ("wait", "raise-1"))
     if (tmp_path / "hang").exists():
         assert not alive(int((tmp_path / "hang").read_text()))
@@ -150,3 +150,8 @@ def test_a_task_given_to_a_dead_worker_is_not_lost(tmp_path: Path) -> None:
     while alive(pid):
         time.sleep(0.01)
     assert outcomes([*seen, done, *events]) == {"a": "fine", "b": "fine"}
+
+
+def test_a_death_counts_against_the_item_it_happened_at(tmp_path: Path) -> None:
+    events = run(tmp_path, ("killed_once-1", "killed_once-2", "a"), workers=1)
+    assert outcomes(events) == {"killed_once-1": "fine", "killed_once-2": "fine", "a": "fine"}

@@ -163,3 +163,10 @@ def test_verify_compares_the_records_with_the_index(dataset: DatasetDir) -> None
     lying = dataclasses.replace(dataset, index=dataclasses.replace(dataset.index, text=texts))
     found = [problem for problem in shards.verify(lying) if problem]
     assert found == [f"{dataset.shards[1]} offset 0: differs from the index in text"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_foreign_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match=r"manifest\.json: not "):
+        shards.open_dataset(tmp_path)

@@ -30,3 +30,7 @@ def test_without_word_times(tmp_path: Path) -> None:
     assert rows["  of them"] == "none aligned"
     assert rows["word frames"] == "none"
     assert rows["speakers"].endswith("s9 1, and 2 more")
+
+
+def test_the_best_guess_is_the_commonest_word_of_each_place() -> None:
+    assert stats.best_guess(["bin blue", "bin red", "lay red now"]) == (2 + 2 + 1) / 7

@@ -71,8 +71,14 @@ def test_a_clip_is_its_pixels_words_and_names(images: Path) -> None:
 
 
 def test_words_are_kept_inside_the_clip_and_hold_a_frame(images: Path) -> None:
-    spoken = (SpokenWord("Bin", 0.0, 0.001), SpokenWord("at", 0.50, 0.90), SpokenWord("now", 2.0, 3.0))
+    spoken = (SpokenWord("Bin", 0.0, 0.001), SpokenWord("at", 0.50, 0.60), SpokenWord("now", 0.55, 0.67))
     assert convert(images, words=spoken).words == (Word("bin", 0, 1), Word("at", 12, 14), Word("now", 13, 14))
+
+
+@pytest.mark.parametrize("times", [(0.56, 0.6), (0.5, 0.7), (10.0, 11.0)])
+def test_words_past_the_end_of_the_clip_are_refused(images: Path, times: tuple[float, float]) -> None:
+    with pytest.raises(ClipError, match=r"bad_transcript: 'at' is said from .* but the clip ends at 0.56 s"):
+        convert(images, words=(SpokenWord("at", *times),))
 
 
 @pytest.mark.parametrize(
@@ -134,8 +140,8 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
         ({"fps": float("nan")}, "fps: want 1 to 240, got nan"),
         ({"clips_per_shard": 0}, "clips_per_shard: want at least 1, got 0"),
         ({"max_frames": 4}, "max_frames: want at least 5, got 4"),
-        ({"alphabet": "aa"}, "want unique symbols"),
-        ({"alphabet": ""}, "want unique symbols"),
+        ({"alphabet": "aa"}, "alphabet: want characters, each once"),
+        ({"alphabet": ""}, "alphabet: want characters, each once"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], match: str) -> None:

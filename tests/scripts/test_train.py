@@ -77,6 +77,9 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
         (["evaluate", f"--run={tmp_path / 'untrained'}", data], ["untrained", "no checkpoint"]),
         (["evaluate", run, data, "--split=dev"], ["no split 'dev'", "train, val, test"]),
         (["transcribe", run], ["want video files"]),
+        (["train", data, f"--output={tmp_path / 'run'}", "--seed=-1"], ["--seed", "0 or more", "-1"]),
+        (["train", data, f"--output={tmp_path / 'run'}", f"--init_from={empty}"], [empty, "run.json"]),
+        (["train", data, f"--output={tmp_path / 'text.mp4'}"], ["text.mp4", "is a file"]),
     )
     assert not (tmp_path / "run").exists()
 

@@ -80,10 +80,11 @@ def test_speakers_in_their_order_with_the_published_split(tmp_path: Path) -> Non
         "notes/bbaf2n.mpg",
         "s1/readme.txt",
     )
-    (tmp_path / "s3/pwix6n").mkdir(parents=True)  # a directory of images
+    (tmp_path / "s3/pwix6n").mkdir(parents=True)  # a directory of images, to be rejected for having none
+    touch(tmp_path, "s3/hello/1.png", "s3/.hidden.mp4", "s3/empty/notes.txt", "s3/video/set.m4v")
     found = {clip.id: clip.split for clip in grid.clips(tmp_path)}
-    assert list(found) == ["s1/bbaf2n", "s1/lgbm3s", "s2/lgbm2n", "s3/pwix6n", "s10/lgbm2n"]
-    assert found == dict(zip(found, ["test", "test", "test", "train", "train"], strict=True))
+    assert list(found) == ["s1/bbaf2n", "s1/lgbm3s", "s2/lgbm2n", "s3/hello", "s3/pwix6n", "s3/set", "s10/lgbm2n"]
+    assert found == dict(zip(found, ["test"] * 3 + ["train"] * 4, strict=True))
 
 
 def test_without_an_alignment_the_name_is_the_sentence(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.corpora.actor import Actor, Pose, mouth_points, paint_stage
 from pipeline.corpora.face import Identity, Light
 from pipeline.corpora.lips import Mouth
 from pipeline.corpora.speech import VISEMES, WORDS, Speech, mouths, speak
-from pipeline.corpora.synthetic import SyntheticConfig, render, render_clip, utterances
+from pipeline.corpora.synthetic import SyntheticConfig, begin, render, render_clip, utterances
 from pipeline.schema import DataError
 
 CONFIG = SyntheticConfig(clips=4, speakers=4, seed=3)
@@ -104,7 +104,8 @@ def test_speech_covers_the_clip_with_words_of_6_to_10_frames() -> None:
 def test_layout_is_grids(corpus: Path) -> None:
     clips = utterances(CONFIG)
     assert sorted(clip.speaker for clip in clips) == [1, 2, 3, 4]
-    assert set(contents(corpus)) == {str(path) for clip in clips for path in (clip.video, clip.alignment)}
+    files = {str(path) for clip in clips for path in (clip.video, clip.alignment)}
+    assert set(contents(corpus)) == {*files, "synthetic.json"}
     first = clips[0]
     assert first.video == Path("s1") / f"{first.code}.mp4"
     assert first.alignment == Path("alignments/s1") / f"{first.code}.align"
@@ -144,7 +145,7 @@ def test_video_is_h264_as_configured(tmp_path: Path) -> None:
 
 
 def test_same_config_same_bytes_in_any_order(corpus: Path, tmp_path: Path) -> None:
-    for clip in reversed(utterances(CONFIG)):
+    for clip in reversed(begin(tmp_path, CONFIG)):
         render_clip(tmp_path, CONFIG, clip)
     assert contents(tmp_path) == contents(corpus)
 
@@ -187,8 +188,15 @@ def test_interruption_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_another_corpus_in_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s1").mkdir()
     (tmp_path / "s1" / "other.mp4").touch()
-    with pytest.raises(DataError, match=r"s1/other\.mp4: not a clip of this corpus; remove"):
+    with pytest.raises(DataError, match="holds something else than this corpus; remove it or name another"):
         next(render(tmp_path, SyntheticConfig(clips=1, speakers=1)))
+
+
+def test_a_corpus_of_other_settings_is_refused(tmp_path: Path) -> None:
+    begin(tmp_path, SyntheticConfig(clips=1, speakers=1))
+    assert len(begin(tmp_path, SyntheticConfig(clips=1, speakers=1))) == 1
+    with pytest.raises(DataError, match="holds something else than this corpus"):
+        begin(tmp_path, SyntheticConfig(clips=1, speakers=1, seed=1))
 
 
 @pytest.mark.parametrize(
