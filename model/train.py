@@ -221,7 +221,7 @@ class _Loop:
                 meter = _Meter()
             if stop.is_set():
                 return
-            if self.total % self.config.checkpoint_every == 0:
+            if self.total % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
                 self.progress.save()
 
     def _learn(self, batch: Batch) -> float:

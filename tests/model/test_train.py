@@ -83,7 +83,8 @@ def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable
     model, values = LipReader(CONFIG), iter([0.7, 0.4])
     result = train(model, QUICK, _stream(batch), STEPS, tmp_path, lambda: {"cer": next(values)})
     assert (result.best, result.validation) == (0.4, {"cer": 0.4})
-    assert tf.train.latest_checkpoint(str(tmp_path / "best")).endswith("ckpt-6")
+    best = tf.train.load_checkpoint(str(tmp_path / "best"))
+    assert best.get_tensor("epoch/.ATTRIBUTES/VARIABLE_VALUE") == 2
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
@@ -194,7 +195,7 @@ def test_the_previous_checkpoint_loads_when_the_last_is_unfinished(tmp_path: Pat
     """What a kill leaves behind while a checkpoint is written: data without an index, under the next name."""
     model, again = LipReader(CONFIG, seed=1), LipReader(CONFIG, seed=2)
     train(model, dataclasses.replace(QUICK, epochs=1), _stream(batch), STEPS, tmp_path)
-    (tmp_path / "last" / "ckpt-4.data-00000-of-00001").write_bytes(b"half")
+    (tmp_path / "last" / "ckpt-3.data-00000-of-00001").write_bytes(b"half")
     assert Progress(again, make_optimizer(again, QUICK, 3), tmp_path).resume()
     _assert_equal(again, model)
 
