@@ -17,6 +17,7 @@ from model.lipreader import LipReader
 RUN_FILE = "run.json"
 MODEL = "model"  # the key of the LipReaderConfig in run.json
 WHICH = ("best", "last")
+SHOWN = 40  # characters of a value in an error message
 
 
 def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
@@ -36,8 +37,10 @@ def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
     if path.exists():
         refuse_differences(path, load_run(run_dir), settings)
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
+    if run_dir.is_dir() and set(run_dir.iterdir()) - {unfinished}:
+        raise RunError(f"{run_dir}: holds something else than a run; name a new directory")
+    run_dir.mkdir(parents=True, exist_ok=True)
     unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(path)
 
@@ -63,12 +66,16 @@ def refuse_differences(path: Path, old: dict[str, Any], new: dict[str, Any]) -> 
     """Raise RunError where two settings differ, naming each field with both values."""
     old, new = dict(_flat(old)), dict(_flat(new))
     changed = [
-        f"{key} was {old.get(key, 'absent')}, now {new.get(key, 'absent')}"
+        f"{key} was {_shown(old.get(key, 'absent'))}, now {_shown(new.get(key, 'absent'))}"
         for key in sorted(old.keys() | new.keys())
         if key not in old or key not in new or old[key] != new[key]
     ]
     if changed:
         raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
+
+
+def _shown(value: object) -> str:
+    return text if len(text := str(value)) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,7 +139,8 @@ def _latest(run_dir: Path, which: str) -> str:
     paths = _checkpoints(run_dir / which)
     if not paths:
         other = WHICH[1 - WHICH.index(which)]
-        raise RunError(f"{run_dir / which}: no checkpoint; train further, or try {other!r} in its place")
+        hint = f"use the {other} one (--weights={other})" if _checkpoints(run_dir / other) else "train further"
+        raise RunError(f"{run_dir / which}: no checkpoint; {hint}")
     return paths[0]
 
 

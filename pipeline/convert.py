@@ -7,6 +7,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -138,6 +139,7 @@ def _claimed(output: Path, job: dict[str, Any]) -> Iterator[None]:
 
 def _check_same_job(output: Path, begun: dict[str, Any], job: dict[str, Any]) -> None:
     if differing := [key for key in job if begun.get(key) != job[key]]:
+        differing = [key for key in differing if key != "clips_sha256"] or ["clips_sha256"]  # last resort: not to read
         shown = ", ".join(f"{key} was {begun.get(key)}, is {job[key]}" for key in differing)
         raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
 
@@ -191,9 +193,11 @@ def _check_rejects(output: Path, rejected: list[Rejected], clips: int, limit: fl
         first = rejected[0]
         raise DataError(f"all {clips} clips rejected ({reasons}), such as {first.source}: {first.detail}; {listed}")
     if len(rejected) > limit * clips:
+        enough = math.ceil(1000 * len(rejected) / clips) / 1000
         raise DataError(
             f"{len(rejected)} of {clips} clips rejected ({reasons}), more than --max_reject_fraction={limit:g} allows; "
-            f"{listed}, then run again with a larger fraction: what is converted is kept"
+            f"{listed}; to accept them, run again with --max_reject_fraction={enough:g}: "
+            "what is converted is kept"
         )
 
 

@@ -61,7 +61,10 @@ def words(dataset: DatasetDir, split: str, margin: int, edge: str) -> Examples:
     counts = index.word_rows[records + 1] - index.word_rows[records]
     record = np.repeat(records, counts)
     if len(records) and not len(record):
-        raise DataError(f"{dataset.root}: no word times in split {split!r}; use --unit=sentence")
+        raise DataError(
+            f"{dataset.root}: no word times in split {split!r}: its words cannot be cut; use another split, "
+            "whole sentences (--unit=sentence), or give the clips alignments"
+        )
     word = np.concatenate([np.arange(n) for n in counts]) if len(counts) else counts
     row = index.word_rows[record] + word
     first, last, total = index.word_start[row], index.word_stop[row], index.frames[record]

@@ -215,9 +215,9 @@ def open_dataset(root: Path) -> DatasetDir:
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
     if not (root / MANIFEST).is_file():
-        raise DataError(
-            f"{root}: no {MANIFEST}, so not a finished dataset; run scripts.convert on it again: it resumes"
-        )
+        begun = (root / ".progress").is_dir()
+        way_out = "run the same scripts.convert again: it resumes" if begun else "name what scripts.convert has written"
+        raise DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
     manifest = read_manifest(root)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         got = manifest.get("schema_version")

@@ -101,8 +101,15 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    if {"--help", "-h", "-help"} & set(argv):
+        app.usage(writeto_stdout=True, shorthelp=True)
+        sys.exit(0)
     try:
         return flags.FLAGS(argv)
+    except flags.IllegalFlagValueError as error:
+        missing = [name for name in flags.FLAGS if f"flag --{name}=None: " in str(error)]
+        needed = f"needed and not given: {', '.join(f'--{name}' for name in missing)}"
+        sys.exit(f"error: {needed if missing else error} (see --help)")
     except flags.Error as error:
         sys.exit(f"error: {error} (see --help)")
 

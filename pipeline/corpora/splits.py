@@ -75,7 +75,9 @@ def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
     if test + val > len(members):
         asked = f"--val={rule.val}" if rule.by == "corpus" else f"--val={rule.val} and --test={rule.test}"
         what = "speakers" if rule.by == "speaker" else "clips"
-        raise DataError(f"{asked} ask for more than the {len(members)} {what} there are")
+        raise DataError(
+            f"{asked} take {val} and {test} {what}, and there are {len(members)}; lower them, such as --val=0 --test=0"
+        )
     ranked = sorted(members, key=lambda name: hashlib.sha256(f"{rule.seed}:{name}".encode()).digest())
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
 

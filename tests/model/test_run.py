@@ -71,7 +71,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run.json: missing, so this is no run directory"):
         restore(model, tmp_path)
     save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
-    with pytest.raises(RunError, match="best: no checkpoint; train further, or try 'last' in its place"):
+    with pytest.raises(RunError, match="best: no checkpoint; "):
         restore(model, tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"run.json: not JSON"):

@@ -183,7 +183,7 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
         "ids": tf.constant(["a", "b", "c", "d"]),
     }
     model = LipReader(dataclasses.replace(CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
-    steps = 30 if head == "word" else 60
+    steps = 60
     config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
     train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
     report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))

@@ -177,7 +177,7 @@ def test_a_damaged_record_stops_the_stream_by_name(
 
 def test_words_need_word_times(tmp_path_factory: pytest.TempPathFactory) -> None:
     dataset = datasets.write_dataset(tmp_path_factory.mktemp("wordless"), {"train": [[datasets.clip("s1/a", 9, ())]]})
-    with pytest.raises(DataError, match="no word times in split 'train'; use --unit=sentence"):
+    with pytest.raises(DataError, match="no word times in split 'train': its words cannot be cut; use another split"):
         data.load(dataset, "train", WORD, PlanConfig(1))
 
 

@@ -168,7 +168,7 @@ def test_sentences_are_whole_clips(words: DatasetDir) -> None:
 
 
 def test_words_need_word_times(words: DatasetDir) -> None:
-    with pytest.raises(DataError, match="no word times in split 'val'; use --unit=sentence"):
+    with pytest.raises(DataError, match="no word times in split 'val': its words cannot be cut; use another split"):
         plan.words(words, "val", 5, "valid")
 
 

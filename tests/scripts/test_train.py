@@ -78,8 +78,10 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
         (["evaluate", run, data, "--split=dev"], ["no split 'dev'", "train, val, test"]),
         (["transcribe", run], ["want video files"]),
         (["train", data, f"--output={tmp_path / 'run'}", "--seed=-1"], ["--seed", "0 or more", "-1"]),
-        (["train", data, f"--output={tmp_path / 'run'}", f"--init_from={empty}"], [empty, "run.json"]),
-        (["train", data, f"--output={tmp_path / 'text.mp4'}"], ["text.mp4", "is a file"]),
+        (["train", data, f"--output={tmp_path / 'run'}", f"--init_from={empty}", *SMALL], [empty, "run.json"]),
+        (["train", data, f"--output={tmp_path / 'text.mp4'}", *SMALL], ["text.mp4", "is a file"]),
+        (["train", data, f"--output={place / 'data'}", *SMALL], ["data: holds something else than a run"]),
+        (["train", data], ["needed and not given: --output", "--help"]),
     )
     assert not (tmp_path / "run").exists()
 
