@@ -79,8 +79,24 @@ def test_ids_have_to_be_unique() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "what"), [("clip", "clips, and there are 100;"), ("speaker", "speakers, and there are 10;")]
+    ("by", "what"), [("clip", "clips, and there are 100"), ("speaker", "speakers, and there are 10")]
 )
 def test_more_than_there_is_is_refused(by: str, what: str) -> None:
-    with pytest.raises(DataError, match=f"--val=60% and --test=60% take .* {what} lower them"):
+    with pytest.raises(DataError, match=f"--val=60% and --test=60% take .* {what}; lower them"):
         assign(SOURCES, SplitRule(by, val="60%", test="60%"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"by": "day"}, "by: want clip, speaker or corpus, got 'day'"),
+        *[
+            ({"val": amount}, f"val: want a count such as 100 or a share such as 10%, got '{amount}'")
+            for amount in ("-1", "101%", "0.1", "ten", "")
+        ],
+        ({"test": "5 %"}, "test: want a count"),
+    ],
+)
+def test_bad_rules_are_refused(settings: dict[str, str], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        SplitRule(**settings)
