@@ -36,5 +36,5 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2
 	.venv-lock/bin/pip-compile --quiet --upgrade --allow-unsafe --no-header --annotation-style=line --strip-extras \
-	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt
+	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt requirements-tfds.txt
 	rm -rf .venv-lock

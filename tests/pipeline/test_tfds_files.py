@@ -3,9 +3,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from pipeline import shards, tfds_files
-from pipeline.schema import Encoding, Key
+from pipeline.schema import Clip, Encoding, Key, Word
 from pipeline.shards import DatasetDir
 
 
@@ -63,15 +65,38 @@ def test_the_splits_are_those_of_the_manifest(tiny: Callable[[str], DatasetDir])
     assert train["numBytes"] == str(sum(path.stat().st_size for path in dataset.shards[:3]))
 
 
-@pytest.mark.parametrize("encoding", ["raw", "png"])
-def test_tensorflow_datasets_reads_the_directory(tiny: Callable[[str], DatasetDir], encoding: str) -> None:
-    tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
+@pytest.mark.parametrize("encoding", ["raw", "png", "jpeg"])
+def test_tensorflow_datasets_reads_every_split(tiny: Callable[[str], DatasetDir], encoding: str) -> None:
     dataset = tiny(encoding)
-    examples = list(tfds.builder_from_directory(dataset.root).as_dataset("train", shuffle_files=False))
-    assert len(examples) == 13
-    for number, example in enumerate(examples):
-        clip = shards.read_record(dataset, number)
-        assert example["id"].numpy().decode() == clip.id
-        np.testing.assert_array_equal(np.reshape(example["frames"], clip.frames.shape), clip.frames)
-        assert example["words"]["start"].numpy().tolist() == [word.start for word in clip.words]
-        assert example["tracked"].numpy().tolist() == clip.tracked.tolist()
+    builder = tfds.builder_from_directory(dataset.root)
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {"train": 13, "val": 2}
+    for split in dataset.splits:
+        read = builder.as_dataset(split, shuffle_files=False)
+        assert {key: (spec.dtype, tuple(spec.shape)) for key, spec in read.element_spec.items() if key != "words"} == {
+            "id": (tf.string, ()),
+            "speaker": (tf.string, ()),
+            "text": (tf.string, ()),
+            "source": (tf.string, ()),
+            "fps": (tf.float32, ()),
+            "frame_count": (tf.int64, ()),
+            "frames": (tf.uint8, (None, 112, 112) if encoding == "raw" else (None, 112, 112, 1)),
+            "tracked": (tf.bool, (None,)),
+        }
+        for record, example in zip(dataset.records(split), read, strict=True):
+            _check_same(example, shards.read_record(dataset, record), levels=2 if encoding == "jpeg" else 0)
+
+
+def _check_same(example: dict, clip: Clip, levels: int) -> None:
+    """Equal, but for as many gray levels as decoders of JPEG may differ by."""
+    assert [example[key].numpy().decode() for key in ("id", "speaker", "text", "source")] == [
+        clip.id,
+        clip.speaker,
+        clip.text,
+        clip.source,
+    ]
+    frames = np.reshape(example["frames"], clip.frames.shape)
+    np.testing.assert_allclose(frames.astype(int), clip.frames.astype(int), rtol=0, atol=levels)
+    spoken = zip(*(example["words"][key].numpy().tolist() for key in ("text", "start", "stop")), strict=True)
+    assert [Word(text.decode(), start, stop) for text, start, stop in spoken] == list(clip.words)
+    assert example["tracked"].numpy().tolist() == clip.tracked.tolist()
+    assert (example["fps"].numpy(), example["frame_count"].numpy()) == (clip.fps, len(clip.frames))
