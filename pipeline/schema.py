@@ -48,6 +48,7 @@ class BatchKey:
 class Reason(enum.StrEnum):
     """Why a clip was not converted: the fixed list behind `rejected.csv`."""
 
+    OUTSIDE_ROOT = "outside_root"  # a symbolic link leads out of --source
     UNREADABLE = "unreadable"  # no such file, not a video, or the decoder gives up
     NO_VIDEO = "no_video"  # a container without a video stream or without a frame
     TRUNCATED = "truncated"  # fewer frames than the container or the span promises

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import pool, shards, video, vocab
+from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.mouth import CropSettings, MouthCropper
@@ -99,6 +100,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
     Raises:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
+    paths.check_video(source.video, root)
     text = _transcript(source, config.alphabet)
     seen = video.read(source.video, span=source.span, fps=config.fps, max_frames=config.max_frames)
     windows = len(seen.luma) - (CONTEXT - 1)

@@ -14,6 +14,7 @@ ORDER = {
         "images",
         "corpora.source",
         "corpora.splits",
+        "corpora.paths",
         "corpora.grid",
         "corpora.lips",
         "corpora.face",

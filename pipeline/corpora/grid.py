@@ -5,20 +5,19 @@ Layout: `s1/bbaf2n.mpg` (or another video format, or a directory of images `s1/b
 units of 1/25000 s; a clip without one gets its sentence from its name.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import images
+from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.schema import DataError
 
 UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})
 UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # held out by LipNet (Assael et al. 2016), then by all
-VIDEO_SUFFIXES = frozenset(
-    {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}
-)
 
 _DIGITS = dict(
     zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
@@ -40,15 +39,15 @@ def sentence(name: str) -> str | None:
     return " ".join(slot[code] for code, slot in zip(name, SLOTS, strict=True))
 
 
-def read_alignment(path: Path) -> tuple[SpokenWord, ...]:
-    """The words of an `.align` file with their times in seconds, silences left out.
+def read_alignment(path: Path, root: Path) -> tuple[SpokenWord, ...]:
+    """The words of an `.align` file below `root` with their times in seconds, silences left out.
 
     Raises:
-      ValueError: a line is not `start stop word`, or its times run backwards.
+      ValueError: as `paths.read_text`; or a line is not `start stop word`, or its times run backwards.
     """
     words = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        match = re.fullmatch(r"\s*(\d+)\s+(\d+)\s+(\S+)\s*", line)
+    for number, line in enumerate(paths.read_text(path, root).splitlines(), start=1):
+        match = re.fullmatch(r"\s*(\d{1,12})\s+(\d{1,12})\s+(\S+)\s*", line)
         if match is None or int(match[1]) > int(match[2]):
             want = "want `start stop word` with start <= stop"
             raise ValueError(f"{path.name} line {number}: {want}, got {line!r}")
@@ -90,14 +89,14 @@ def _is_clip(entry: Path) -> bool:
     if entry.is_dir():
         holds_images = any(child.suffix.lower() in images.SUFFIXES for child in entry.iterdir())
         return holds_images or sentence(entry.name) is not None
-    return entry.suffix.lower() in VIDEO_SUFFIXES
+    return entry.suffix.lower() in paths.VIDEO_SUFFIXES
 
 
 def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
     text, words, problem = sentence(video.stem), (), ""
     if alignment := _alignment(root, speaker, video.stem):
         try:
-            words = read_alignment(alignment)
+            words = read_alignment(alignment, root)
             text = " ".join(word.text for word in words)
         except ValueError as error:
             problem = str(error)
@@ -121,4 +120,4 @@ def _alignment(root: Path, speaker: str, name: str) -> Path | None:
         root / "align" / speaker,
         root / speaker / "align",
     )
-    return next((p for p in (folder / f"{name}.align" for folder in folders) if p.is_file()), None)
+    return next((p for p in (folder / f"{name}.align" for folder in folders) if os.path.lexists(p)), None)

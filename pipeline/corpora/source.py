@@ -24,7 +24,7 @@ class ClipSource:
       span: seconds `(start, stop)` of the video that are the clip; None for the whole video.
       text: words separated by one space, lower case.
       words: word times where the corpus has them, else empty.
-      speaker: who talks.
+      speaker: who talks; empty where the corpus does not say.
       split: the corpus's own split, or None where a rule shall decide.
       problem: what makes the transcript unusable, else empty; such a clip is rejected by name, not left out.
     """

@@ -46,7 +46,7 @@ def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
         "a.align",
         "\ufeff0 23750 sil\r\n23750 29500 BIN\r\n29500 30000 sp\r\n30000 34000 blue\r\n34000 74500 sil",
     )
-    assert grid.read_alignment(tmp_path / "a.align") == (
+    assert grid.read_alignment(tmp_path / "a.align", tmp_path) == (
         SpokenWord("bin", 0.95, 1.18),
         SpokenWord("blue", 1.2, 1.36),
     )
@@ -56,7 +56,7 @@ def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
 def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
     align(tmp_path, "a.align", f"0 10 sil\n{line}\n")
     with pytest.raises(ValueError, match=r"a\.align line 2: want `start stop word` with start <= stop, got"):
-        grid.read_alignment(tmp_path / "a.align")
+        grid.read_alignment(tmp_path / "a.align", tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["s3", "s3/video", "s3/s3"])
