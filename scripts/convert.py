@@ -14,8 +14,8 @@ from absl import flags
 from tqdm import tqdm
 
 from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
-from pipeline.corpora import CORPORA
-from pipeline.corpora.splits import SplitRule, assign
+from pipeline.corpora import CORPORA, Corpus
+from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
 from pipeline.mouth import CropSettings
 from pipeline.schema import Encoding
 from pipeline.shards import open_dataset
@@ -23,7 +23,8 @@ from pipeline.stats import summary
 from pipeline.unit import ConvertConfig
 from scripts import cli
 
-flags.DEFINE_enum("corpus", None, sorted(CORPORA), "how --source is laid out", required=True)
+LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
+flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
 flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
 flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
 flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
@@ -39,7 +40,8 @@ flags.DEFINE_float(
 SPLIT = cli.Options(
     SplitRule,
     {
-        "by": "clip: draw clips; speaker: draw whole speakers, unseen in training; corpus: as it was published",
+        "by": "clip: draw clips; speaker: draw whole speakers, unseen in training; corpus: as it was "
+        "published, which lrw, lrs and folder do unless told otherwise, where their clips have a split",
         "val": "clips (speakers) for validation: a count such as 100, or a share such as 10%",
         "test": "the same for test",
         "seed": "of the split and of the order of clips in the shards",
@@ -49,7 +51,8 @@ SPLIT = cli.Options(
 CROP = cli.Options(
     CropSettings,
     {
-        "mode": "face: find, track and align the mouth; box: a fixed --box of the picture; resize: the whole picture",
+        "mode": "face: find, track and align the mouth; box: a fixed --box of the picture; resize: the whole picture; "
+        "lrw: box, around where its mouths are",
         "margin": "side of the crop in distances between the eyes (face)",
         "box": "x0,y0,x1,y1 as fractions of the picture (box)",
         "smoothing": "sigma in frames of the Gaussian over the mouth's track (face)",
@@ -77,11 +80,14 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
     source, output = Path(values.source), Path(values.output)
-    rule = SPLIT.build()
+    corpus = CORPORA[values.corpus]
+    _suit_crop(corpus)
     config = CONVERT.build(
-        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
+        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=SPLIT.build().seed
     )
-    sources = assign(CORPORA[values.corpus](source), rule)
+    sources = list(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
+    values.set_default("split_by", corpus.split_by(sources))
+    sources = assign(sources, SPLIT.build())
     began = time.monotonic()
     states = convert(
         sources,
@@ -100,7 +106,18 @@ def main(argv: list[str]) -> None:
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
     cli.table(summary(open_dataset(output)))
+    if shared := speakers_in_two(sources):
+        print(f"{len(shared)} speakers are in more than one split, such as {shared[0]}; --split_by=speaker parts them")
     print(f"dataset: {output}   rejects: {output / 'rejected.csv'}")
+
+
+def _suit_crop(corpus: Corpus) -> None:
+    """Makes the corpus' own box the default, where it has one."""
+    values = flags.FLAGS
+    if corpus.box is not None:
+        values.set_default("crop", "box")
+        if values.crop == "box":
+            values.set_default("box", [str(side) for side in corpus.box])
 
 
 def _show(bar: tqdm, state: Progress) -> None:

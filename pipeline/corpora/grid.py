@@ -50,7 +50,7 @@ def read_alignment(path: Path, root: Path) -> tuple[SpokenWord, ...]:
         match = re.fullmatch(r"\s*(\d{1,12})\s+(\d{1,12})\s+(\S+)\s*", line)
         if match is None or int(match[1]) > int(match[2]):
             want = "want `start stop word` with start <= stop"
-            raise ValueError(f"{path.name} line {number}: {want}, got {line!r}")
+            raise ValueError(f"{path.name} line {number}: {want}, got {line[:80]!r}")
         if match[3].lower() not in SILENCE:
             start, stop = int(match[1]) / UNITS_PER_SECOND, int(match[2]) / UNITS_PER_SECOND
             words.append(SpokenWord(match[3].lower(), start, stop))

@@ -25,7 +25,7 @@ def below(root: Path, name: str) -> Path:
     path = PurePosixPath(name)
     url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name)
     if not path.parts or path.is_absolute() or url or "\0" in name or ".." in path.parts:
-        raise ValueError(f"want a path below the corpus, without `..`, got {name!r}")
+        raise ValueError(f"want a path below the corpus, without `..`, got {name[:200]!r}")
     return root / path
 
 

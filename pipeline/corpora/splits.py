@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import math
 import re
 from collections import Counter
@@ -48,13 +49,29 @@ def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
     Members (clips or speakers) are ranked by a hash of (seed, member), so a corpus that grows moves few of them.
 
     Raises:
-      DataError: two sources share an id, or the rule asks for more than there is.
+      DataError: two sources share an id; the rule asks for more than there is, for a split that the corpus does not
+        bring, or for speakers that it does not name; or two clips would show the same pictures in two splits.
     """
     sources = sorted(sources, key=lambda source: source.id)
     if twice := [name for name, n in Counter(source.id for source in sources).items() if n > 1]:
         raise DataError(f"clip {twice[0]!r} stands twice in the corpus; ids have to be unique: rename or remove one")
-    if rule.by == "corpus":
-        return _keep_published(sources, rule)
+    divided = _keep_published(sources, rule) if rule.by == "corpus" else _drawn(sources, rule)
+    _check_apart(divided)
+    return divided
+
+
+def speakers_in_two(sources: Iterable[ClipSource]) -> list[str]:
+    """The speakers, in order, who have clips in more than one split; the unnamed one left out."""
+    places = {(source.speaker, source.split) for source in sources if source.speaker}
+    return sorted(speaker for speaker, n in Counter(speaker for speaker, _ in places).items() if n > 1)
+
+
+def _drawn(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
+    unnamed = [source.id for source in sources if not source.speaker]
+    if rule.by == "speaker" and unnamed:
+        raise DataError(
+            f"clip {unnamed[0]!r}: no speaker is named; use --split_by=clip, or --split_by=corpus if it has one"
+        )
     member = {source.id: source.speaker if rule.by == "speaker" else source.id for source in sources}
     split = _draw(set(member.values()), rule)
     return [dataclasses.replace(source, split=split[member[source.id]]) for source in sources]
@@ -62,12 +79,32 @@ def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
 
 def _keep_published(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
     if unsplit := [source.id for source in sources if source.split not in SPLITS]:
-        raise DataError(f"clip {unsplit[0]!r}: the corpus names no split; use --split_by=clip or --split_by=speaker")
+        ways = "use --split_by=clip or --split_by=speaker, or give every clip one"
+        raise DataError(f"clip {unsplit[0]!r}: the corpus names no split; {ways}")
     if any(source.split == "val" for source in sources):
         return sources
     train = {source.id for source in sources if source.split == "train"}
     split = _draw(train, dataclasses.replace(rule, test="0")) if train else {}
     return [dataclasses.replace(source, split=split.get(source.id, source.split)) for source in sources]
+
+
+def _check_apart(sources: list[ClipSource]) -> None:
+    """Refuses two clips that share pictures of a video, in two splits: a model would be tested on what it learned."""
+    videos = Counter(source.video for source in sources)
+    shared = sorted((s for s in sources if videos[s.video] > 1), key=lambda source: (source.video, _span(source)))
+    for _, clips in itertools.groupby(shared, key=lambda source: source.video):
+        last: dict[str, ClipSource] = {}  # of each split, the clip that ends last
+        for clip in clips:
+            for other in last.values():
+                if other.split != clip.split and _span(other)[1] > _span(clip)[0]:
+                    both = f"{other.id!r} ({other.split}) and {clip.id!r} ({clip.split})"
+                    ways = "cut them apart, or put them into one split, as --split_by=speaker does"
+                    raise DataError(f"clips {both} show the same pictures in two splits; {ways}")
+            last[clip.split] = max(last.get(clip.split, clip), clip, key=lambda source: _span(source)[1])
+
+
+def _span(source: ClipSource) -> tuple[float, float]:
+    return source.span or (0.0, math.inf)
 
 
 def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:

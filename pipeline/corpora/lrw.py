@@ -1,0 +1,73 @@
+"""LRW (Chung and Zisserman, ACCV 2016): one of 500 words a clip, said in the middle of 29 frames at 25 fps, 256x256.
+
+Layout: `ABOUT/train/ABOUT_00001.mp4` (train, val, test: the published split) beside `ABOUT_00001.txt`, which holds the
+line `Duration: 0.47 seconds` of the word. A clip without its `.txt` has its word, but no word time. The corpus does not
+say who talks.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.corpora import paths
+from pipeline.corpora.source import ClipSource, SpokenWord, printable
+from pipeline.corpora.splits import SPLITS
+from pipeline.schema import DataError
+
+SECONDS = 29 / 25  # of a clip
+# The square of 112 pixels in the middle of the 96 that the literature cuts, rows 115:211 and columns 79:175.
+BOX = (71 / 256, 107 / 256, 183 / 256, 219 / 256)
+
+
+def read_duration(path: Path, root: Path) -> float:
+    """The seconds that the word of a `.txt` lasts.
+
+    Raises:
+      ValueError: as `paths.read_text`; or there is no line `Duration: 0.47 seconds`, or it is longer than a clip.
+    """
+    lines = paths.read_text(path, root).splitlines()
+    given = [line for line in lines if line.startswith("Duration:")]
+    match = re.fullmatch(r"Duration:\s*(\d+(?:\.\d+)?)\s*seconds\s*", given[0]) if len(given) == 1 else None
+    if match is None or not 0 < float(match[1]) <= SECONDS:
+        want = f"want one line `Duration: 0.47 seconds`, above 0 and at most {SECONDS}"
+        raise ValueError(f"{path.name}: {want}, got {', '.join(map(repr, given)) or 'none'}")
+    return float(match[1])
+
+
+def clips(root: Path) -> Iterator[ClipSource]:
+    """Every clip below `root`, word by word.
+
+    Raises:
+      DataError: `root` is not a directory, or holds no word.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory; --source wants the directory that holds ABOUT, ABSOLUTELY, …")
+    places = [(word, split) for word in paths.folders(root) for split in SPLITS if (word / split).is_dir()]
+    if not places:
+        raise DataError(
+            f"{root}: no LRW word; want directories ABOUT/train, ABOUT/val, ABOUT/test, … with videos in them"
+        )
+    for word, split in places:
+        for video in paths.videos(word / split):
+            yield _clip(root, word.name, split, video)
+
+
+def _clip(root: Path, word: str, split: str, video: Path) -> ClipSource:
+    text, words, problem = printable(word).lower(), (), ""
+    if os.path.lexists(label := video.with_suffix(".txt")):
+        try:
+            duration = read_duration(label, root)
+            words = (SpokenWord(text, (SECONDS - duration) / 2, (SECONDS + duration) / 2),)
+        except ValueError as error:
+            problem = str(error)
+    return ClipSource(
+        id=printable(f"{word}/{split}/{video.stem}"),
+        video=video,
+        span=None,
+        text=text,
+        words=words,
+        speaker="",
+        split=split,
+        problem=problem,
+    )
