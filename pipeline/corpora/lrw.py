@@ -15,7 +15,8 @@ from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.schema import DataError
 
-SECONDS = 29 / 25  # of a clip
+FRAMES, FPS = 29, 25
+SECONDS = FRAMES / FPS  # of a clip
 # The square of 112 pixels in the middle of the 96 that the literature cuts, rows 115:211 and columns 79:175.
 BOX = (71 / 256, 107 / 256, 183 / 256, 219 / 256)
 

@@ -135,14 +135,26 @@ def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
 
 def render_clip(root: Path, config: SyntheticConfig, clip: Utterance) -> None:
     """Renders one clip; the video comes last, whole or not at all."""
+    take = act(config, clip)
+    write_text(root / clip.alignment, _align(take.speech, config.fps))
+    write_video(root / clip.video, film(take, config), config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """A clip before the camera: who says what, and what varies the rest."""
+
+    identity: Identity
+    speech: Speech
+    rng: np.random.Generator
+
+
+def act(config: SyntheticConfig, clip: Utterance) -> Take:
+    """The take of a clip, the same one whenever it is asked for; `film` uses it up."""
     habit = _rng(config, clip.speaker, 2)
     rng = _rng(config, clip.speaker, 3, int(clip.code, 36))
     identity = Identity.draw(habit)
-    speech = speak(clip.code, config.word_seconds * config.fps * habit.uniform(0.93, 1.07), rng)
-    for path in (clip.alignment, clip.video):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(root / clip.alignment, lambda path: path.write_text(_align(speech, config.fps)))
-    _write_whole(root / clip.video, lambda path: _encode(path, _film(identity, speech, config, rng), config))
+    return Take(identity, speak(clip.code, config.word_seconds * config.fps * habit.uniform(0.93, 1.07), rng), rng)
 
 
 def _share(config: SyntheticConfig, speaker: int) -> int:
@@ -159,12 +171,11 @@ def _align(speech: Speech, fps: int) -> str:
     return "".join(f"{start * unit} {stop * unit} {word}\n" for word, start, stop in speech.words)
 
 
-def _film(
-    identity: Identity, speech: Speech, config: SyntheticConfig, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Yields the frames of a clip, planar YUV 4:2:0, uint8 `[1.5 * height, width]`."""
+def film(take: Take, config: SyntheticConfig, still: Pose | None = None) -> Iterator[np.ndarray]:
+    """Yields the frames of a clip, planar YUV 4:2:0, uint8 `[1.5 * height, width]`; the head sways or is `still`."""
+    identity, speech, rng = take.identity, take.speech, take.rng
     light = Light(side=rng.uniform(-0.6, 0.6), above=rng.uniform(0.1, 0.6), gain=rng.uniform(0.85, 1.1))
-    poses = _sway(speech.frames, config, rng)
+    poses = _sway(speech.frames, config, rng) if still is None else [still] * speech.frames
     blinks = _blinks(speech.frames, config.fps, rng)
     size = (config.height, config.width)
     stage = paint_stage(identity, poses[0], size, rng)
@@ -195,6 +206,18 @@ def _blinks(frames: int, fps: int, rng: np.random.Generator) -> np.ndarray:
     """How far the eyes are shut in each frame, `[F]`: one blink of a quarter second somewhere."""
     away = np.abs(np.arange(frames) - rng.uniform(0, frames)) / fps
     return np.clip(1.5 - away / 0.08, 0, 1)
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], config: SyntheticConfig) -> None:
+    """Writes the frames that `film` yields as H.264, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, lambda part: _encode(part, frames, config))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a label file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], config: SyntheticConfig) -> None:

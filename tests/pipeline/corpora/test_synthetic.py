@@ -170,13 +170,13 @@ def test_seed_changes_the_sentences_and_the_faces(tmp_path: Path) -> None:
 def test_interruption_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SyntheticConfig(clips=1, speakers=1)
     (clip,) = utterances(config)
-    whole_film = synthetic._film
+    whole_film = synthetic.film
 
     def film_that_stops(*arguments: object) -> object:
         yield from itertools.islice(whole_film(*arguments), 10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, "_film", film_that_stops)
+    monkeypatch.setattr(synthetic, "film", film_that_stops)
     with pytest.raises(KeyboardInterrupt):
         render_clip(tmp_path, config, clip)
     assert not list(tmp_path.rglob("*.mp4"))
