@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from model import batch as fields
-from model import decoding, losses
+from model import losses
+from model.decoding import GREEDY, DecodeConfig, decode
 from model.errors import RunError
 from model.lipreader import LipReader
 from model.metrics import TextMetrics
@@ -33,52 +34,64 @@ class Report:
 
     Attributes:
       examples: how many were counted.
-      metrics: `loss` (mean, nats), `cer`, `wer`, `word_accuracy`, `sentence_accuracy`.
+      metrics: `loss` (mean, nats), `wer`, `word_accuracy`; of texts `cer` and `sentence_accuracy` too.
+      places: of texts, the word accuracy of the first place, the second, …; empty for single words.
+      confusion: how often each (word said, word read) came; None stands for no word.
       predictions: one an example, in the order they came.
     """
 
     examples: int
     metrics: dict[str, float]
+    places: tuple[float, ...]
+    confusion: Mapping[tuple[str | None, str | None], int]
     predictions: tuple[Prediction, ...]
 
 
 def evaluate(
     model: LipReader,
     batches: Iterable[Mapping[str, tf.Tensor]],
-    decode: Callable[[Sequence[int]], str],
+    spell: Callable[[Sequence[int]], str],
+    how: DecodeConfig = GREEDY,
 ) -> Report:
     """Read every example of `batches` once and compare.
 
     Args:
       model: reads in inference mode.
       batches: one pass over the examples; keys in `model.batch`.
-      decode: label ids to text, words separated by one space.
+      spell: label ids to text, words separated by one space.
+      how: texts are decoded, by default greedily.
 
     Raises:
       RunError: no example at all, or one that comes twice.
     """
     metrics, predictions, loss = TextMetrics(), [], 0.0
     for batch in batches:
-        rows, batch_loss = _read(model, batch, decode)
+        rows, batch_loss = _read(model, batch, spell, how)
         predictions.extend(rows)
         loss += batch_loss
     _refuse_repeats(predictions)
     for row in predictions:
         metrics.add(row.truth, row.hypothesis)
-    return Report(len(predictions), {"loss": loss / len(predictions), **metrics.result()}, tuple(predictions))
+    texts = model.config.head == "ctc"
+    values = {"loss": loss / len(predictions), **(metrics.of_sentences() if texts else metrics.of_words())}
+    places = metrics.places() if texts else ()
+    return Report(len(predictions), values, places, metrics.confusion, tuple(predictions))
 
 
 def _read(
-    model: LipReader, batch: Mapping[str, tf.Tensor], decode: Callable[[Sequence[int]], str]
+    model: LipReader,
+    batch: Mapping[str, tf.Tensor],
+    spell: Callable[[Sequence[int]], str],
+    how: DecodeConfig,
 ) -> tuple[list[Prediction], float]:
     """The predictions of a batch's counted rows, and the sum of their losses."""
     head = model.config.head
     chosen = fields.select(batch, KEYS)
     logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))
-    hypotheses = decoding.decode(head, logits.numpy(), chosen[fields.LENGTHS].numpy())
+    hypotheses = decode(head, logits.numpy(), chosen[fields.LENGTHS].numpy(), how)
     label_lengths = chosen[fields.LABEL_LENGTHS].numpy()
     rows = [
-        Prediction(name.decode(), decode(labels[:length].tolist()), decode(read.labels), read.score)
+        Prediction(name.decode(), spell(labels[:length].tolist()), spell(read.labels), read.score)
         for name, labels, length, read, weight in zip(
             np.asarray(batch[fields.IDS]).tolist(),
             chosen[fields.LABELS].numpy(),

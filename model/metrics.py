@@ -1,17 +1,47 @@
 """How right the text is: edits over reference units, summed over all examples and divided once."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
+
+Unit = TypeVar("Unit")
 
 
-def edit_distance(reference: Sequence, hypothesis: Sequence) -> int:
-    """The fewest insertions, deletions and substitutions between two sequences (Levenshtein 1966)."""
-    row = list(range(len(hypothesis) + 1))
+def align(reference: Sequence[Unit], hypothesis: Sequence[Unit]) -> list[tuple[Unit | None, Unit | None]]:
+    """Pairs of units with the fewest unequal ones (Levenshtein 1966; Wagner and Fischer 1974).
+
+        d(i, j) = min(d(i-1, j-1) + [r_i is not h_j], d(i-1, j) + 1, d(i, j-1) + 1)
+
+    Of ways equally short, read from the end, the one that pairs units comes first, then the one that deletes.
+
+    Returns:
+      (r, h) in order; (r, None) where r was deleted, (None, h) where h was inserted.
+    """
+    table = _distances(reference, hypothesis)
+    pairs, i, j = [], len(reference), len(hypothesis)
+    while i or j:
+        if i and j and table[i][j] == table[i - 1][j - 1] + (reference[i - 1] != hypothesis[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((reference[i], hypothesis[j]))
+        elif i and table[i][j] == table[i - 1][j] + 1:
+            i -= 1
+            pairs.append((reference[i], None))
+        else:
+            j -= 1
+            pairs.append((None, hypothesis[j]))
+    return pairs[::-1]
+
+
+def _distances(reference: Sequence, hypothesis: Sequence) -> list[list[int]]:
+    """The d of `align`, `[len(reference) + 1][len(hypothesis) + 1]`."""
+    table = [list(range(len(hypothesis) + 1))]
     for i, unit in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
+        above, row = table[-1], [i]
         for j, other in enumerate(hypothesis, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (unit != other))
-    return row[-1]
+            row.append(min(above[j - 1] + (unit != other), above[j] + 1, row[-1] + 1))
+        table.append(row)
+    return table
 
 
 @dataclasses.dataclass
@@ -21,9 +51,10 @@ class ErrorRate:
     edits: int = 0
     units: int = 0
 
-    def add(self, reference: Sequence, hypothesis: Sequence) -> None:
-        self.edits += edit_distance(reference, hypothesis)
-        self.units += len(reference)
+    def add(self, pairs: Sequence[tuple[object, object]]) -> None:
+        """Count one example, aligned."""
+        self.edits += sum(truth != read for truth, read in pairs)
+        self.units += sum(truth is not None for truth, _ in pairs)
 
     def result(self) -> float:
         """0 is perfect; above 1 where more was inserted than was there.
@@ -38,32 +69,53 @@ class ErrorRate:
 
 @dataclasses.dataclass
 class TextMetrics:
-    """Character and word error rate, word and sentence accuracy of texts whose words one space separates."""
+    """Error rates, accuracies and confusions of texts whose words one space separates.
+
+    Attributes:
+      confusion: how often each (word said, word read) came, right ones too; None stands for no word.
+    """
 
     characters: ErrorRate = dataclasses.field(default_factory=ErrorRate)
     words: ErrorRate = dataclasses.field(default_factory=ErrorRate)
+    confusion: Counter[tuple[str | None, str | None]] = dataclasses.field(default_factory=Counter)
     examples: int = 0
     right: int = 0
+    _places: list[ErrorRate] = dataclasses.field(default_factory=list)
 
     def add(self, truth: str, hypothesis: str) -> None:
         """Count one example."""
-        self.characters.add(truth, hypothesis)
-        self.words.add(truth.split(), hypothesis.split())
+        pairs = align(truth.split(), hypothesis.split())
+        self.characters.add(align(truth, hypothesis))
+        self.words.add(pairs)
+        self.confusion.update(pairs)
+        said = [pair for pair in pairs if pair[0] is not None]
+        self._places += [ErrorRate() for _ in said[len(self._places) :]]
+        for place, pair in zip(self._places, said, strict=False):
+            place.add([pair])
         self.examples += 1
         self.right += truth == hypothesis
 
-    def result(self) -> dict[str, float]:
-        """`cer`, `wer`, `word_accuracy` and `sentence_accuracy`.
+    def places(self) -> tuple[float, ...]:
+        """Of the words said first, second, … in their texts the share that is right; inserted words count nowhere."""
+        return tuple(1 - place.result() for place in self._places)
 
-        Word accuracy is 1 - wer: for single words, the share that is right.
+    def of_words(self) -> dict[str, float]:
+        """`wer` and `word_accuracy`, which is 1 - wer: for single words, the share that is right.
 
         Raises:
           ValueError: nothing was counted.
         """
         wer = self.words.result()
+        return {"wer": wer, "word_accuracy": 1 - wer}
+
+    def of_sentences(self) -> dict[str, float]:
+        """`cer` and `sentence_accuracy`, the share that is right from end to end, beside those of words.
+
+        Raises:
+          ValueError: nothing was counted.
+        """
         return {
             "cer": self.characters.result(),
-            "wer": wer,
-            "word_accuracy": 1 - wer,
+            **self.of_words(),
             "sentence_accuracy": self.right / self.examples,
         }

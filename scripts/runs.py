@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from model import run
+from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from pipeline import dataset, device, shards
@@ -26,6 +27,7 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
         "data": dataclasses.asdict(config),
         "order": dataclasses.asdict(order),
         "input": _input(data),
+        "words": data.manifest["vocabulary"]["words"],
         "manifest_sha256": shards.sha256(data.root / shards.MANIFEST),
     }
 
@@ -38,12 +40,13 @@ def _input(data: DatasetDir) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model and what its input has to look like."""
+    """A trained model, what its input has to look like, and the words of the data it has learned from."""
 
     model: LipReader
     data: DataConfig
     crop: CropSettings
     fps: float
+    words: tuple[str, ...] = ()
 
 
 def open_run(directory: Path, which: str = "best") -> Run:
@@ -60,9 +63,10 @@ def open_run(directory: Path, which: str = "best") -> Run:
     model = LipReader(LipReaderConfig(**saved["model"]))
     run.restore(model, directory, which)
     vocabulary = Vocabulary(saved["data"]["vocabulary"]["unit"], tuple(saved["data"]["vocabulary"]["symbols"]))
+    words = tuple(saved.get("words", ()))
     crop = saved["input"]["crop"]
     crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
-    return Run(model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}), crop, saved["input"]["fps"])
+    return Run(model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}), crop, saved["input"]["fps"], words)
 
 
 def check_input(data: DatasetDir, opened: Run) -> None:
@@ -98,7 +102,14 @@ def batches(
         ) from error
 
 
-def score(model: LipReader, data: DatasetDir, split: str, config: DataConfig, batch_size: int) -> Report:
-    """Reads every example of a split once, in index order."""
+def score(
+    model: LipReader,
+    data: DatasetDir,
+    split: str,
+    config: DataConfig,
+    batch_size: int,
+    how: DecodeConfig = GREEDY,
+) -> Report:
+    """Reads every example of a split once, in index order; texts are decoded as `how` says."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    return evaluate(model, batches(data, split, config, order), config.vocabulary.decode)
+    return evaluate(model, batches(data, split, config, order), config.vocabulary.decode, how)

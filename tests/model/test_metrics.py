@@ -3,24 +3,52 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.metrics import ErrorRate, TextMetrics, edit_distance
+from model.metrics import ErrorRate, TextMetrics, align
 
 WORDS = st.lists(st.sampled_from(["a", "bin", "blue", "at"]), min_size=1, max_size=6).map(" ".join)
+TEXT = st.text("abc", max_size=8)
+
+
+def _edits(reference: str, hypothesis: str) -> int:
+    return sum(a != b for a, b in align(reference, hypothesis))
 
 
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "edits"),
     [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0), ("ab", "ba", 2)],
 )
-def test_edit_distance_by_hand(reference: str, hypothesis: str, edits: int) -> None:
-    assert edit_distance(reference, hypothesis) == edits
+def test_edits_by_hand(reference: str, hypothesis: str, edits: int) -> None:
+    assert _edits(reference, hypothesis) == edits
 
 
-@given(st.text("abc", max_size=8), st.text("abc", max_size=8), st.text("abc", max_size=8))
-def test_edit_distance_is_a_metric(a: str, b: str, c: str) -> None:
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert (edit_distance(a, b) == 0) == (a == b)
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "pairs"),
+    [
+        ("bin blue at", "bin at", [("bin", "bin"), ("blue", None), ("at", "at")]),
+        ("bin at", "bin blue at", [("bin", "bin"), (None, "blue"), ("at", "at")]),
+        ("bin blue", "set blue", [("bin", "set"), ("blue", "blue")]),
+        ("bin blue", "blue bin", [("bin", "blue"), ("blue", "bin")]),
+        ("at at", "at", [("at", None), ("at", "at")]),
+    ],
+    ids=["deleted", "inserted", "replaced", "rather a pair", "the later of two alike"],
+)
+def test_alignment_by_hand(reference: str, hypothesis: str, pairs: list) -> None:
+    assert align(reference.split(), hypothesis.split()) == pairs
+
+
+@given(TEXT, TEXT, TEXT)
+def test_edits_are_a_metric(a: str, b: str, c: str) -> None:
+    assert _edits(a, b) == _edits(b, a)
+    assert (_edits(a, b) == 0) == (a == b)
+    assert _edits(a, c) <= _edits(a, b) + _edits(b, c)
+
+
+@given(TEXT, TEXT)
+def test_an_alignment_holds_both_sequences_in_order(a: str, b: str) -> None:
+    pairs = align(a, b)
+    assert "".join(unit for unit, _ in pairs if unit is not None) == a
+    assert "".join(unit for _, unit in pairs if unit is not None) == b
+    assert (None, None) not in pairs
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4))
@@ -29,22 +57,74 @@ def test_rates_are_jiwers(pairs: list[tuple[str, str]]) -> None:
     for truth, hypothesis in pairs:
         metrics.add(truth, hypothesis)
     truths, hypotheses = map(list, zip(*pairs, strict=True))
-    got = metrics.result()
-    assert got["wer"] == pytest.approx(jiwer.wer(truths, hypotheses))
+    got = metrics.of_sentences()
+    words = jiwer.process_words(truths, hypotheses)
+    assert got["wer"] == pytest.approx(words.wer)
     assert got["cer"] == pytest.approx(jiwer.cer(truths, hypotheses))
+    confusion = metrics.confusion
+    wrong = sum(count for (said, read), count in confusion.items() if said != read)
+    assert wrong == words.substitutions + words.deletions + words.insertions
+    lengths = sum(count * ((said is not None) - (read is not None)) for (said, read), count in confusion.items())
+    assert lengths == words.deletions - words.insertions
+
+
+@given(WORDS, WORDS)
+def test_places_and_confusion_are_of_jiwers_alignment_where_only_one_is_shortest(truth: str, read: str) -> None:
+    """Texts of one word each leave no choice; longer ones are jiwer's where every chunk of it is equal or replaced."""
+    chunks = jiwer.process_words(truth, read).alignments[0]
+    if any(chunk.type in ("insert", "delete") for chunk in chunks):
+        return
+    metrics = TextMetrics()
+    metrics.add(truth, read)
+    pairs = list(zip(truth.split(), read.split(), strict=True))
+    assert metrics.places() == tuple(float(a == b) for a, b in pairs)
+    assert sum(metrics.confusion[pair] for pair in set(pairs)) == len(pairs)
 
 
 def test_rates_sum_before_they_divide() -> None:
     metrics = TextMetrics()
     metrics.add("bin blue at", "bin blue at")
     metrics.add("set", "bet")
-    assert metrics.result() == {
+    words = {"wer": pytest.approx(1 / 4), "word_accuracy": pytest.approx(3 / 4)}
+    assert metrics.of_words() == words
+    assert metrics.of_sentences() == {
         "cer": pytest.approx(1 / 14),
-        "wer": pytest.approx(1 / 4),
-        "word_accuracy": pytest.approx(3 / 4),
+        **words,
         "sentence_accuracy": pytest.approx(1 / 2),
     }
     assert metrics.examples == 2
+
+
+def test_accuracy_by_place_and_confusion_by_hand() -> None:
+    metrics = TextMetrics()
+    for truth, read in [
+        ("bin blue at f", "bin red at f"),
+        ("lay blue by", "lay by"),  # the second is missing, the third is right
+        ("set white in", "oh set white at"),  # what was inserted moves no place
+    ]:
+        metrics.add(truth, read)
+    assert metrics.places() == pytest.approx((3 / 3, 1 / 3, 2 / 3, 1 / 1))
+    assert metrics.confusion == {
+        ("bin", "bin"): 1,
+        ("blue", "red"): 1,
+        ("at", "at"): 1,
+        ("f", "f"): 1,
+        ("lay", "lay"): 1,
+        ("blue", None): 1,
+        ("by", "by"): 1,
+        (None, "oh"): 1,
+        ("set", "set"): 1,
+        ("white", "white"): 1,
+        ("in", "at"): 1,
+    }
+
+
+def test_single_words_make_the_confusion_matrix() -> None:
+    metrics = TextMetrics()
+    for truth, read in [("bin", "bin"), ("bin", "lay"), ("lay", "lay"), ("bin", "lay")]:
+        metrics.add(truth, read)
+    assert metrics.confusion == {("bin", "bin"): 1, ("bin", "lay"): 2, ("lay", "lay"): 1}
+    assert metrics.of_words()["word_accuracy"] == pytest.approx(1 / 2)
 
 
 def test_nothing_counted_has_no_rate() -> None:

@@ -187,7 +187,7 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
     config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
     train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
     report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
-    assert report.metrics["sentence_accuracy"] == 1
+    assert report.metrics["word_accuracy"] == 1
 
 
 @pytest.mark.usefixtures("eager")
