@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test test-slow lint format lock
+.PHONY: setup demo test test-slow lint format lock peers
 
 setup: $(READY)
 
@@ -23,6 +23,19 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# What scripts.benchmark measures against, each in an environment of its own.
+peers: $(patsubst scripts/benchmarks/peers/%.txt,peer-%,$(wildcard scripts/benchmarks/peers/*.txt))
+
+peer-%: .venv-peers/%/ready
+	@echo $(<D)
+
+.PRECIOUS: .venv-peers/%/ready
+.venv-peers/%/ready: scripts/benchmarks/peers/%.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

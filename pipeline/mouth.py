@@ -99,17 +99,27 @@ class MouthCropper:
         return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
 
     def _follow(self, luma: np.ndarray) -> Crops:
-        path, tracked = self._track(luma, self.settings.stride)
-        if not tracked.all() and self.settings.stride > 1:  # a gap is worth every frame around it
-            path, tracked = self._track(luma, 1)
-        check_gaps(tracked, self.settings.max_gap)
-        affines = squares(smooth(path, self.settings.smoothing), self.settings.margin)
-        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
-        unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
-        corners = unit @ affines.transpose(0, 2, 1)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]
-        return Crops(frames, tracked, corners.astype(np.float32))
+        return self.cut(luma, *self.track(luma))
 
-    def _track(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    def track(self, luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the mouth in uint8 [F, H, W] (`face`): poses complex [F, 2] as of `poses`, and tracked, bool [F].
+
+        Raises:
+          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
+        """
+        path, tracked = self._every(luma, self.settings.stride)
+        if not tracked.all() and self.settings.stride > 1:  # a gap is worth every frame around it
+            path, tracked = self._every(luma, 1)
+        check_gaps(tracked, self.settings.max_gap)
+        return smooth(path, self.settings.smoothing), tracked
+
+    def cut(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
+        """Cuts out what `track` found."""
+        affines = squares(path, self.settings.margin)
+        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
+        return Crops(frames, tracked, corners(affines))
+
+    def _every(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
         keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
         path = poses(landmarks.tracker()(luma[keys]))
         return interpolate(without_outliers(path), keys, len(luma))
@@ -210,3 +220,9 @@ def squares(path: np.ndarray, margin: float) -> np.ndarray:
         np.stack([step.imag, step.real, corner.imag], 1),
     ]
     return np.stack(rows, axis=1)
+
+
+def corners(affines: np.ndarray) -> np.ndarray:
+    """Where the crop's top left, top right, bottom right and bottom left corner lie: float32 [F, 4, 2] of `squares`."""
+    unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
+    return (unit @ affines.transpose(0, 2, 1)).astype(np.float32)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]

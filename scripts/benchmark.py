@@ -1,0 +1,61 @@
+"""Measures this house against the usual ways of doing the same work, on your machine and your data.
+
+python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
+                                                      goes, and how close the crops are; GRID's layout
+python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
+
+Contenders run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
+Markdown. Peers have environments of their own: `make peers` gets them; without one the benchmark says so and goes on.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from pipeline.schema import DataError
+from pipeline.shards import open_dataset
+from scripts import cli
+from scripts.benchmarks import convert, encodings
+from scripts.benchmarks.measure import Measurement, machine, save
+
+flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
+flags.DEFINE_string("data", None, "encodings: dataset directory with raw frames")
+flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
+flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
+flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
+flags.DEFINE_integer("workers", os.cpu_count(), "processes (encodings: threads) of each contender", lower_bound=1)
+flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
+
+
+def _convert() -> list[Measurement]:
+    values, source = flags.FLAGS, Path(_needed("source"))
+    return convert.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
+
+
+def _encodings() -> list[Measurement]:
+    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    return encodings.run(dataset, values.clips, values.seed, values.workers, values.rounds)
+
+
+def _needed(name: str) -> str:
+    if not flags.FLAGS[name].value:
+        raise DataError(f"needed and not given: --{name} (see --help)")
+    return flags.FLAGS[name].value
+
+
+COMMANDS = {"convert": _convert, "encodings": _encodings}
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) != 1 or argv[0] not in COMMANDS:
+        raise DataError(f"want one of {', '.join(COMMANDS)}, got {' '.join(argv) or 'nothing'} (see --help)")
+    before = machine()
+    measured = COMMANDS[argv[0]]()
+    print(f"\n{before['cores']} cores of {before['processor']}; load {before['load']:.1f} at the start")
+    if flags.FLAGS.output:
+        save(Path(flags.FLAGS.output), before, measured)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,105 @@
+"""Videos to mouth crops, our way and the usual ways: speed, memory, where our time goes, how close the crops are."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline import mouth, video
+from pipeline.corpora import grid
+from pipeline.schema import CROP, ClipError, DataError
+from scripts.benchmarks import measure
+from scripts.benchmarks.convert_shares import STAGES
+from scripts.benchmarks.measure import Contender, Measurement
+
+OURS = "lipflow"
+STAGES_OF_OURS = "lipflow, stage by stage"
+NETWORKS = "our networks, every frame of RGB"
+PEERS = {"mediapipe": "MediaPipe, every frame of RGB"}
+
+
+def draw(source: Path, clips: int, seed: int) -> list[str]:
+    """The paths of `clips` videos of a corpus in GRID's layout, or of all where it has fewer.
+
+    Raises:
+      DataError: `source` is no such corpus, or has less than two clips.
+    """
+    videos = sorted(str(clip.video) for clip in grid.clips(source.absolute()))
+    if len(videos) < 2:
+        raise DataError(f"--source={source}: want at least 2 clips to measure, got {len(videos)}")
+    return list(np.random.default_rng(seed).permutation(videos)[:clips])
+
+
+def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Measurement]:
+    """Measures all ways on `videos` of `source`, prints the tables, and returns every measurement."""
+    with tempfile.TemporaryDirectory() as scratch:
+        usual = {"videos": videos, "workers": workers, "scratch": scratch}
+        ours = measure.house(OURS, "scripts.benchmarks.convert_way", {"source": str(source.absolute()), **usual})
+        networks = measure.house(NETWORKS, "scripts.benchmarks.usual_way", usual)
+        others = [*measure.peers(PEERS, usual), networks]
+        measured = _measure([*others, ours], rounds)
+        print(measure.table(measured, others[0].name, "frames"))
+        alone = measure.house(
+            STAGES_OF_OURS, "scripts.benchmarks.convert_shares", {"videos": videos, "scratch": scratch}
+        )
+        stages = _measure([alone], rounds)
+        print(f"\n{_shares(stages)}")
+        print(f"\n{closeness(videos, others, Path(scratch))}")
+    return [*measured, *stages]
+
+
+def _measure(contenders: list[Contender], rounds: int) -> list[Measurement]:
+    return list(tqdm(measure.alternate(contenders, rounds), total=rounds * len(contenders), unit="run"))
+
+
+def _shares(stages: list[Measurement]) -> str:
+    (figures,) = measure.medians(stages).values()
+    rows = [["stage, one process", "ms a frame", "share"]]
+    for name in STAGES:
+        seconds = figures[f"{name}_s"]
+        rows.append([name, f"{1000 * seconds / figures['items']:.2f}", f"{seconds / figures['seconds']:.0%}"])
+    return measure.markdown(rows)
+
+
+def closeness(videos: list[str], others: list[Contender], scratch: Path) -> str:
+    """A table of how far our crops lie from those of the other ways, in pixels of the 112 of theirs.
+
+    Both as they are cut frame by frame and with our smoothing over both; the usual ways follow the mouth without any.
+    """
+    ours = {
+        number: found for number, path in enumerate(tqdm(videos, unit="clip")) if (found := _corners(path)) is not None
+    }
+    rows = [[f"crops of {len(ours)} clips against", "smoothed", "centre, median", "99%", "worst corner, median", "99%"]]
+    for other in others:
+        with tempfile.TemporaryDirectory(dir=scratch) as keep:
+            measure.measure(Contender(other.name, other.command, {**other.argument, "keep": keep}))
+            theirs = {number: np.load(Path(keep) / f"{number}.corners.npy") for number in ours}
+        for sigma in (0.0, mouth.CropSettings().smoothing):
+            pairs = [(mouth.smooth(ours[number], sigma), mouth.smooth(theirs[number], sigma)) for number in ours]
+            rows.append([other.name, "both" if sigma else "neither", *_quantiles(pairs)])
+    return measure.markdown(rows)
+
+
+def _corners(path: str) -> np.ndarray | None:
+    """Of our crops, without smoothing: float32 [F, 4, 2]; None where the clip is rejected."""
+    with contextlib.suppress(ClipError):
+        return mouth.MouthCropper(mouth.CropSettings(smoothing=0))(video.read(Path(path)).luma).corners
+    return None
+
+
+def shifts(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far corners [F, 4, 2] lie apart, in pixels of the crop `theirs`: the centres [F], the worst corners [F]."""
+    side = np.linalg.norm(theirs[:, 1] - theirs[:, 0], axis=-1)
+    apart = ours - theirs
+    centre = np.linalg.norm(apart.mean(axis=1), axis=-1)
+    corner = np.linalg.norm(apart, axis=-1).max(axis=1)
+    return centre * CROP / side, corner * CROP / side
+
+
+def _quantiles(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[str]:
+    for values in zip(*(shifts(*pair) for pair in pairs), strict=True):
+        every = np.concatenate(values)
+        yield from (f"{np.quantile(every[~np.isnan(every)], q):.2f}" for q in (0.5, 0.99))

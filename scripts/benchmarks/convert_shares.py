@@ -1,0 +1,55 @@
+"""Where the time of our way goes: its stages, one after another in one process, each by its own clock."""
+
+import itertools
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipeline import landmarks, video
+from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.schema import Clip, Encoding, to_example
+from pipeline.shards import ShardWriter
+
+STAGES = ("decode", "landmarks", "crop", "encode", "write")
+
+
+def main(videos: list[str], scratch: str) -> dict[str, float]:
+    """The first video warms up, on no clock.
+
+    Args:
+      videos: paths.
+      scratch: a directory for the output, which is removed.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    landmarks.tracker()
+    with tempfile.TemporaryDirectory(dir=scratch) as output, ShardWriter(Path(output) / "shard") as writer:
+        _clip(videos[0], writer)
+        clips = [_clip(path, writer) for path in videos[1:]]
+    totals = {f"{name}_s": sum(times[k] for _, times in clips) for k, name in enumerate(STAGES)}
+    return {"items": sum(frames for frames, _ in clips), "seconds": sum(totals.values()), **totals}
+
+
+def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]]:
+    """The frames of a clip, and the seconds of each stage."""
+    cropper = MouthCropper(CropSettings())
+    at = [time.perf_counter()]
+    luma = video.read(Path(path)).luma
+    at.append(time.perf_counter())
+    track = cropper.track(luma)
+    at.append(time.perf_counter())
+    crops = cropper.cut(luma, *track)
+    at.append(time.perf_counter())
+    clip = Clip("s1/id", "s1", "bin blue", "s1/id.mp4", 25.0, crops.frames, crops.tracked, ())
+    record = to_example(clip, Encoding())
+    at.append(time.perf_counter())
+    writer.write(record)
+    at.append(time.perf_counter())
+    return len(luma), [stop - start for start, stop in itertools.pairwise(at)]
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))

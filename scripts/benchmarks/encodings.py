@@ -1,0 +1,35 @@
+"""The encodings of frames in records: bytes a clip, speed of writing and reading, and what jpeg loses."""
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.schema import DataError
+from pipeline.shards import DatasetDir
+from scripts.benchmarks import measure
+from scripts.benchmarks.measure import Measurement
+
+WAYS = (("raw", 92), ("jpeg", 75), ("jpeg", 85), ("jpeg", 92), ("jpeg", 97), ("png", 92))  # encoding, quality of jpeg
+COLUMNS = {"bytes": "bytes a clip", "encode_rate": "encoded clips/s, one core", "psnr": "PSNR dB"}
+
+
+def run(dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int) -> list[Measurement]:
+    """Measures every encoding on the same drawn clips, prints the table, and returns every measurement.
+
+    Raises:
+      DataError: the frames of `dataset` are not raw.
+    """
+    if dataset.encoding.name != "raw":
+        raise DataError(f"--data={dataset.root}: want raw frames to encode, these are {dataset.encoding.name}")
+    records = np.random.default_rng(seed).permutation(len(dataset.index))[:clips].tolist()
+    argument = {"data": str(dataset.root.absolute()), "records": records, "workers": workers}
+    ways = [
+        measure.house(
+            f"{name} {quality}" if name == "jpeg" else name,
+            "scripts.benchmarks.encodings_way",
+            {**argument, "encoding": name, "quality": quality},
+        )
+        for name, quality in WAYS
+    ]
+    measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
+    print(measure.table(measured, "raw", "decoded clips", COLUMNS))
+    return measured

@@ -1,0 +1,222 @@
+"""Contenders run in turn, each measurement in a process of its own; medians and ratios in one table.
+
+A contender is a program that takes one JSON argument and whose last printed line is a JSON object of numbers, with
+`items` (what it processed) and `seconds` (its own clock, from ready to done) among them. What is seen from outside is
+added here, so that it is taken alike for all.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.schema import DataError
+from pipeline.shards import write_json
+
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / ".venv-peers"  # one environment a peer
+SAMPLE_S = 0.2  # between two looks at the memory
+MB = 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """One way of doing the work: its name in the table, its program's command, and the program's argument."""
+
+    name: str
+    command: tuple[str, ...]
+    argument: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one process yielded.
+
+    Attributes:
+      figures: the program's own numbers, and
+        `rate`: items / seconds, by the program's clock;
+        `whole_s`: seconds from start to exit of the process, imports included;
+        `cpu_s`: user and system seconds of it and all its processes;
+        `process_mb`: peak resident memory of its largest process (VmHWM);
+        `tree_mb`: peak of the sum over its processes of proportional resident memory (PSS: a page that n processes
+        share counts 1/n in each), looked at every 0.2 s.
+    """
+
+    contender: str
+    figures: dict[str, float]
+
+
+def house(name: str, module: str, argument: dict[str, Any]) -> Contender:
+    """A contender of this house: `python -m MODULE` in this environment."""
+    return Contender(name, (sys.executable, "-m", module), argument)
+
+
+def peers(names: dict[str, str], argument: dict[str, Any]) -> list[Contender]:
+    """The peers whose environment is there; of the others it prints how to get it.
+
+    Args:
+      names: peer -> its name in the table. Peer `x` is `peers/x.py`, run by `.venv-peers/x`, which `make peer-x`
+        makes from `peers/x.txt`.
+      argument: of all of them.
+    """
+    found = []
+    for peer, name in names.items():
+        if (PEERS / peer / "ready").is_file():
+            program = Path(__file__).parent / "peers" / f"{peer}_way.py"
+            found.append(Contender(name, (str(PEERS / peer / "bin" / "python"), str(program)), argument))
+        else:
+            print(f"without {name}: `make peer-{peer}` gets it")
+    return found
+
+
+def alternate(contenders: Sequence[Contender], rounds: int) -> Iterator[Measurement]:
+    """Measures A B C, A B C, …, so that what else the machine does falls on all alike."""
+    for _ in range(rounds):
+        for contender in contenders:
+            yield measure(contender)
+
+
+def measure(contender: Contender) -> Measurement:
+    """Runs one process to its end, and ends all it has started if this one is interrupted.
+
+    Raises:
+      DataError: it fails, or its last line is not what a contender prints; its own last line of error is quoted.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process_mb = tree_mb = 0.0
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        began = os.times().elapsed
+        command = [*contender.command, json.dumps(contender.argument)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr, start_new_session=True)
+        try:
+            while not _ended(process):
+                memory = [_memory(pid) for pid in _session(process.pid)]
+                process_mb = max([process_mb, *(peak for peak, _ in memory)])
+                tree_mb = max(tree_mb, sum(share for _, share in memory))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        whole_s = os.times().elapsed - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        figures = _figures(contender, process.returncode, _lines(stdout), _lines(stderr))
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    seen = {"whole_s": whole_s, "cpu_s": cpu_s, "process_mb": process_mb / MB, "tree_mb": tree_mb / MB}
+    return Measurement(contender.name, {**figures, "rate": figures["items"] / figures["seconds"], **seen})
+
+
+def _ended(process: subprocess.Popen) -> bool:
+    try:
+        process.wait(SAMPLE_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _session(leader: int) -> Iterator[int]:
+    """The processes of a session: those that its leader started, and theirs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == leader:
+                yield int(entry.name)
+
+
+def _memory(pid: int) -> tuple[float, float]:
+    """Bytes: peak resident, and proportional now; zeros where the process has ended."""
+    try:
+        peak = _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:")
+        return 1024 * peak, 1024 * _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+    except OSError:
+        return 0.0, 0.0
+
+
+def _kilobytes(path: Path, key: str) -> float:
+    lines = (line.split() for line in path.read_text().splitlines())
+    return next((float(line[1]) for line in lines if line[0] == key), 0.0)
+
+
+def _lines(file: Any) -> list[str]:
+    file.seek(0)
+    return [line for line in file.read().splitlines() if line.strip()] or [""]
+
+
+def _figures(contender: Contender, status: int, printed: list[str], errors: list[str]) -> dict[str, float]:
+    if status:
+        raise DataError(f"{contender.name}: failed (exit {status}): {errors[-1]}")
+    try:
+        figures = {key: float(value) for key, value in json.loads(printed[-1]).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{contender.name}: want a JSON object of numbers as last line, got {printed[-1]!r}") from error
+    if not (figures.get("items", 0) > 0 and figures.get("seconds", 0) > 0):
+        raise DataError(f"{contender.name}: want items and seconds above 0, got {printed[-1]!r}")
+    return figures
+
+
+def medians(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
+    """Contender -> figure -> its median over the rounds."""
+    figures: dict[str, dict[str, list[float]]] = {}
+    for one in measurements:
+        for key, value in one.figures.items():
+            figures.setdefault(one.contender, {}).setdefault(key, []).append(value)
+    return {name: {key: statistics.median(values) for key, values in own.items()} for name, own in figures.items()}
+
+
+def table(measurements: Sequence[Measurement], baseline: str, unit: str, extra: dict[str, str] | None = None) -> str:
+    """A Markdown table of medians, a row a contender in the order they ran.
+
+    Args:
+      measurements: of all contenders and rounds.
+      baseline: the contender whose median rate is 1.00.
+      unit: of an item, such as "frames".
+      extra: figure -> title, for figures of the programs' own that get a column.
+    """
+    extra = extra or {}
+    titles = ["way", f"{unit}/s", "lowest to highest", f"x {baseline}", "whole s", "CPU s", "MB, largest process", "MB"]
+    rows = [[*titles, *extra.values()]]
+    summary = medians(measurements)
+    for name, figures in summary.items():
+        rates = [one.figures["rate"] for one in measurements if one.contender == name]
+        ratio = figures["rate"] / summary[baseline]["rate"]
+        row = [name, _number(figures["rate"]), f"{_number(min(rates))} to {_number(max(rates))}", f"{ratio:.2f}"]
+        row += [_number(figures[key]) for key in ("whole_s", "cpu_s", "process_mb", "tree_mb")]
+        rows.append(row + [_number(figures[key]) if key in figures else "" for key in extra])
+    return markdown(rows)
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """A Markdown table, its columns in line; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on beside the programs."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+    }
+
+
+def save(path: Path, before: dict[str, Any], measurements: Sequence[Measurement]) -> None:
+    """Writes every measurement, the medians, and the machine as it was before them, as JSON."""
+    every = [{"way": one.contender, **one.figures} for one in measurements]
+    write_json(path, {"machine": before, "measured": every, "medians": medians(measurements)})
