@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
     )
     cli.table(summary(open_dataset(output)))
     if shared := speakers_in_two(sources):
-        print(f"{len(shared)} speakers are in more than one split, such as {shared[0]}; --split_by=speaker parts them")
+        print(f"speakers in more than one split: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps them apart")
     print(f"dataset: {output}   rejects: {output / 'rejected.csv'}")
 
 

@@ -60,12 +60,13 @@ def _read(table: Path, root: Path) -> str:
 def _rows(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with its number as spreadsheets count: the header is 1."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    number = 0
     try:
-        yield from ((number, cells) for number, cells in enumerate(reader, start=1) if cells)
+        for number, cells in enumerate(reader, start=1):
+            if cells:
+                yield number, cells
     except csv.Error as error:
-        raise DataError(
-            f"{table} line {reader.line_num}: not CSV ({error}); mend the quotes there or before"
-        ) from error
+        raise DataError(f"{table} row {number + 1}: not CSV ({error}); mend its quotes") from error
 
 
 def _columns(table: Path, cells: list[str]) -> list[str]:

@@ -1,7 +1,10 @@
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.corpora import grid
 from pipeline.corpora.source import SpokenWord
@@ -52,7 +55,9 @@ def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["a b bin", "10 5 bin", "1 2", "1 2 bin blue", "-1 5 bin", "1.5 2 bin"])
+@pytest.mark.parametrize(
+    "line", ["a b bin", "10 5 bin", "1 2", "1 2 bin blue", "-1 5 bin", "1.5 2 bin", f"1 {10**400} bin"]
+)
 def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
     align(tmp_path, "a.align", f"0 10 sil\n{line}\n")
     with pytest.raises(ValueError, match=r"a\.align line 2: want `start stop word` with start <= stop, got"):
@@ -100,6 +105,37 @@ def test_a_bad_alignment_is_the_problem_of_its_clip(tmp_path: Path) -> None:
     spoilt, sound = grid.clips(tmp_path)
     assert spoilt.problem.startswith("bbaf2n.align line 1")
     assert sound.problem == ""
+
+
+def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: Path) -> None:
+    root, folder = tmp_path / "corpus", tmp_path / "corpus/alignments/s1"
+    touch(root, "s1/bbaf2n.mpg", "s1/bbaf3s.mpg", "s1/bbaf4p.mpg")
+    align(tmp_path, "secret.align", "0 10 secret\n")
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "bbaf2n.align")  # opening it would hang
+    (folder / "bbaf3s.align").symlink_to("../../../secret.align")
+    (folder / "bbaf4p.align").symlink_to("gone")
+    assert [clip.problem for clip in grid.clips(root)] == [
+        "bbaf2n.align: not a regular file",
+        "bbaf3s.align: a symbolic link out of the corpus; put the file itself there",
+        "bbaf4p.align: cannot be read (No such file or directory)",
+    ]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("grid")
+
+
+PIECES = ["0 ", "10 ", "9" * 5000 + " ", "bin", "sil", "\n", "\r", "\x00", "²", "\ufeff", "-"]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map(lambda pieces: "".join(pieces).encode()))
+def test_any_alignment_is_read_or_refused(scratch: Path, written: bytes) -> None:
+    (scratch / "a.align").write_bytes(written)
+    with contextlib.suppress(ValueError):
+        assert all(0 <= word.start <= word.stop for word in grid.read_alignment(scratch / "a.align", scratch))
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign
+from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
 from pipeline.schema import DataError
 
 
@@ -71,6 +72,55 @@ def test_validation_is_drawn_from_training_where_none_is_published() -> None:
 def test_a_corpus_without_a_split_is_refused() -> None:
     with pytest.raises(DataError, match="clip 's0/c000': the corpus names no split; use --split_by=clip"):
         assign(SOURCES, SplitRule("corpus"))
+
+
+def cut(name: str, span: tuple[float, float] | None, split: str, video: str = "a.mp4") -> ClipSource:
+    return ClipSource(name, Path(video), span, "bin", (), "s1", split)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((0, 2), (1, 3)), ((0, 9), (1, 3)), ((1, 3), None), (None, None), ((1, 2), (1, 2))],
+)
+def test_the_same_pictures_in_two_splits_are_refused(
+    one: tuple[float, float] | None, other: tuple[float, float] | None
+) -> None:
+    clips = [cut("x", one, "train"), cut("y", other, "test"), cut("z", (20, 21), "val", video="b.mp4")]
+    with pytest.raises(
+        DataError, match=r"'[xy]' \(t.*\) and '[xy]' \(t.*\) show the same pictures in two splits; cut them"
+    ):
+        assign(clips, SplitRule("corpus"))
+    same = [dataclasses.replace(clip, split="train") for clip in clips[:2]]
+    assert [clip.split for clip in assign(same, SplitRule("corpus", val="0"))] == ["train", "train"]
+
+
+def test_an_earlier_clip_that_lasts_longer_is_not_forgotten() -> None:
+    clips = [cut("long", (0, 9), "train"), cut("short", (1, 2), "train"), cut("late", (5, 6), "test")]
+    with pytest.raises(DataError, match=r"'long' \(train\) and 'late' \(test\) show the same pictures"):
+        assign(clips, SplitRule("corpus", val="0"))
+
+
+def test_pictures_apart_may_be_in_two_splits() -> None:
+    clips = [cut("x", (0, 2), "train"), cut("y", (2, 3), "val"), cut("z", (0, 2), "test", video="b.mp4")]
+    assert assign(clips, SplitRule("corpus")) == clips
+
+
+def test_a_draw_that_parts_the_same_pictures_is_refused() -> None:
+    clips = [dataclasses.replace(cut(f"c{n}", (n, n + 2), "train"), split=None) for n in range(20)]
+    with pytest.raises(DataError, match=r"show the same pictures in two splits; .* as --split_by=speaker does"):
+        assign(clips, SplitRule(val="50%"))
+
+
+def test_a_speaker_who_is_not_named_cannot_be_kept_together() -> None:
+    clips = [source("a/1"), dataclasses.replace(source("b/1"), speaker="")]
+    with pytest.raises(DataError, match="clip 'b/1': no speaker is named; use --split_by=clip, or --split_by=corpus"):
+        assign(clips, SplitRule("speaker"))
+
+
+def test_speakers_in_two_splits_are_named_once() -> None:
+    clips = [source("s2/a", "train"), source("s2/b", "test"), source("s1/a", "val"), source("s1/b", "test")]
+    alone = [source("s3/a", "test"), source("s3/b", "test"), source("/a", "test"), source("/b", "train")]
+    assert speakers_in_two([*clips, *alone]) == ["s1", "s2"]
 
 
 def test_ids_have_to_be_unique() -> None:

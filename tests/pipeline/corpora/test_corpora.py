@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.corpora import CORPORA, Corpus, folder
+from pipeline.corpora.source import ClipSource
+from pipeline.mouth import CropSettings
+
+
+def source(split: str | None) -> ClipSource:
+    return ClipSource("a", Path("a.mp4"), None, "so", (), "", split)
+
+
+@pytest.mark.parametrize(
+    ("keep", "splits", "expected"),
+    [
+        (True, ["train", "test"], "corpus"),
+        (True, [None, "test"], "corpus"),  # which refuses the clip without one, by name
+        (True, [None, None], "clip"),
+        (True, [], "clip"),
+        (False, ["train", "test"], "clip"),
+    ],
+)
+def test_the_split_that_clips_bring_is_kept(keep: bool, splits: list[str | None], expected: str) -> None:
+    corpus = Corpus(folder.clips, "", keep_split=keep)
+    assert corpus.split_by([source(split) for split in splits]) == expected
+
+
+def test_the_box_of_lrw_is_112_pixels_around_where_others_cut_96() -> None:
+    box = CORPORA["lrw"].box
+    assert [side * 256 for side in box] == [71, 107, 183, 219]
+    assert CropSettings(mode="box", box=box).box == box
+    assert [name for name, corpus in CORPORA.items() if corpus.box] == ["lrw"]

@@ -1,0 +1,163 @@
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline import unit
+from pipeline.corpora import paths
+from pipeline.corpora.source import ClipSource
+from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.schema import Clip, ClipError, Reason
+from tests import datasets
+
+CONFIG = unit.ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
+CROPPER = MouthCropper(CONFIG.crop)
+ODD = ["new\nline", "a,b", 'quo"te', "*?[x]", "-rf", " two  spaces ", "été", "it's"]
+
+
+def convert(root: Path, video: Path) -> Clip:
+    return unit.convert_clip(ClipSource("c", video, None, "bin", (), ""), root, CONFIG, CROPPER)
+
+
+def write_images(directory: Path, count: int = 8) -> None:
+    directory.mkdir(parents=True)
+    for number, frame in enumerate(datasets.pixels(count, seed=0)):
+        Image.fromarray(frame).save(directory / f"{number}.png")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A corpus with one sound video, and beside it a video and a directory of images that are not of it."""
+    datasets.write_video(tmp_path / "corpus/in.mp4", datasets.pixels(8, seed=1, side=64))
+    datasets.write_video(tmp_path / "corpus2/out.mp4", datasets.pixels(8, seed=2, side=64))
+    write_images(tmp_path / "corpus2/images")
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "talks/a.mp4", "./a.mp4", "a//b.mp4", "..a/b..mp4", "http:/x", *ODD])
+def test_names_below_the_root(name: str) -> None:
+    assert paths.below(Path("/corpus"), name) == Path("/corpus") / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "/etc/passwd",
+        "../a.mp4",
+        "a/../../b",
+        "..",
+        "a\0b",
+        "http://x/a.mp4",
+        "s3://b/a",
+        "file:///a",
+        "C+1.x://",
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"want a path below the corpus, without `\.\.`, got "):
+        paths.below(Path("/corpus"), name)
+
+
+def test_videos_and_folders_in_name_order(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.mpg", ".hidden.mp4", "notes.txt", "c/x.mp4", ".d/x.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert paths.videos(tmp_path) == [tmp_path / "a.mpg", tmp_path / "b.MP4"]
+    assert paths.folders(tmp_path) == [tmp_path / "c"]
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("v.mp4", "../corpus2/out.mp4"),
+        ("v", "../corpus2/images"),
+        ("in", "../corpus2"),
+        ("v.mp4", "../corpus/../corpus2/out.mp4"),
+    ],
+)
+def test_a_video_that_leads_out_is_rejected(root: Path, link: str, target: str) -> None:
+    (root / link).symlink_to(target)
+    video = root / "in/out.mp4" if link == "in" else root / link
+    with pytest.raises(
+        ClipError, match=r"outside_root: .*a symbolic link out of the corpus; put the file itself"
+    ) as caught:
+        convert(root, video)
+    assert caught.value.reason == Reason.OUTSIDE_ROOT
+
+
+def test_an_image_that_leads_out_is_rejected(root: Path) -> None:
+    write_images(root / "clip")
+    assert len(convert(root, root / "clip").frames) == 8
+    (root / "clip/3.png").unlink()
+    (root / "clip/3.png").symlink_to("2.png")
+    assert len(convert(root, root / "clip").frames) == 8
+    (root / "clip/5.png").unlink()
+    (root / "clip/5.png").symlink_to(root.parent / "corpus2/images/5.png")
+    with pytest.raises(ClipError, match=r"outside_root: .*clip/5\.png"):
+        convert(root, root / "clip")
+
+
+def test_links_inside_and_a_root_that_is_a_link_are_followed(root: Path) -> None:
+    (root / "again.mp4").symlink_to("in.mp4")
+    (root.parent / "linked").symlink_to("corpus")
+    assert len(convert(root, root / "again.mp4").frames) == 8
+    assert len(convert(root.parent / "linked", root.parent / "linked/in.mp4").frames) == 8
+
+
+def test_what_is_no_file_is_unreadable_and_not_opened(root: Path) -> None:
+    (root / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(root / "fifo.mp4")  # opening it would hang
+    os.mkfifo(root / "inner")
+    (root / "far.mp4").symlink_to("inner")
+    (root / "null.mp4").symlink_to("/dev/null")
+    for name in ("loop.mp4", "fifo.mp4", "far.mp4", "null.mp4", "gone.mp4", "n" * 300, "a\0b"):
+        with pytest.raises(ClipError) as caught:
+            convert(root, root / name)
+        assert caught.value.reason == Reason.UNREADABLE, name
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_convert(root: Path, name: str) -> None:
+    (root / "in.mp4").rename(root / f"{name}.mp4")
+    assert len(convert(root, root / f"{name}.mp4").frames) == 8
+
+
+def test_text_with_and_without_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffé\r\n".encode())
+    (tmp_path / "b.txt").write_bytes("é\r\n".encode())
+    assert [paths.read_text(tmp_path / name, tmp_path) for name in ("a.txt", "b.txt")] == ["é\r\n", "é\r\n"]
+
+
+def test_text_up_to_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("abc")
+    assert paths.read_text(tmp_path / "a.txt", tmp_path, limit=3) == "abc"
+    with pytest.raises(ValueError, match=r"a\.txt: more than 2 bytes"):
+        paths.read_text(tmp_path / "a.txt", tmp_path, limit=2)
+    (tmp_path / "huge.txt").touch()
+    os.truncate(tmp_path / "huge.txt", 2**40)  # a hole: no bytes on the disk
+    with pytest.raises(ValueError, match=r"huge\.txt: more than 1,000,000 bytes"):
+        paths.read_text(tmp_path / "huge.txt", tmp_path)
+
+
+def test_text_that_cannot_be_read_is_named(root: Path) -> None:
+    os.mkfifo(root / "fifo.txt")  # opening it would hang
+    (root / "loop.txt").symlink_to("loop.txt")
+    (root / "zero.txt").symlink_to("/dev/zero")
+    (root.parent / "secret.txt").write_text("secret")
+    (root / "out.txt").symlink_to("../secret.txt")
+    (root / "latin.txt").write_bytes(b"caf\xe9")
+    for name, match in [
+        ("fifo.txt", "not a regular file"),
+        ("loop.txt", "cannot be read"),
+        ("gone.txt", r"cannot be read \(No such file or directory\)"),
+        ("zero.txt", "a symbolic link out of the corpus"),
+        ("out.txt", "a symbolic link out of the corpus"),
+        ("latin.txt", "not UTF-8 at byte 3; save it as UTF-8"),
+        (".", "not a regular file"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{Path(name).name}.*: {match}" if name != "." else match):
+            paths.read_text(root / name, root)
