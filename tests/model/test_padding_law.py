@@ -1,0 +1,168 @@
+"""The law of padding, from the windows to the report.
+
+More windows, more labels, more rows of weight 0: same logits, losses, gradients, statistics of batch normalisation and
+metrics, to float32's rounding.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model import losses
+from model.decoding import DecodeConfig
+from model.evaluate import evaluate
+from model.lexicon import Lexicon
+from model.lipreader import LipReader, LipReaderConfig
+
+ATOL, RTOL = 1e-5, 1e-4  # float32: the same sums, in another order
+LENGTHS, LABELS = (3, 1, 2), {"word": ((1,), (0,), (2,)), "ctc": ((1, 2), (0,), ())}
+Batch = dict[str, tf.Tensor]
+
+
+@functools.cache
+def _reader(head: str, **changes: object) -> tuple[LipReader, list[np.ndarray]]:
+    """A reader, and its weights before any training."""
+    shape = {"classes": 3, "width": 0.0625, "lstm_units": 5, "lstm_layers": 2, "dropout": 0.5}
+    model = LipReader(LipReaderConfig(head=head, **{**shape, **changes}), seed=1)
+    return model, model.get_weights()
+
+
+def _more_windows(batch: Callable, head: str) -> Batch:
+    return batch(LENGTHS, LABELS[head], padding=4)
+
+
+def _more_labels(batch: Callable, head: str) -> Batch:
+    padded = _tight(batch, head)
+    return {**padded, "labels": tf.pad(padded["labels"], [[0, 0], [0, 2]], constant_values=1)}
+
+
+def _more_rows(batch: Callable, head: str) -> Batch:
+    """Two rows of weight 0, of noise that claims to be long and to say something."""
+    tight = _tight(batch, head)
+    steps, width = max(LENGTHS), tight["labels"].shape[1]
+    noise = batch((steps, steps), ((2,) * width, (1,) * width), seed=9)
+    filled = {key: tf.concat([tight[key], noise[key]], 0) for key in tight}
+    return {**filled, "weights": tf.constant([1.0, 1.0, 1.0, 0.0, 0.0])}
+
+
+def _all_at_once(batch: Callable, head: str) -> Batch:
+    filled = _more_rows(batch, head)
+    noise = tf.cast(tf.random.stateless_uniform([5, 3, 112, 112, 5], [0, 1], 0, 256, tf.int32), tf.uint8)
+    return {
+        **filled,
+        "windows": tf.concat([filled["windows"], noise], 1),
+        "inside": tf.pad(filled["inside"], [[0, 0], [0, 3]], constant_values=1),
+        "labels": tf.pad(filled["labels"], [[0, 0], [0, 1]], constant_values=2),
+    }
+
+
+def _tight(batch: Callable, head: str) -> Batch:
+    return batch(LENGTHS, LABELS[head])
+
+
+PADDINGS = {
+    "windows": _more_windows,
+    "labels": _more_labels,
+    "rows of weight 0": _more_rows,
+    "all at once": _all_at_once,
+}
+
+
+def _see(batch: Callable, make: Callable, head: str, training: bool, **shape: object) -> dict[str, list[np.ndarray]]:
+    """What a batch leads to, without its padding."""
+    model, weights = _reader(head, **shape)
+    model.set_weights(weights)
+    dense = make(batch, head)
+    with tf.GradientTape() as tape:
+        logits = model(dense, training=training)
+        rows = losses.rows(model.config.head, logits, dense, smoothing=0.1)
+        loss = losses.weighted_mean(rows, dense["weights"])
+    text, counted = head == "ctc", len(LENGTHS)
+    return {
+        "logits": [
+            row[:length] if text else row for row, length in zip(logits.numpy()[:counted], LENGTHS, strict=True)
+        ],
+        "losses": [rows.numpy()[:counted], loss.numpy()],
+        "gradients": [each.numpy() for each in tape.gradient(loss, model.trainable_variables)],
+        "statistics": [each.numpy() for each in model.non_trainable_variables if "moving" in each.name],
+    }
+
+
+def _differences(head: str, more: Callable, batch: Callable, training: bool, **shape: object) -> dict[str, float]:
+    """Of each thing that must not change how far it is off, in the units of the tolerance."""
+    tight, padded = (_see(batch, make, head, training, **shape) for make in (_tight, more))
+    return {
+        name: max(
+            float((np.abs(one - other) / (ATOL + RTOL * np.abs(other))).max(initial=0))
+            for one, other in zip(padded[name], tight[name], strict=True)
+        )
+        for name in tight
+    }
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("head", ["word", "ctc"])
+@pytest.mark.parametrize("more", PADDINGS.values(), ids=PADDINGS)
+def test_more_padding_changes_nothing(more: Callable, head: str, training: bool, batch: Callable) -> None:
+    off = _differences(head, more, batch, training)
+    assert max(off.values()) <= 1, off
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"bidirectional": False},
+        {"lstm_layers": 1, "table": "A", "width": 0.03125},
+        {"head": "word", "use_inside": True},
+    ],
+    ids=["one direction", "table A", "inside"],
+)
+def test_the_law_holds_for_other_shapes(shape: dict, batch: Callable) -> None:
+    shape = dict(shape)
+    off = _differences(shape.pop("head", "ctc"), _all_at_once, batch, training=True, **shape)
+    assert max(off.values()) <= 1, off
+
+
+@pytest.mark.parametrize("head", ["word", "ctc"])
+def test_the_reshape_keeps_the_law_at_inference_alone(head: str, batch: Callable) -> None:
+    off = _differences(head, _all_at_once, batch, training=False, sequence="reshape")
+    assert max(off.values()) <= 1, off
+    off = _differences(head, _all_at_once, batch, training=True, sequence="reshape")
+    assert min(off["statistics"], off["logits"]) > 100, "batch normalisation saw padding"
+
+
+GRAMMAR = Lexicon.of_slots([[(0,), (1,)], [(0,)]], 3, None)
+READ = {
+    "word": ("word", DecodeConfig()),
+    "greedy": ("ctc", DecodeConfig()),
+    "beam": ("ctc", DecodeConfig("beam", 8)),
+    "grammar": ("ctc", DecodeConfig("beam", 8, GRAMMAR)),
+}
+
+
+@pytest.fixture(name="eager")
+def _eager() -> Iterator[None]:
+    tf.config.run_functions_eagerly(True)  # for few steps that is sooner done than a trace
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(("head", "how"), READ.values(), ids=READ)
+def test_more_padding_changes_no_report(head: str, how: DecodeConfig, batch: Callable) -> None:
+    model, weights = _reader(head)
+    model.set_weights(weights)
+    want = evaluate(model, [_tight(batch, head)], _spell, how)
+    got = evaluate(model, [_all_at_once(batch, head)], _spell, how)
+    assert got.metrics == pytest.approx(want.metrics, abs=ATOL)
+    assert (got.places, got.confusion) == (want.places, want.confusion)
+    for row, other in zip(got.predictions, want.predictions, strict=True):
+        assert row == dataclasses.replace(other, score=pytest.approx(other.score, abs=ATOL))
+
+
+def _spell(ids: list[int]) -> str:
+    return " ".join(("bin", "lay", "place")[label] for label in ids)
