@@ -30,17 +30,9 @@ def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None)
     device = device or default_device()
     if not device.upper().startswith("/CPU"):
         ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))
-    to_windows = tf.function(_to_windows, reduce_retracing=True)
+    to_windows = tf.function(windows.of_batch, reduce_retracing=True)
     for batch in ds:
         if BatchKey.FRAMES in batch:
             with tf.device(device):
                 batch = to_windows(batch, edge)
         yield batch
-
-
-def _to_windows(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:
-    frames = batch[BatchKey.FRAMES]
-    total = tf.shape(frames)[1]
-    lengths = batch[BatchKey.LENGTHS] + total - windows.count(total, edge)  # of windows -> of frames
-    rest = {key: value for key, value in batch.items() if key != BatchKey.FRAMES}
-    return {BatchKey.WINDOWS: windows.make(frames, lengths, edge), **rest}

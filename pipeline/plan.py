@@ -1,83 +1,19 @@
 """An epoch as a plan: which examples, in which order, in which batch, on which worker. Pure NumPy.
 
-A plan is a function of (examples, settings, epoch) alone, so the order is reproducible, any step of it can be reached
-at once, and the position in the data is two integers.
+A plan is a function of (examples, settings, epoch) alone, and every epoch has as many steps, so the order is
+reproducible, any step of it can be reached at once, and the position in the data is one integer.
 """
 
 import dataclasses
+import itertools
 from typing import Literal
 
 import numpy as np
 
-from pipeline.schema import CONTEXT, DataError
-from pipeline.shards import DatasetDir
+from pipeline.schema import DataError
 
 POOL_BATCHES = 32  # batches that are sorted by length together
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """What is to be read: N spans of records, as columns.
-
-    Attributes:
-      record: int64 [N], index row.
-      start, stop: int64 [N], the frames to read, `[start, stop)`.
-      inside_start, inside_stop: int64 [N], the frames of the unit itself, without its margin.
-      word: int64 [N], which word of the record; -1 for the whole clip.
-    """
-
-    record: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
-    inside_start: np.ndarray
-    inside_stop: np.ndarray
-    word: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.record)
-
-    @property
-    def frames(self) -> np.ndarray:
-        return self.stop - self.start
-
-
-def sentences(dataset: DatasetDir, split: str) -> Examples:
-    """Every clip of a split, whole."""
-    records = dataset.records(split)
-    frames = dataset.index.frames[records]
-    zero = np.zeros_like(frames)
-    return Examples(records, zero, frames, zero, frames, zero - 1)
-
-
-def words(dataset: DatasetDir, split: str, margin: int, edge: str) -> Examples:
-    """Every aligned word of a split with `margin` frames before and after, as far as the clip reaches.
-
-    A word with its margin that is too short for one window gets the frames around it that it lacks.
-
-    Raises:
-      DataError: no clip of the split has word times.
-    """
-    index, records = dataset.index, dataset.records(split)
-    counts = index.word_rows[records + 1] - index.word_rows[records]
-    record = np.repeat(records, counts)
-    if len(records) and not len(record):
-        raise DataError(
-            f"{dataset.root}: no word times in split {split!r}: its words cannot be cut; use another split, "
-            "whole sentences (--unit=sentence), or give the clips alignments"
-        )
-    word = np.concatenate([np.arange(n) for n in counts]) if len(counts) else counts
-    row = index.word_rows[record] + word
-    first, last, total = index.word_start[row], index.word_stop[row], index.frames[record]
-    start, stop = np.maximum(first - margin, 0), np.minimum(last + margin, total)
-    start, stop = _widen(start, stop, total, CONTEXT if edge == "valid" else 1)
-    return Examples(record, start, stop, first, last, word)
-
-
-def _widen(start: np.ndarray, stop: np.ndarray, total: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spans of at least `least` frames: what a span lacks is taken on both sides, as far as the clip reaches."""
-    lacking = np.maximum(least - (stop - start), 0)
-    start = np.clip(start - (lacking + 1) // 2, 0, total - least)
-    return start, np.maximum(stop, start + least)
+DRAW, POOL, TURN = 1, 2, 3  # the streams of random numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +22,13 @@ class PlanConfig:
 
     Attributes:
       batch_size: examples of a global batch, over all workers.
-      seed: of the permutations.
+      seed: of the permutations, and of augmentation.
       shuffle: a new global permutation each epoch; else the order of the index.
       remainder: `drop` the examples that fill no batch, or `pad` the last batch with rows of weight 0.
+      max_windows_per_batch: the most a batch may have, padding included; a batch of longer examples holds fewer, the
+        largest divisor of `batch_size` that keeps to it. None for no bound.
+      pad_to_multiple: batches are padded to a multiple of this many windows, so that there are few shapes.
+      mix: the share of an epoch that each dataset of a mixture fills, in any unit; empty: each example once an epoch.
       worker, workers: this reader's place among those that share each batch.
     """
 
@@ -96,57 +36,202 @@ class PlanConfig:
     seed: int = 0
     shuffle: bool = True
     remainder: Literal["drop", "pad"] = "drop"
+    max_windows_per_batch: int | None = None
+    pad_to_multiple: int = 1
+    mix: tuple[float, ...] = ()
     worker: int = 0
     workers: int = 1
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed: want 0 or more, got {self.seed}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: want at least 1, got {self.batch_size}")
+        for field in ("batch_size", "pad_to_multiple"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}: want at least 1, got {getattr(self, field)}")
+        if self.max_windows_per_batch is not None and self.max_windows_per_batch < 1:
+            raise ValueError(f"max_windows_per_batch: want at least 1, got {self.max_windows_per_batch}")
         if self.remainder not in ("drop", "pad"):
             raise ValueError(f"remainder: want drop or pad, got {self.remainder!r}")
+        if not all(0 < share < np.inf for share in self.mix):
+            raise ValueError(f"mix: want shares above 0, got {self.mix}")
         if self.workers < 1 or self.batch_size % self.workers:
-            choices = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
+            choices = divisors(self.batch_size)
             raise ValueError(f"workers: {self.workers} do not divide batch_size {self.batch_size}; choose of {choices}")
         if not 0 <= self.worker < self.workers:
             raise ValueError(f"worker: want 0 to {self.workers - 1}, got {self.worker}")
 
 
-def steps_per_epoch(examples: int, config: PlanConfig) -> int:
-    """How many batches an epoch has."""
-    full, rest = divmod(examples, config.batch_size)
-    return full + (rest > 0 and config.remainder == "pad")
+def divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def batches(frames: np.ndarray, config: PlanConfig, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The batches of an epoch.
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The batches of an epoch, as one worker sees them.
 
-    Examples are permuted over the whole split; within each run of 32 batches they are sorted by length, so that a
-    batch pads little, and the batches are then permuted again.
-
-    Args:
-      frames: int64 [N], the length of each example.
-      config: the layout.
-      epoch: from 0.
-
-    Returns:
-      examples: int64 [steps, batch_size / workers], rows of `Examples`.
-      weights: float32 of the same shape: 0 where a row repeats an example only to fill the last batch, else 1.
+    Attributes:
+      examples: int64 [steps, batch_size / workers], rows of examples; -1 where the budget leaves a place empty.
+      weights: float32 of the same shape: 0 where a row repeats an example only to fill the last batch, or for -1.
+      windows: int64 [steps], what every row of the batch is padded to, the same for all workers.
     """
-    steps, size = steps_per_epoch(len(frames), config), config.batch_size
-    random = np.random.default_rng((config.seed, epoch))
-    order = random.permutation(len(frames)) if config.shuffle else np.arange(len(frames))
-    order = order[: steps * size]
-    weights = np.ones(len(order), np.float32)
-    missing = steps * size - len(order)
-    if config.shuffle:
-        pooled = np.arange(len(order)) // (POOL_BATCHES * size)
-        order = order[np.lexsort((np.arange(len(order)), frames[order], pooled))]
-    order = np.concatenate([order, np.repeat(order[-1:], missing)]).reshape(steps, size)
-    weights = np.concatenate([weights, np.zeros(missing, np.float32)]).reshape(steps, size)
-    if config.shuffle:
-        turn = random.permutation(steps)
-        order, weights = order[turn], weights[turn]
-    mine = slice(config.worker, None, config.workers)
-    return order[:, mine], weights[:, mine]
+
+    examples: np.ndarray
+    weights: np.ndarray
+    windows: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stratum:
+    """Examples of one dataset that go into batches of one size, and how many of them come in an epoch."""
+
+    size: int
+    source: int
+    rows: np.ndarray
+    count: int
+
+
+class Plan:
+    """The epochs of N examples.
+
+    Attributes:
+      steps: batches of each epoch.
+    """
+
+    def __init__(self, windows: np.ndarray, config: PlanConfig, source: np.ndarray | None = None) -> None:
+        """Lays out what does not depend on the epoch.
+
+        Args:
+          windows: int64 [N], the most that each example can have.
+          config: the layout.
+          source: int64 [N], which dataset of a mixture each example is from; None where there is but one.
+
+        Raises:
+          DataError: `mix` does not have a share for each dataset, or the budget is less than the longest example, or
+            the workers do not divide the smaller batches that it makes.
+        """
+        source = np.zeros_like(windows) if source is None else source
+        self._config = config
+        self._strata = _strata(source, _sizes(windows, config), config)
+        self._runs, self._counted = _runs(self._strata, config)
+        self.steps = sum(steps for _, steps in self._runs)
+
+    def epoch(self, number: int, windows: np.ndarray) -> Batches:
+        """The batches of an epoch.
+
+        Examples are permuted over the whole split; within each run of 32 batches they are sorted by length, so that a
+        batch pads little, and the batches are then permuted again.
+
+        Args:
+          number: of the epoch, from 0.
+          windows: int64 [N], of each example in this epoch, no more than the plan was made for.
+        """
+        order = self._order(number)
+        examples = np.full((self.steps, self._config.batch_size), -1, np.int64)
+        weights = np.zeros(examples.shape, np.float32)
+        done = step = 0
+        for size, steps in self._runs:
+            rows = self._pooled(order[done : done + size * steps], windows, size)
+            here = slice(step, step + steps)
+            filled = np.concatenate([rows, np.repeat(rows[-1:], size * steps - len(rows))])
+            examples[here, :size] = filled.reshape(steps, size)
+            weights[here, :size] = (np.arange(size * steps) < len(rows)).reshape(steps, size)
+            done, step = done + len(rows), step + steps
+        longest = np.where(examples < 0, 0, windows[examples]).max(axis=1, initial=0)
+        turn = self._permuted(np.arange(self.steps), TURN, number)
+        mine = slice(self._config.worker, None, self._config.workers)
+        return Batches(examples[turn, mine], weights[turn, mine], _round_up(longest[turn], self._config))
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """int64 [n]: the examples of an epoch, those of the smallest batches first."""
+        parts = []
+        for size, strata in itertools.groupby(self._strata, lambda stratum: stratum.size):
+            rows = np.concatenate([self._draw(stratum, epoch) for stratum in strata])
+            parts.append(self._permuted(rows, POOL, epoch, size))
+        return np.concatenate(parts)[: self._counted]
+
+    def _draw(self, stratum: _Stratum, epoch: int) -> np.ndarray:
+        """The next `count` of an endless chain of permutations, so that no example comes twice before all have."""
+        rows, first = stratum.rows, epoch * stratum.count
+        turns = range(first // len(rows), -(-(first + stratum.count) // len(rows)))
+        chain = np.concatenate([self._permuted(rows, DRAW, turn, stratum.source, stratum.size) for turn in turns])
+        skipped = first - turns.start * len(rows)
+        return chain[skipped : skipped + stratum.count]
+
+    def _permuted(self, rows: np.ndarray, *stream: int) -> np.ndarray:
+        """Permuted by the random numbers of (seed, stream); as they are where nothing is shuffled."""
+        if not self._config.shuffle:
+            return rows
+        return np.random.default_rng((self._config.seed, *stream)).permutation(rows)
+
+    def _pooled(self, rows: np.ndarray, windows: np.ndarray, size: int) -> np.ndarray:
+        """Rows sorted by length within each run of 32 batches."""
+        if not self._config.shuffle:
+            return rows
+        pool = np.arange(len(rows)) // (POOL_BATCHES * size)
+        return rows[np.lexsort((np.arange(len(rows)), windows[rows], pool))]
+
+
+def _round_up(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
+    return -(-windows // config.pad_to_multiple) * config.pad_to_multiple
+
+
+def _sizes(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
+    """int64 [N]: of how many examples a batch may be whose longest is this one."""
+    if config.max_windows_per_batch is None:
+        return np.full_like(windows, config.batch_size)
+    choices = np.array(divisors(config.batch_size))
+    room = config.max_windows_per_batch // _round_up(windows, config)
+    if len(room) and not room.min():
+        longest = _round_up(windows, config).max()
+        raise DataError(
+            f"max_windows_per_batch: want at least {longest}, the longest example, got {config.max_windows_per_batch}; "
+            "raise it, or set max_frames"
+        )
+    sizes = choices[np.searchsorted(choices, room, side="right") - 1]
+    if any(size % config.workers for size in np.unique(sizes)):
+        raise DataError(
+            f"workers: {config.workers} do not divide batches of {sizes.min()}, which is what max_windows_per_batch "
+            f"{config.max_windows_per_batch} leaves to the longest examples; choose of {divisors(sizes.min())}"
+        )
+    return sizes
+
+
+def _strata(source: np.ndarray, size: np.ndarray, config: PlanConfig) -> list[_Stratum]:
+    """Smallest batches, so longest examples, first."""
+    shares = _shares(source, config)
+    strata = []
+    for each, place in itertools.product(np.unique(size).tolist(), range(len(shares))):
+        rows = np.flatnonzero((size == each) & (source == place))
+        if len(rows):
+            strata.append(_Stratum(each, place, rows, max(1, round(shares[place] * len(rows)))))
+    return strata
+
+
+def _shares(source: np.ndarray, config: PlanConfig) -> list[float]:
+    """How often each dataset's examples come in an epoch."""
+    counts = np.bincount(source)
+    if not config.mix:
+        return [1.0] * len(counts)
+    if len(config.mix) != len(counts) or not counts.all():
+        raise DataError(f"mix: want a share for each of {np.count_nonzero(counts)} datasets, got {list(config.mix)}")
+    mix = np.array(config.mix) / sum(config.mix)
+    return (mix * len(source) / counts).tolist()
+
+
+def _runs(strata: list[_Stratum], config: PlanConfig) -> tuple[list[tuple[int, int]], int]:
+    """(batch size, how many such batches), and how many examples they hold in all.
+
+    Smaller batches, of longer examples, are filled up with shorter ones, so that the last batch alone can lack any.
+    """
+    runs, total, taken = [], 0, 0
+    for size, group in itertools.groupby(strata, lambda stratum: stratum.size):
+        total += sum(stratum.count for stratum in group)
+        steps = -(-(total - taken) // size)
+        if steps > 0:
+            runs.append((size, steps))
+            taken += size * steps
+    if taken > total and config.remainder == "drop":
+        size, steps = runs.pop()
+        runs.append((size, steps - 1))
+        taken -= size
+    return runs, min(taken, total)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from pipeline.schema import CONTEXT
+from pipeline.schema import CONTEXT, BatchKey
 
 EDGES = ("valid", "same")
 
@@ -44,3 +44,12 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid
     windows = tf.reshape(windows, [shape[0], tf.size(steps), shape[2], shape[3], CONTEXT])  # -> [B, S, H, W, 5]
     windows.set_shape([frames.shape[0], None, frames.shape[2], frames.shape[3], CONTEXT])
     return windows
+
+
+def of_batch(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:
+    """A batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames` uint8 [B, F, 112, 112]."""
+    frames = batch[BatchKey.FRAMES]
+    total = tf.shape(frames)[1]
+    lengths = batch[BatchKey.LENGTHS] + total - count(total, edge)  # of windows -> of frames
+    rest = {key: value for key, value in batch.items() if key != BatchKey.FRAMES}
+    return {BatchKey.WINDOWS: make(frames, lengths, edge), **rest}

@@ -12,11 +12,11 @@ from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from pipeline import dataset, device, shards
-from pipeline.dataset import DataConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
+from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
 
 

@@ -16,9 +16,9 @@ from model import run
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainConfig, train
 from pipeline import dataset
-from pipeline.dataset import DataConfig
 from pipeline.plan import PlanConfig
 from pipeline.shards import open_dataset
+from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
 from scripts import cli, runs
 
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if word else "cer")
-    steps = dataset.steps_per_epoch(data, "train", dataset.examples(data, "train", config), order)
+    steps = dataset.steps_per_epoch(data, "train", config, order)
     validates = "val" in data.splits and len(dataset.examples(data, "val", config)) > 0
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):

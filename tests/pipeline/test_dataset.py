@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline import dataset as data
-from pipeline import plan, shards
-from pipeline.dataset import DataConfig
-from pipeline.plan import PlanConfig
+from pipeline import shards, table, windows
+from pipeline.plan import Plan, PlanConfig
 from pipeline.schema import BatchKey, DataError
 from pipeline.shards import DatasetDir
+from pipeline.table import DataConfig, Examples
 from pipeline.vocab import Vocabulary
 from tests import datasets
 
@@ -37,17 +37,18 @@ def assert_same(got: list[Batch], want: list[Batch]) -> None:
 
 def oracle(dataset: DatasetDir, config: DataConfig, order: PlanConfig, epoch: int) -> list[list[dict[str, Any]]]:
     """Every example of every batch, read one by one with Pillow and NumPy."""
-    table = data.examples(dataset, "train", config)
-    planned, weights = plan.batches(table.frames, order, epoch)
+    examples = table.examples(dataset, "train", config)
+    steps = windows.count(examples.frames, config.edge)
+    planned = Plan(steps, order).epoch(epoch, steps)
     return [
-        [_example(dataset, config, table, row, weight) for row, weight in zip(rows, row_weights, strict=True)]
-        for rows, row_weights in zip(planned, weights, strict=True)
+        [_example(dataset, config, examples, row, weight) for row, weight in zip(rows, row_weights, strict=True)]
+        for rows, row_weights in zip(planned.examples, planned.weights, strict=True)
     ]
 
 
-def _example(dataset: DatasetDir, config: DataConfig, table: plan.Examples, row: int, weight: float) -> dict:
-    clip = shards.read_record(dataset, int(table.record[row]))
-    start, stop, word = int(table.start[row]), int(table.stop[row]), int(table.word[row])
+def _example(dataset: DatasetDir, config: DataConfig, examples: Examples, row: int, weight: float) -> dict:
+    clip = shards.read_record(dataset, int(examples.record[row]))
+    start, stop, word = int(examples.start[row]), int(examples.stop[row]), int(examples.word[row])
     by_word = config.unit == "word"
     spoken = clip.words[word] if by_word else None
     middles = range(start + 2, stop - 2) if config.edge == "valid" else range(start, stop)
@@ -137,8 +138,8 @@ def test_resuming_at_any_step_leaves_the_same_stream(
 def test_the_stream_is_in_the_order_of_the_plan(tiny: Callable[[str], DatasetDir]) -> None:
     dataset, order = tiny("raw"), PlanConfig(1, seed=9)
     got = [batch[BatchKey.IDS][0].decode() for batch in batches(dataset, SENTENCE, order, epochs=3)]
-    frames = data.examples(dataset, "train", SENTENCE).frames
-    planned = [dataset.index.id[plan.batches(frames, order, epoch)[0][:, 0]] for epoch in range(3)]
+    frames = table.examples(dataset, "train", SENTENCE).frames
+    planned = [dataset.index.id[Plan(frames, order).epoch(epoch, frames).examples[:, 0]] for epoch in range(3)]
     assert got == list(itertools.chain.from_iterable(planned))
 
 

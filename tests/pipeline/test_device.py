@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline import dataset as data
-from pipeline import device, windows
-from pipeline.dataset import DataConfig
+from pipeline import device, table, windows
 from pipeline.plan import PlanConfig
 from pipeline.schema import BatchKey
 from pipeline.shards import DatasetDir
+from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
 from tests import datasets
 
@@ -20,7 +20,7 @@ VOCABULARIES = {
 
 
 @pytest.mark.parametrize("edge", windows.EDGES)
-@pytest.mark.parametrize("unit", data.UNITS)
+@pytest.mark.parametrize("unit", table.UNITS)
 def test_windows_made_on_the_device_are_those_of_the_host(
     tiny: Callable[[str], DatasetDir], edge: str, unit: str
 ) -> None:

@@ -1,0 +1,152 @@
+"""Augmentation: one draw a clip and epoch, stateless, on uint8 lip frames.
+
+What changes the number of frames is drawn here too, in NumPy, so that the plan knows every length exactly.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.schema import CROP
+
+STREAM = 4  # of random numbers, beside those of the plan
+SHIFT, FLIP, LIGHT, MASK = range(4)  # what a clip's seed is folded with
+MIDDLE = 128  # the gray that contrast turns about
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """How clips are varied; everything is off by default.
+
+    Attributes:
+      shift: pixels, the crop moves by up to so many each way; the edge's pixels fill what comes in.
+      flip: probability that left and right are swapped.
+      brightness: gray levels of 255, added or taken, up to so many.
+      contrast: the distance from middle gray is multiplied by 1 - contrast to 1 + contrast.
+      mask_frames: longest run of frames that is replaced by the clip's mean picture (Ma et al. 2022).
+      masks: how many such runs, of 0 to `mask_frames` frames each.
+      speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
+    """
+
+    shift: int = 0
+    flip: float = 0.0
+    brightness: int = 0
+    contrast: float = 0.0
+    mask_frames: int = 0
+    masks: int = 1
+    speed: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field, most in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
+            if not 0 <= getattr(self, field) <= most:
+                raise ValueError(f"{field}: want 0 to {most}, got {getattr(self, field)}")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip: want a probability, got {self.flip}")
+        for field in ("contrast", "speed"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
+        if self.masks < 1:
+            raise ValueError(f"masks: want at least 1, got {self.masks}")
+
+
+def draw(
+    frames: np.ndarray, least: np.ndarray, most: int | None, config: AugmentConfig, seed: int, epoch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """An epoch's draw for every example.
+
+    Args:
+      frames: int64 [N], of each example.
+      least: int64 [N], the fewest that hold its label: none gets faster than that.
+      most: none gets longer than this, nor than it is; None for no bound.
+      config: what is drawn.
+      seed: of the run.
+      epoch: from 0.
+
+    Returns:
+      frames: int64 [N], after the change of speed.
+      seeds: int64 [N, 2], for `apply`.
+    """
+    random = np.random.default_rng((seed, STREAM, epoch))
+    seeds = random.integers(0, 2**31, [len(frames), 2])
+    speed = random.uniform(1 - config.speed, 1 + config.speed, len(frames))
+    count = np.rint(frames / speed).astype(np.int64)
+    return np.clip(count, np.minimum(least, frames), longest(frames, most, config)), seeds
+
+
+def longest(frames: np.ndarray, most: int | None, config: AugmentConfig) -> np.ndarray:
+    """int64 [N]: the most frames that `draw` gives each example in any epoch."""
+    slowest = np.rint(frames / (1 - config.speed)).astype(np.int64)
+    return slowest if most is None else np.maximum(frames, np.minimum(slowest, most))
+
+
+def played(frames: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Int64 [count]: which of `frames` frames to show so that they last `count`: the nearest in time.
+
+    Frame k of the result stands at (k + 1/2) / count of the clip.
+    """
+    return (2 * tf.range(count) + 1) * frames // (2 * count)
+
+
+def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """One clip, varied by all that `config` has switched on but `speed`.
+
+    Args:
+      frames: uint8 [F, 112, 112].
+      seed: int64 [2]; the same seed, the same result.
+      config: how.
+
+    Returns:
+      uint8 [F, 112, 112].
+    """
+    frames = shift(frames, _fold(seed, SHIFT), config.shift) if config.shift else frames
+    frames = flip(frames, _fold(seed, FLIP), config.flip) if config.flip else frames
+    lit = config.brightness or config.contrast
+    frames = light(frames, _fold(seed, LIGHT), config.brightness, config.contrast) if lit else frames
+    return mask(frames, _fold(seed, MASK), config.mask_frames, config.masks) if config.mask_frames else frames
+
+
+def _fold(seed: tf.Tensor, place: int) -> tf.Tensor:
+    return tf.random.fold_in(seed, place)
+
+
+def shift(frames: tf.Tensor, seed: tf.Tensor, most: int) -> tf.Tensor:
+    """`out[t, y, x] = frames[t, y + dy, x + dx]`, dy and dx whole and uniform in [-most, most], clamped to the edge."""
+    by = tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32)
+    return _slid(_slid(frames, by[0], most, axis=1), by[1], most, axis=2)
+
+
+def _slid(frames: tf.Tensor, start: tf.Tensor, most: int, axis: int) -> tf.Tensor:
+    first, last = tf.split(frames, [1, CROP - 1], axis)[0], tf.split(frames, [CROP - 1, 1], axis)[1]
+    padded = tf.concat([tf.repeat(first, most, axis), frames, tf.repeat(last, most, axis)], axis)
+    begin = tf.one_hot(axis, 3, start)  # -> [0, start, 0] or [0, 0, start]
+    return tf.slice(padded, begin, [-1, CROP, CROP])
+
+
+def flip(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
+    """Left and right swapped with this probability."""
+    swapped = tf.random.stateless_uniform([], seed) < probability
+    return tf.cond(swapped, lambda: tf.reverse(frames, [2]), lambda: frames)
+
+
+def light(frames: tf.Tensor, seed: tf.Tensor, brightness: int, contrast: float) -> tf.Tensor:
+    """`round((frames - 128) c + 128 + b)` within 0 to 255, halves to even.
+
+    c is uniform in [1 - contrast, 1 + contrast), b in [-brightness, brightness).
+    """
+    drawn = tf.random.stateless_uniform([2], seed, -1, 1)
+    levels = (tf.range(256.0) - MIDDLE) * (1 + contrast * drawn[0]) + MIDDLE + brightness * drawn[1]
+    table = tf.cast(tf.clip_by_value(tf.round(levels), 0, 255), tf.uint8)
+    return tf.gather(table, tf.cast(frames, tf.int32))
+
+
+def mask(frames: tf.Tensor, seed: tf.Tensor, most: int, masks: int) -> tf.Tensor:
+    """Up to `masks` runs of 0 to `most` frames become the clip's mean picture, rounded to the nearest."""
+    total = tf.shape(frames)[0]
+    drawn = tf.random.stateless_uniform([2, masks, 1], seed)
+    length = tf.cast(drawn[0] * (most + 1), tf.int32)
+    start = tf.cast(drawn[1] * tf.cast(tf.maximum(total - length, 0) + 1, tf.float32), tf.int32)
+    place = tf.range(total)
+    hidden = tf.reduce_any((place >= start) & (place < start + length), axis=0)  # [masks, F] -> [F]
+    mean = (tf.reduce_sum(tf.cast(frames, tf.int32), axis=0) + total // 2) // total
+    return tf.where(hidden[:, None, None], tf.cast(mean, tf.uint8)[None], frames)

@@ -1,0 +1,98 @@
+"""Several dataset directories as one."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.schema import DataError
+from pipeline.shards import DatasetDir, Index
+
+PARTS = "datasets"  # the key of a mixture's manifest that lists what it is made of
+
+
+def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
+    """Datasets of the same crops, frame rate and encoding, split by split; one alone is itself.
+
+    Clip ids become `name:id`, after the directory's name. `PlanConfig.mix` says how much of an epoch each fills.
+
+    Raises:
+      DataError: they were converted with other settings, which are named, or two directories have the same name.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    first = datasets[0]
+    for other in datasets[1:]:
+        _check_alike(first, other)
+    names = [dataset.root.name for dataset in datasets]
+    if len(set(names)) < len(names):
+        raise DataError(f"{', '.join(names)}: ids would collide; give each directory a name of its own")
+    splits = list(dict.fromkeys(split for dataset in datasets for split in dataset.splits))
+    return DatasetDir(
+        root=Path(" + ".join(str(dataset.root) for dataset in datasets)),
+        manifest=_manifest(datasets, splits),
+        index=_index(datasets, splits),
+        shards=tuple(shard for dataset in datasets for shard in dataset.shards),
+    )
+
+
+def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
+    """Which dataset of a mixture each index row int64 [N] is from, int64 [N]; 0 where there is but one."""
+    ends = np.cumsum([part["records"] for part in dataset.manifest.get(PARTS, [])], dtype=np.int64)
+    return np.searchsorted(ends[:-1], record, side="right")
+
+
+def fingerprint(dataset: DatasetDir) -> str:
+    """SHA-256 of the manifest, hence of every byte of the data."""
+    return hashlib.sha256(json.dumps(dataset.manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
+    have, want = other.manifest["conversion"], one.manifest["conversion"]
+    keys = [key for key in ("crop", "fps", "encoding") if have[key] != want[key]]
+    if keys:
+        shown = "; ".join(f"{key} is {have[key]}, of {one.root} {want[key]}" for key in keys)
+        raise DataError(f"{other.root}: cannot be mixed: {shown}; convert one of them anew")
+
+
+def _manifest(datasets: Sequence[DatasetDir], splits: list[str]) -> dict[str, Any]:
+    manifests = [dataset.manifest for dataset in datasets]
+    known = [manifest["vocabulary"] for manifest in manifests]
+    return {
+        **{key: manifests[0][key] for key in ("schema_version", "conversion")},
+        "vocabulary": {
+            "characters": "".join(dict.fromkeys("".join(each["characters"] for each in known))),
+            "words": sorted({word for each in known for word in each["words"]}),
+        },
+        "splits": {split: {"records": sum(_records(m, split) for m in manifests)} for split in splits},
+        PARTS: [{"name": d.root.name, "records": len(d.index), "manifest_sha256": fingerprint(d)} for d in datasets],
+    }
+
+
+def _records(manifest: dict[str, Any], split: str) -> int:
+    return manifest["splits"].get(split, {"records": 0})["records"]
+
+
+def _index(datasets: Sequence[DatasetDir], splits: list[str]) -> Index:
+    """Rows of one dataset after the other's."""
+    columns = {
+        field.name: np.concatenate([getattr(dataset.index, field.name) for dataset in datasets])
+        for field in dataclasses.fields(Index)
+    }
+    places = [np.array([splits.index(split) for split in dataset.splits]) for dataset in datasets]
+    columns["split"] = np.concatenate([place[d.index.split] for place, d in zip(places, datasets, strict=True)])
+    columns["shard"] = _after([d.index.shard for d in datasets], [len(d.shards) for d in datasets])
+    rows = _after([d.index.word_rows[1:] for d in datasets], [len(d.index.word_text) for d in datasets])
+    columns["word_rows"] = np.concatenate([[0], rows])
+    columns["id"] = np.concatenate([np.char.add(f"{d.root.name}:", d.index.id) for d in datasets])
+    return Index(**columns)
+
+
+def _after(columns: list[np.ndarray], counts: list[int]) -> np.ndarray:
+    """One column of several whose numbers count from 0, each from where the one before ended."""
+    firsts = np.cumsum([0, *counts[:-1]])
+    return np.concatenate([column + first for column, first in zip(columns, firsts, strict=True)])
