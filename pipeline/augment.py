@@ -113,14 +113,10 @@ def _fold(seed: tf.Tensor, place: int) -> tf.Tensor:
 def shift(frames: tf.Tensor, seed: tf.Tensor, most: int) -> tf.Tensor:
     """`out[t, y, x] = frames[t, y + dy, x + dx]`, dy and dx whole and uniform in [-most, most], clamped to the edge."""
     by = tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32)
-    return _slid(_slid(frames, by[0], most, axis=1), by[1], most, axis=2)
-
-
-def _slid(frames: tf.Tensor, start: tf.Tensor, most: int, axis: int) -> tf.Tensor:
-    first, last = tf.split(frames, [1, CROP - 1], axis)[0], tf.split(frames, [CROP - 1, 1], axis)[1]
-    padded = tf.concat([tf.repeat(first, most, axis), frames, tf.repeat(last, most, axis)], axis)
-    begin = tf.one_hot(axis, 3, start)  # -> [0, start, 0] or [0, 0, start]
-    return tf.slice(padded, begin, [-1, CROP, CROP])
+    rows = tf.clip_by_value(tf.range(CROP) + by[0] - most, 0, CROP - 1)
+    left, right = (tf.repeat(edge, most, axis=2) for edge in (frames[:, :, :1], frames[:, :, -1:]))
+    wide = tf.concat([left, frames, right], axis=2)[:, :, by[1] : by[1] + CROP]  # columns: copied, not gathered
+    return tf.ensure_shape(tf.gather(wide, rows, axis=1), [None, CROP, CROP])
 
 
 def flip(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
@@ -130,14 +126,15 @@ def flip(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
 
 
 def light(frames: tf.Tensor, seed: tf.Tensor, brightness: int, contrast: float) -> tf.Tensor:
-    """`round((frames - 128) c + 128 + b)` within 0 to 255, halves to even.
+    """`round(c frames + (1 - c) 128 + b)` within 0 to 255, halves to even.
 
     c is uniform in [1 - contrast, 1 + contrast), b in [-brightness, brightness).
     """
     drawn = tf.random.stateless_uniform([2], seed, -1, 1)
-    levels = (tf.range(256.0) - MIDDLE) * (1 + contrast * drawn[0]) + MIDDLE + brightness * drawn[1]
-    table = tf.cast(tf.clip_by_value(tf.round(levels), 0, 255), tf.uint8)
-    return tf.gather(table, tf.cast(frames, tf.int32))
+    scale = 1 + contrast * drawn[0]
+    offset = (1 - scale) * MIDDLE + brightness * drawn[1]
+    levels = tf.round(tf.cast(frames, tf.float32) * scale + offset)
+    return tf.cast(tf.clip_by_value(levels, 0, 255), tf.uint8)
 
 
 def mask(frames: tf.Tensor, seed: tf.Tensor, most: int, masks: int) -> tf.Tensor:

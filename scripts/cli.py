@@ -27,7 +27,8 @@ class Options:
     """The flags of a frozen dataclass: its defaults and rules are the flags' own.
 
     Args:
-      config: a frozen dataclass; fields of bool, int, float, str, Literal or tuple[float, ...], or one of them or None.
+      config: a frozen dataclass; fields of bool, int, float, str, Literal, tuple[float, ...], tuple[str, ...], or one
+        of them or None.
       help: field -> what the flag does; fields without help are no flags.
       names: field -> flag, where they differ.
     """
@@ -50,7 +51,8 @@ class Options:
         values = {field: flags.FLAGS[name].value for field, name in self._names.items()}
         hints = typing.get_type_hints(self._config)
         values = {
-            k: _tuple(v, self._names[k]) if _is_tuple(hints[k]) and v is not None else v for k, v in values.items()
+            k: _tuple(v, self._names[k], hints[k]) if _is_tuple(hints[k]) and v is not None else v
+            for k, v in values.items()
         }
         try:
             return self._config(**values, **fixed)
@@ -77,7 +79,9 @@ def _define(name: str, hint: Any, default: Any, text: str) -> None:
         _DEFINE[_alternatives(hint)[0]](name, default, text)
 
 
-def _tuple(values: list[str], name: str) -> tuple[float, ...]:
+def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple[str, ...]:
+    if any(typing.get_args(choice)[:1] == (str,) for choice in _alternatives(hint)):
+        return tuple(values)
     try:
         return tuple(float(value) for value in values)
     except ValueError as error:

@@ -11,7 +11,8 @@ from model import run
 from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from pipeline import dataset, device, shards
+from pipeline import dataset, device, mixture
+from pipeline.augment import AugmentConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
 from pipeline.schema import DataError
@@ -28,7 +29,7 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
         "order": dataclasses.asdict(order),
         "input": _input(data),
         "words": data.manifest["vocabulary"]["words"],
-        "manifest_sha256": shards.sha256(data.root / shards.MANIFEST),
+        "manifest_sha256": mixture.fingerprint(data),
     }
 
 
@@ -66,7 +67,9 @@ def open_run(directory: Path, which: str = "best") -> Run:
     words = tuple(saved.get("words", ()))
     crop = saved["input"]["crop"]
     crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
-    return Run(model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}), crop, saved["input"]["fps"], words)
+    return Run(
+        model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}).whole(), crop, saved["input"]["fps"], words
+    )
 
 
 def check_input(data: DatasetDir, opened: Run) -> None:
@@ -85,7 +88,13 @@ def check_input(data: DatasetDir, opened: Run) -> None:
 
 
 def batches(
-    data: DatasetDir, split: str, config: DataConfig, order: PlanConfig, epoch: int = 0, step: int = 0
+    data: DatasetDir,
+    split: str,
+    config: DataConfig,
+    order: PlanConfig,
+    augmented: AugmentConfig | None = None,
+    epoch: int = 0,
+    step: int = 0,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """An epoch's batches from `step` on, with windows on the accelerator.
 
@@ -93,7 +102,8 @@ def batches(
       DataError: a record is damaged.
     """
     try:
-        yield from device.batches(dataset.load(data, split, config, order, epoch=epoch, step=step), config.edge)
+        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step)
+        yield from device.batches(ds, config.edge)
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]
         way_out = f"python -m scripts.records verify --data={data.root} names the record"
@@ -110,6 +120,6 @@ def score(
     batch_size: int,
     how: DecodeConfig = GREEDY,
 ) -> Report:
-    """Reads every example of a split once, in index order; texts are decoded as `how` says."""
+    """Reads every example of a split once, whole and in index order; texts are decoded as `how` says."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    return evaluate(model, batches(data, split, config, order), config.vocabulary.decode, how)
+    return evaluate(model, batches(data, split, config.whole(), order), config.vocabulary.decode, how)

@@ -4,7 +4,7 @@
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
 A word run names each aligned word; a sentence run spells whole clips with CTC. tensorboard --logdir=RUN shows the
-curves.
+curves. What --speakers, --words and --max_frames leave out is validated on all the same.
 """
 
 import functools
@@ -15,14 +15,17 @@ from absl import flags
 from model import run
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainConfig, train
-from pipeline import dataset
+from pipeline import dataset, mixture
+from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
 from pipeline.shards import open_dataset
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
 from scripts import cli, runs
 
-flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
+flags.DEFINE_multi_string(
+    "data", None, "dataset directory, made by scripts.convert; give several to mix", required=True
+)
 flags.DEFINE_string("output", None, "run directory to write, or to go on with", required=True)
 flags.DEFINE_string("init_from", None, "run whose CNN and LSTM to start from, such as a word run for sentences")
 DATA = cli.Options(
@@ -31,10 +34,34 @@ DATA = cli.Options(
         "unit": "word: each aligned word, one label; sentence: whole clips, spelled with CTC",
         "margin": "frames before and after a word",
         "edge": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
+        "speakers": "learn from these alone",
+        "words": "learn from these words, or from sentences of these words, alone",
+        "max_frames": "learn from no longer examples",
+        "overlong": "skip examples of more than --max_frames, or truncate them",
     },
 )
 ORDER = cli.Options(
-    PlanConfig, {"batch_size": "examples a step", "seed": "of the order, the initial weights and dropout"}
+    PlanConfig,
+    {
+        "batch_size": "examples a step, at most",
+        "seed": "of the order, augmentation, the initial weights and dropout",
+        "remainder": "drop the examples that fill no batch, or pad the last batch",
+        "max_windows_per_batch": "batches of long examples hold fewer of them, so that no batch has more windows",
+        "pad_to_multiple": "of windows, so that batches come in few shapes",
+        "mix": "share of an epoch for each --data; default: every example once",
+    },
+)
+AUGMENT = cli.Options(
+    AugmentConfig,
+    {
+        "shift": "move the crop by up to so many pixels",
+        "flip": "probability of left for right",
+        "brightness": "add up to so many gray levels of 255",
+        "contrast": "scale it by up to this share",
+        "mask_frames": "hide runs of up to so many frames",
+        "masks": "how many such runs",
+        "speed": "change it by up to this share",
+    },
 )
 MODEL = cli.Options(
     LipReaderConfig,
@@ -66,21 +93,21 @@ TRAIN = cli.Options(
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     output = Path(flags.FLAGS.output)
-    data = open_dataset(Path(flags.FLAGS.data))
+    data = mixture.join([open_dataset(Path(path)) for path in flags.FLAGS.data])
     word = flags.FLAGS.unit == "word"
     known = data.manifest["vocabulary"]
     vocabulary = Vocabulary.of_words(known["words"]) if word else Vocabulary.of_characters(known["characters"])
-    config, order = DATA.build(vocabulary=vocabulary), ORDER.build()
+    config, order, augmented = DATA.build(vocabulary=vocabulary), ORDER.build(), AUGMENT.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if word else "cer")
-    steps = dataset.steps_per_epoch(data, "train", config, order)
-    validates = "val" in data.splits and len(dataset.examples(data, "val", config)) > 0
+    steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
+    validates = "val" in data.splits and len(dataset.examples(data, "val", config.whole())) > 0
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):
         run.initialise(model, Path(flags.FLAGS.init_from))
-    saved = runs.settings(data, config, order, model=shape, train=how)
+    saved = runs.settings(data, config, order, augment=augmented, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
-    feed = functools.partial(runs.batches, data, "train", config, order)
+    feed = functools.partial(runs.batches, data, "train", config, order, augmented)
 
     def validate() -> dict[str, float]:
         return runs.score(model, data, "val", config, order.batch_size).metrics

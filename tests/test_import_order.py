@@ -41,6 +41,7 @@ ORDER = {
         "plan",
         "augment",
         "dataset",
+        "position",
         "device",
         "preview",
         "stats",
