@@ -61,12 +61,12 @@ def lexicon(name: str, vocabulary: Vocabulary, words: Iterable[str]) -> Lexicon 
     """
     if name == "none":
         return None
-    slots = [words] if name == "vocabulary" else [slot.values() for slot in grid.SLOTS]
+    slots = [tuple(words)] if name == "vocabulary" else [tuple(slot.values()) for slot in grid.SLOTS]
     spelled = [[vocabulary.encode(word) for word in slot if _can_spell(vocabulary, word)] for slot in slots]
-    if not all(spelled):
-        raise DataError(
-            f"--lexicon={name}: the run's symbols spell no word of it, or of one of its places; leave it out"
-        )
+    for slot, found in zip(slots, spelled, strict=True):
+        if not found:
+            shown = f"none of {', '.join(slot[:4])}…" if slot else "no word: its run.json lists none"
+            raise DataError(f"--lexicon={name}: the run can spell {shown}; leave it out")
     by_character = vocabulary.unit == "character"
     separator = vocabulary.encode(" ")[0] if by_character else None
     if name == "vocabulary":

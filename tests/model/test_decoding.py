@@ -115,8 +115,9 @@ def test_a_score_is_never_more_than_the_texts_own_and_grows_with_the_width() -> 
 
 
 def test_of_equal_texts_the_earlier_is_kept() -> None:
-    even = np.zeros([1, 5])
-    assert [_beam(even, width).labels for width in (1, 2, 5)] == [(), (), ()]
+    assert [_beam(np.zeros([1, 101]), width).labels for width in (1, 2, 101)] == [(), (), ()]
+    then_57 = np.stack([np.zeros(101), np.where(np.arange(101) == 57, 3.0, 0.0)])
+    assert [_beam(then_57, width).labels for width in (57, 58, 59)] == [(57,), (57,), (57,)]
     assert _beam(np.array([[1.0, 1.0, 0.0]]), 3).labels == (0,)
 
 

@@ -41,10 +41,10 @@ def _more_labels(batch: Callable, head: str) -> Batch:
 
 
 def _more_rows(batch: Callable, head: str) -> Batch:
-    """Two rows of weight 0, of noise that claims to be long and to say something."""
+    """Two rows of weight 0, of noise: one claims to be long, one to say more than it has windows for."""
     tight = _tight(batch, head)
     steps, width = max(LENGTHS), tight["labels"].shape[1]
-    noise = batch((steps, steps), ((2,) * width, (1,) * width), seed=9)
+    noise = batch((steps, 1), ((2,) * width, (1,) * width), seed=9)
     filled = {key: tf.concat([tight[key], noise[key]], 0) for key in tight}
     return {**filled, "weights": tf.constant([1.0, 1.0, 1.0, 0.0, 0.0])}
 
@@ -92,16 +92,16 @@ def _see(batch: Callable, make: Callable, head: str, training: bool, **shape: ob
     }
 
 
-def _differences(head: str, more: Callable, batch: Callable, training: bool, **shape: object) -> dict[str, float]:
+def _differences(head: str, more: Callable, batch: Callable, training: bool, **shape: object) -> dict[str, np.floating]:
     """Of each thing that must not change how far it is off, in the units of the tolerance."""
     tight, padded = (_see(batch, make, head, training, **shape) for make in (_tight, more))
     return {
-        name: max(
-            float((np.abs(one - other) / (ATOL + RTOL * np.abs(other))).max(initial=0))
-            for one, other in zip(padded[name], tight[name], strict=True)
-        )
-        for name in tight
+        name: np.max([_off(one, other) for one, other in zip(padded[name], tight[name], strict=True)]) for name in tight
     }
+
+
+def _off(one: np.ndarray, other: np.ndarray) -> np.floating:
+    return (np.abs(one - other) / (ATOL + RTOL * np.abs(other))).max(initial=0)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
@@ -109,7 +109,7 @@ def _differences(head: str, more: Callable, batch: Callable, training: bool, **s
 @pytest.mark.parametrize("more", PADDINGS.values(), ids=PADDINGS)
 def test_more_padding_changes_nothing(more: Callable, head: str, training: bool, batch: Callable) -> None:
     off = _differences(head, more, batch, training)
-    assert max(off.values()) <= 1, off
+    assert all(value <= 1 for value in off.values()), off
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_more_padding_changes_nothing(more: Callable, head: str, training: bool,
 def test_the_law_holds_for_other_shapes(shape: dict, batch: Callable) -> None:
     shape = dict(shape)
     off = _differences(shape.pop("head", "ctc"), _all_at_once, batch, training=True, **shape)
-    assert max(off.values()) <= 1, off
+    assert all(value <= 1 for value in off.values()), off
 
 
 @pytest.mark.parametrize("head", ["word", "ctc"])
 def test_the_reshape_keeps_the_law_at_inference_alone(head: str, batch: Callable) -> None:
     off = _differences(head, _all_at_once, batch, training=False, sequence="reshape")
-    assert max(off.values()) <= 1, off
+    assert all(value <= 1 for value in off.values()), off
     off = _differences(head, _all_at_once, batch, training=True, sequence="reshape")
     assert min(off["statistics"], off["logits"]) > 100, "batch normalisation saw padding"
 
