@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 
 from pipeline import video
 from pipeline.schema import ClipError, Reason
@@ -136,6 +137,26 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
 def test_luma_has_full_range(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
     np.testing.assert_allclose(video.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
+
+
+@pytest.mark.parametrize("size", [(48, 32), (50, 34)])
+@pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj444p", "yuv420p10le", "gbrp"])
+def test_luma_is_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264rgb" if format == "gbrp" else "libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "rgb24" if format == "gbrp" else format
+        for _ in range(3):
+            picture = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    flags = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        frames = list(container.decode(video=0))
+        assert {frame.format.name for frame in frames} == {format}
+        gray = [f.reformat(format="gray", dst_color_range="JPEG", interpolation=flags).to_ndarray() for f in frames]
+    np.testing.assert_array_equal(video.read(tmp_path / "a.mkv").luma, gray)
 
 
 def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
