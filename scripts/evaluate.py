@@ -48,7 +48,7 @@ def _confused(confusion: Mapping[tuple[str | None, str | None], int], most: int)
     """The commonest confusions in words."""
     wrong = [(count, said or "nothing", read or "nothing") for (said, read), count in confusion.items() if said != read]
     wrong.sort(key=lambda row: (-row[0], *row[1:]))
-    return [f"{said} read as {read}, {count} times" for count, said, read in wrong[:most]]
+    return [f"{said} read as {read}: {count}" for count, said, read in wrong[:most]]
 
 
 if __name__ == "__main__":
