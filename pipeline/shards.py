@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import parse
+from pipeline import checks, parse
 from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, Word, from_example
 
 MANIFEST = "manifest.json"
 INDEX = "index.npz"
 REJECTED = "rejected.csv"
-HEADER_BYTES = 12  # of a TFRecord: length (8), CRC of the length (4)
+LENGTH_BYTES = 8
+HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
 FOOTER_BYTES = 4  # CRC of the payload
 
 
@@ -167,8 +168,12 @@ def save_index(path: Path, index: Index) -> None:
 
 
 def load_index(path: Path) -> Index:
-    with np.load(path, allow_pickle=False) as columns:
-        return Index(**columns)
+    """Reads what `save_index` wrote.
+
+    Raises:
+      DataError: it is something else.
+    """
+    return Index(**checks.load_columns(path, [field.name for field in dataclasses.fields(Index)]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +215,8 @@ def open_dataset(root: Path) -> DatasetDir:
     """Opens a finished dataset directory; every shard is there and as long as the manifest says.
 
     Raises:
-      DataError: no directory, no manifest, another schema version, or shards that are missing or cut; all are named.
+      DataError: no directory, no manifest, another schema version, a manifest or an index that breaks a rule of
+        `checks`, or shards that are missing or cut; all are named.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
@@ -222,6 +228,7 @@ def open_dataset(root: Path) -> DatasetDir:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         got = manifest.get("schema_version")
         raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
+    checks.check_manifest(root / MANIFEST, manifest)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     if problems := [problem for shard in shards if (problem := _shard_problem(root, shard))]:
         raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
@@ -229,7 +236,9 @@ def open_dataset(root: Path) -> DatasetDir:
         raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
     if sha256(root / INDEX) != manifest["index"]["sha256"]:
         raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
-    return DatasetDir(root, manifest, load_index(root / INDEX), tuple(root / shard["file"] for shard in shards))
+    index = load_index(root / INDEX)
+    checks.check_index(root / INDEX, dataclasses.asdict(index), manifest)
+    return DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -240,7 +249,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert anew") from error
     if not isinstance(manifest, dict) or "conversion" not in manifest:
         raise DataError(f"{root / MANIFEST}: not the manifest of a conversion; name another directory")
@@ -256,18 +265,36 @@ def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
     return None
 
 
+def check_header(dataset: DatasetDir, record: int) -> None:
+    """Compares a record's length in its shard with the index: TensorFlow reserves whatever length it finds there.
+
+    Raises:
+      DataError: they differ; shard, offset and both are named.
+      OSError: the shard cannot be read.
+    """
+    index = dataset.index
+    path, offset, length = dataset.shards[index.shard[record]], int(index.offset[record]), int(index.length[record])
+    with path.open("rb", buffering=0) as file:
+        header = os.pread(file.fileno(), LENGTH_BYTES, offset)
+    if int.from_bytes(header, "little") != length or len(header) < LENGTH_BYTES:
+        says = f"says {int.from_bytes(header, 'little'):,} bytes" if len(header) == LENGTH_BYTES else "is cut"
+        raise DataError(f"{path} offset {offset}: the record is damaged, its header {says}, the index {length:,}")
+
+
 def read_record(dataset: DatasetDir, record: int) -> Clip:
-    """One record, CRC-checked, by its place in the index.
+    """One record, header and CRC checked, by its place in the index.
 
     Raises:
       DataError: it is damaged; shard, offset and reason are named.
+      OSError: the shard cannot be read.
     """
+    check_header(dataset, record)
     shard, offset = dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
     try:
         return from_example(parse.read(str(shard), offset).numpy(), dataset.encoding)
     except tf.errors.DataLossError as error:
         raise DataError(f"{shard} offset {offset}: the record is damaged, its CRC does not match") from error
-    except (DataError, tf.errors.OpError) as error:
+    except DataError as error:
         raise DataError(f"{shard} offset {offset}: {error}") from error
 
 
@@ -278,10 +305,15 @@ def verify(dataset: DatasetDir) -> Iterator[str | None]:
         same = sha256(path) == shard["sha256"]
         yield None if same else f"{path}: its SHA-256 is not the manifest's: changed since the conversion"
     for record in range(len(dataset.index)):
-        yield _record_problem(dataset, record)
+        yield record_problem(dataset, record)
 
 
-def _record_problem(dataset: DatasetDir, record: int) -> str | None:
+def record_problem(dataset: DatasetDir, record: int) -> str | None:
+    """What is wrong with a record, in one line; None where it is sound and as the index says.
+
+    Raises:
+      OSError: the shard cannot be read.
+    """
     expected = dataset.index.row(record)
     try:
         found = Row.of(read_record(dataset, record), expected.offset, expected.length)

@@ -30,6 +30,7 @@ ORDER = {
         "landmarks",
         "mouth",
         "parse",
+        "checks",
         "shards",
         "tfds_files",
         "pool",
