@@ -2,16 +2,23 @@
 
 import contextlib
 import dataclasses
+import faulthandler
+import itertools
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
+from pathlib import Path
 from typing import Any
 
 DIED, HUNG = "died", "hung"
 ATTEMPTS = 2  # of a task on the item that ends its worker, before the item is given up
+TICK_S = 1.0  # the pool looks at its clock at least this often while an item is under way
+HOPELESS = 10  # items that ended their workers, when no more than that came through: the fault is not theirs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +51,50 @@ class Restarted:
     void: tuple[Finished, ...]
 
 
-Work = Callable[[Any, dict[str, str]], Iterator[Started | Finished]]
+@dataclasses.dataclass(frozen=True)
+class GivenUp:
+    """An item that cannot be done.
+
+    Attributes:
+      how: `DIED` or `HUNG`.
+      cause: of the death, such as `SIGSEGV` or `KeyError: 'x'`; empty for `HUNG`.
+    """
+
+    how: str
+    cause: str = ""
+
+
+Work = Callable[[Any, dict[str, GivenUp]], Iterator[Started | Finished]]
 
 
 class WorkerError(RuntimeError):
-    """A worker failed outside of any item, or raised an error."""
+    """Workers die whatever they are given."""
+
+
+class _Clock:
+    """Seconds in which this process ran: those in which Ctrl-Z had stopped it, and its workers, do not count."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._seen = time.monotonic()
+
+    def look(self) -> float:
+        seen = time.monotonic()
+        self.now += min(seen - self._seen, 2 * TICK_S)
+        self._seen = seen
+        return self.now
 
 
 class _Worker:
     """A process, the task it has, and the item it is at."""
 
-    def __init__(self, context: multiprocessing.context.SpawnContext, setup: Callable[[], Work]) -> None:
+    def __init__(self, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
+        context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(end, setup), daemon=True)
+        self.log = log
+        log.write_bytes(b"")
+        self.process = context.Process(target=_serve, args=(end, setup, log, fatal), daemon=True)
+        resource_tracker.ensure_running()  # where it starts it unblocks SIGINT
         # Ctrl-C reaches the whole process group; blocked from the start in the worker, so that the parent decides
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
@@ -67,7 +105,7 @@ class _Worker:
         self.since = 0.0
         self.finished: list[Finished] = []
 
-    def give(self, task: Any, given_up: dict[str, str]) -> None:
+    def give(self, task: Any, given_up: dict[str, GivenUp]) -> None:
         self.task, self.item, self.finished = task, None, []
         with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
             self.pipe.send((task, given_up))
@@ -77,8 +115,22 @@ class _Worker:
         self.process.join()
         self.pipe.close()
 
+    def cause_of_death(self) -> str:
+        """The name of a signal, or the last line of the log."""
+        self.process.join(5)  # seconds, in which it writes its last words
+        self.end()
+        if self.process.exitcode < 0:
+            return signal.Signals(-self.process.exitcode).name
+        lines = self.log.read_text("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), f"exit {self.process.exitcode}")
 
-def _serve(pipe: connection.Connection, setup: Callable[[], Work]) -> None:
+
+def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
+    """Works until the parent is gone. Errors that are not `fatal` end the process, as a crash would."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)  # what libraries have to say must not cross the progress bar
+    faulthandler.enable()
     try:
         work = setup()
         while True:
@@ -88,95 +140,133 @@ def _serve(pipe: connection.Connection, setup: Callable[[], Work]) -> None:
             pipe.send(Done(task))
     except (EOFError, BrokenPipeError):  # the parent is gone
         return
-    except Exception as error:
-        pipe.send(error)
+    except fatal as error:
+        pipe.send(fatal(str(error)))
+
+
+def _end_with_parent() -> None:
+    """Ends this process with its parent, in the middle of an item too."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def run(
-    tasks: list[Any], setup: Callable[[], Work], workers: int, timeout_s: float
+    tasks: list[Any], setup: Callable[[], Work], workers: int, timeout_s: float, logs: Path, fatal: type[Exception]
 ) -> Iterator[Started | Finished | Done | Restarted]:
     """Runs every task on `workers` processes and yields what they report, in the order it comes.
 
-    A task is work over named items. The work gets the items given up so far, `{item: DIED or HUNG}`, and leaves them
-    out. A worker that dies is replaced and its task begun anew; an item at which a worker dies a second time is given
-    up. An item that takes longer than `timeout_s` seconds is given up at once.
+    A task is work over named items. The work gets the items given up so far and leaves them out. A worker that dies, of
+    a signal or of an error, is replaced and its task begun anew; an item at which a worker dies a second time is given
+    up. An item that takes longer than `timeout_s` seconds is given up at once. Workers end when this process does,
+    however it ends.
 
     Args:
       tasks: picklable, hashable.
       setup: called once in each worker, to load what is heavy; picklable. Returns the work.
       workers: processes, at least 1.
       timeout_s: seconds for an item.
+      logs: the directory for what workers write to stderr, `worker-1.log` and so on.
+      fatal: an error of the work that ends the job; made of a message alone.
 
     Raises:
-      WorkerError: a worker died twice outside of any item, or the work raised an error, which is its cause.
+      fatal: the work raised it.
+      WorkerError: a worker died twice outside of any item, or at least as many items end their workers as come through.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(reversed(tasks))
-    deaths: Counter[tuple[Any, str | None]] = Counter()
-    given_up: dict[Any, dict[str, str]] = {task: {} for task in tasks}
-    pool: list[_Worker] = []
+    pool = _Pool(tasks, setup, timeout_s, logs, fatal)
     try:
-        while waiting or pool:
-            while waiting and len(pool) < workers:
-                pool.append(_Worker(context, setup))
-                pool[-1].give(task := waiting.pop(), given_up[task])
-            for worker in _ready(pool, timeout_s):
-                event = _receive(worker)
-                if event in (DIED, HUNG):
-                    pool.remove(worker)
-                    worker.end()
-                    _blame(worker, event, deaths, given_up)
-                    waiting.append(worker.task)
-                    yield Restarted(worker.task, tuple(worker.finished))
-                    continue
-                yield event
-                if isinstance(event, Done):
-                    if waiting:
-                        worker.give(task := waiting.pop(), given_up[task])
-                    else:
-                        pool.remove(worker)
-                        worker.end()
+        while pool.fill(workers):
+            for worker in pool.ready():
+                yield from pool.hear(worker)
     finally:
-        for worker in pool:
+        for worker in pool.workers:
             worker.end()
 
 
-def _ready(pool: list[_Worker], timeout_s: float) -> list[_Worker]:
-    """The workers that have something to say, have died, or are over their time; waits until there is one."""
-    deadlines = [worker.since + timeout_s for worker in pool if worker.item is not None]
-    patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-    ready = connection.wait([worker.pipe for worker in pool], patience)
-    late = [worker for worker in pool if _is_late(worker, timeout_s)]
-    return [worker for worker in pool if worker.pipe in ready or worker in late]
+class _Pool:
+    """The workers, what is left to do, and who died of what."""
 
+    def __init__(
+        self, tasks: list[Any], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception]
+    ) -> None:
+        self.workers: list[_Worker] = []
+        self._waiting = list(reversed(tasks))
+        self._setup, self._timeout_s, self._fatal = setup, timeout_s, fatal
+        self._logs = (logs / f"worker-{number}.log" for number in itertools.count(1))
+        self._deaths: Counter[tuple[Any, str | None]] = Counter()
+        self._given_up: dict[Any, dict[str, GivenUp]] = {}
+        self._clock = _Clock()
+        self._through = 0
 
-def _is_late(worker: _Worker, timeout_s: float) -> bool:
-    return worker.item is not None and time.monotonic() - worker.since >= timeout_s
+    def fill(self, workers: int) -> bool:
+        """Starts workers for the tasks that wait; whether there are any workers."""
+        while self._waiting and len(self.workers) < workers:
+            self.workers.append(_Worker(self._setup, next(self._logs), self._fatal))
+            self._give(self.workers[-1])
+        return bool(self.workers)
 
+    def _give(self, worker: _Worker) -> None:
+        task = self._waiting.pop()
+        worker.give(task, self._given_up.get(task, {}))
 
-def _receive(worker: _Worker) -> Started | Finished | Done | str:
-    if not worker.pipe.poll():
-        return HUNG
-    try:
-        event = worker.pipe.recv()
-    except (EOFError, ConnectionResetError):
-        return DIED
-    if isinstance(event, Exception):
-        raise WorkerError(f"{worker.item or 'a worker'}: {type(event).__name__}: {event}") from event
-    worker.item = event.item if isinstance(event, Started) else None
-    if isinstance(event, Finished):
-        worker.finished.append(event)
-    worker.since = time.monotonic()
-    return event
+    def ready(self) -> list[_Worker]:
+        """Waits a little for workers that have something to say, have died, or are over their time."""
+        now = self._clock.look()
+        left = [worker.since + self._timeout_s - now for worker in self.workers if worker.item is not None]
+        patience = min(TICK_S, max(0.0, min(left))) if left else None
+        speaking = connection.wait([worker.pipe for worker in self.workers], patience)
+        self._clock.look()
+        return [worker for worker in self.workers if worker.pipe in speaking or self._is_late(worker)]
 
+    def _is_late(self, worker: _Worker) -> bool:
+        return worker.item is not None and self._clock.now - worker.since >= self._timeout_s
 
-def _blame(
-    worker: _Worker, how: str, deaths: Counter[tuple[Any, str | None]], given_up: dict[Any, dict[str, str]]
-) -> None:
-    if how == DIED:
-        deaths[worker.task, worker.item] += 1
-    if how == DIED and deaths[worker.task, worker.item] < ATTEMPTS:
-        return
-    if worker.item is None:
-        raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item (exit {worker.process.exitcode})")
-    given_up[worker.task][worker.item] = how
+    def hear(self, worker: _Worker) -> Iterator[Started | Finished | Done | Restarted]:
+        """Passes on what a worker reports; replaces one that will report no more."""
+        if not worker.pipe.poll():
+            yield self._replace(worker, HUNG)
+            return
+        try:
+            event = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            yield self._replace(worker, DIED)
+            return
+        if isinstance(event, self._fatal):
+            raise event
+        worker.item = event.item if isinstance(event, Started) else None
+        worker.since = self._clock.look()
+        if isinstance(event, Finished):
+            worker.finished.append(event)
+            self._through += 1
+        yield event
+        if isinstance(event, Done):
+            self._dismiss(worker)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """A new task for a worker, or the end."""
+        if self._waiting:
+            self._give(worker)
+        else:
+            self.workers.remove(worker)
+            worker.end()
+
+    def _replace(self, worker: _Worker, how: str) -> Restarted:
+        self.workers.remove(worker)
+        if how == HUNG:
+            worker.end()
+        cause = worker.cause_of_death() if how == DIED else ""
+        self._through -= len(worker.finished)
+        self._blame(worker, GivenUp(how, cause))
+        self._waiting.append(worker.task)
+        return Restarted(worker.task, tuple(worker.finished))
+
+    def _blame(self, worker: _Worker, end: GivenUp) -> None:
+        """Gives an item up that has ended its workers."""
+        self._deaths[worker.task, worker.item] += end.how == DIED
+        if end.how == DIED and self._deaths[worker.task, worker.item] < ATTEMPTS:
+            return
+        if worker.item is None:
+            raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item ({end.cause}), see {worker.log}")
+        self._given_up.setdefault(worker.task, {})[worker.item] = end
+        deadly = sum(item.how == DIED for items in self._given_up.values() for item in items.values())
+        if deadly >= HOPELESS and deadly >= self._through:
+            raise WorkerError(f"{deadly} items ended their workers, {worker.item} too ({end.cause}), see {worker.log}")

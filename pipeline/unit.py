@@ -3,21 +3,22 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import pool, shards, video, vocab
+from pipeline import done, pool, shards, video, vocab
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
-from pipeline.mouth import CropSettings, MouthCropper
-from pipeline.schema import CONTEXT, Clip, ClipError, Encoding, Reason, Word, to_example
+from pipeline.done import Outcome, Rejected, Spent
+from pipeline.mouth import Crops, CropSettings, MouthCropper
+from pipeline.schema import CONTEXT, Clip, ClipError, DataError, Encoding, Reason, Word, to_example
 
 PAST_END = 3  # frames that a word may outlast its clip, as alignments round
-PROGRESS = ".progress"  # below the output: one file a finished shard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,18 +71,14 @@ class ShardTask:
         return shards.shard_name(name, self.split, self.shard, self.shards)
 
 
-@dataclasses.dataclass(frozen=True)
-class Rejected:
-    """A line of `rejected.csv`."""
-
-    id: str
-    source: str
-    reason: str
-    detail: str
-
-
 def plan_shards(sources: Sequence[ClipSource], config: ConvertConfig) -> list[ShardTask]:
-    """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size."""
+    """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size.
+
+    Raises:
+      DataError: there are no clips.
+    """
+    if not sources:
+        raise DataError("the corpus has no clips, nothing to convert; see how --source has to be laid out (--help)")
     if strays := [source.id for source in sources if source.split not in SPLITS]:
         raise ValueError(f"split: want one of {', '.join(SPLITS)} for every clip, not so for {strays[0]}")
     tasks = []
@@ -94,14 +91,14 @@ def plan_shards(sources: Sequence[ClipSource], config: ConvertConfig) -> list[Sh
     return tasks
 
 
-def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: MouthCropper) -> Clip:
+def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[np.ndarray], Crops]) -> Clip:
     """Decodes, crops and labels one clip.
 
     Raises:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
     paths.check_video(source.video, root)
-    text = _transcript(source, config.alphabet)
+    text = transcript(source, config.alphabet)
     seen = video.read(source.video, span=source.span, fps=config.fps, max_frames=config.max_frames)
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
@@ -126,7 +123,12 @@ def _place(source: ClipSource, root: Path) -> str:
     return printable(source.video.relative_to(root).as_posix())
 
 
-def _transcript(source: ClipSource, alphabet: str) -> str:
+def transcript(source: ClipSource, alphabet: str) -> str:
+    """What is said in a clip, as records hold it.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
+    """
     text = vocab.normalise(source.text)
     if source.problem or not text:
         raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
@@ -157,44 +159,58 @@ def convert_shard(
     config: ConvertConfig,
     cropper: MouthCropper,
     task: ShardTask,
-    given_up: dict[str, str],
+    given_up: dict[str, pool.GivenUp],
 ) -> Iterator[pool.Started | pool.Finished]:
-    """Writes one shard and, after it, the file that says so; memory holds one clip at a time."""
+    """Writes one shard and, after it, the file that says so; memory holds one clip at a time.
+
+    Raises:
+      DataError: the shard cannot be written.
+    """
     path = output / task.file(config.name)
     rows, rejects = [], []
-    with shards.ShardWriter(path) as writer:
-        for source in task.sources:
-            yield pool.Started(source.id)
-            try:
-                if source.id in given_up:
-                    raise _given_up(given_up[source.id])
-                clip = convert_clip(source, root, config, cropper)
-            except ClipError as error:
-                reason = str(error.reason)
-                detail = printable(error.detail.replace(f"{root}/", ""))  # the corpus may lie anywhere
-                rejects.append(Rejected(source.id, _place(source, root), reason, detail))
-                yield pool.Finished(source.id, rejects[-1])
-                continue
-            record = to_example(clip, config.encoding)
-            rows.append(shards.Row.of(clip, writer.write(record), len(record)))
-            yield pool.Finished(source.id, None)
-    done = {
-        "file": path.name,
-        "records": len(rows),
-        "bytes": path.stat().st_size,
-        "sha256": shards.sha256(path),
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "rejected": [dataclasses.asdict(reject) for reject in rejects],
-    }
-    shards.write_json(done_file(output, path.name), done)
+    with done.writing(path):
+        with shards.ShardWriter(path) as writer:
+            for source in task.sources:
+                yield pool.Started(source.id)
+                watch = _Watch(cropper)
+                try:
+                    if source.id in given_up:
+                        raise _given_up(given_up[source.id])
+                    clip = convert_clip(source, root, config, watch.crop)
+                except ClipError as error:
+                    rejects.append(_rejected(source, root, error))
+                    yield pool.Finished(source.id, Outcome(rejects[-1], watch.spent()))
+                    continue
+                record = to_example(clip, config.encoding)
+                rows.append(shards.Row.of(clip, writer.write(record), len(record)))
+                yield pool.Finished(source.id, Outcome(None, watch.spent()))
+        done.note(output, path.name, rows, rejects)
 
 
-def done_file(output: Path, shard: str) -> Path:
-    """What `convert_shard` writes once the shard is whole: its index rows and rejects."""
-    return output / PROGRESS / f"{shard}.json"
+class _Watch:
+    """Where the time of a clip goes: reading until `crop` is called, writing once it has returned."""
+
+    def __init__(self, cropper: MouthCropper) -> None:
+        self._cropper = cropper
+        self._marks = [time.monotonic()]
+
+    def crop(self, luma: np.ndarray) -> Crops:
+        self._marks.append(time.monotonic())
+        try:
+            return self._cropper(luma)
+        finally:
+            self._marks.append(time.monotonic())
+
+    def spent(self) -> Spent:
+        return Spent(*np.diff([*self._marks, time.monotonic()]).tolist())
 
 
-def _given_up(how: str) -> ClipError:
-    if how == pool.HUNG:
+def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
+    detail = printable(error.detail.replace(f"{root}/", ""))  # the corpus may lie anywhere
+    return Rejected(source.id, _place(source, root), str(error.reason), detail)
+
+
+def _given_up(end: pool.GivenUp) -> ClipError:
+    if end.how == pool.HUNG:
         return ClipError(Reason.TIMED_OUT, "took longer than --clip_timeout_s")
-    return ClipError(Reason.CRASHED, f"ended the process that converted it {pool.ATTEMPTS} times")
+    return ClipError(Reason.CRASHED, f"ended the process that converted it {pool.ATTEMPTS} times ({end.cause})")

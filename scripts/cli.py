@@ -1,6 +1,8 @@
 """What every command shares: flags out of dataclasses, and errors in one line."""
 
 import dataclasses
+import os
+import signal
 import sys
 import types
 import typing
@@ -15,6 +17,7 @@ from pipeline.schema import DataError
 
 flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -94,14 +97,25 @@ def run(main: Callable[[list[str]], None]) -> None:
     def guarded(argv: list[str]) -> None:
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # TensorFlow raises it to its own notices about checkpoints
+        for number in STOPPING:
+            signal.signal(number, _stop)
         try:
             main(argv[1:])
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            sys.exit("stopped; the same command goes on from here")
+            print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+            os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    """Ctrl-C, and what batch schedulers send: raised once, so that a second one does not disturb the cleaning up."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _parse(argv: list[str]) -> list[str]:

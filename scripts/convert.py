@@ -6,8 +6,12 @@ One shard is one unit of work. A killed conversion goes on with the same command
 cannot be converted are listed in rejected.csv with the reason.
 """
 
+import contextlib
+import itertools
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from absl import flags
@@ -16,9 +20,10 @@ from tqdm import tqdm
 from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
+from pipeline.forecast import forecast
 from pipeline.mouth import CropSettings
-from pipeline.schema import Encoding
-from pipeline.shards import open_dataset
+from pipeline.schema import DataError, Encoding
+from pipeline.shards import REJECTED, open_dataset
 from pipeline.stats import summary
 from pipeline.unit import ConvertConfig
 from scripts import cli
@@ -28,7 +33,7 @@ flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LA
 flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
 flags.DEFINE_string("output", None, "directory to write; new, or an unfinished conversion to go on with", required=True)
 flags.DEFINE_string("name", None, "beginning of the shards' names; default: the corpus")
-flags.DEFINE_integer("workers", os.cpu_count(), "processes", lower_bound=1)
+flags.DEFINE_integer("workers", len(os.sched_getaffinity(0)), "processes; default: a core each", lower_bound=1)
 flags.DEFINE_float("clip_timeout_s", CLIP_TIMEOUT_S, "seconds a clip may take before it is rejected", lower_bound=0.1)
 flags.DEFINE_float(
     "max_reject_fraction",
@@ -37,6 +42,13 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+flags.DEFINE_enum(
+    "compression",
+    "none",
+    ["none", "gzip"],
+    "of whole shards; gzip is refused, since records are read at byte offsets: see --encoding",
+)
+flags.DEFINE_bool("dry_run", False, "say what would be done; open no video and write nothing")
 SPLIT = cli.Options(
     SplitRule,
     {
@@ -76,9 +88,17 @@ CONVERT = cli.Options(
 )
 
 
+GZIP = (
+    "--compression=gzip: records are read at byte offsets in random order, and a gzip stream can only be read from its "
+    "start; --encoding=png and --encoding=jpeg make records smaller"
+)
+
+
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
+    if values.compression == "gzip":
+        raise DataError(GZIP)
     source, output = Path(values.source), Path(values.output)
     corpus = CORPORA[values.corpus]
     _suit_crop(corpus)
@@ -87,7 +107,11 @@ def main(argv: list[str]) -> None:
     )
     sources = list(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
     values.set_default("split_by", corpus.split_by(sources))
-    sources = assign(sources, SPLIT.build())
+    rule = SPLIT.build()
+    sources = assign(sources, rule)
+    if values.dry_run:
+        cli.table(forecast(sources, source, output, config, values.max_reject_fraction))
+        return
     began = time.monotonic()
     states = convert(
         sources,
@@ -97,18 +121,26 @@ def main(argv: list[str]) -> None:
         workers=values.workers,
         clip_timeout_s=values.clip_timeout_s,
         max_reject_fraction=values.max_reject_fraction,
+        flags={
+            "corpus": values.corpus,
+            "source": str(source),
+            "output": str(output),
+            "split": asdict(rule),
+            **asdict(config),
+        },
     )
-    with tqdm(total=len(sources), unit="clip", desc="converting", delay=1) as bar:
-        for state in states:
-            _show(bar, state)
+    with contextlib.closing(states):
+        state = _follow(states)
     seconds = time.monotonic() - began
     print(
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
-    cli.table(summary(open_dataset(output)))
+    cli.table([*summary(open_dataset(output)), ("time", _time(seconds, state))])
     if shared := speakers_in_two(sources):
-        print(f"speakers in more than one split: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps them apart")
-    print(f"dataset: {output}   rejects: {output / 'rejected.csv'}")
+        print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
+    if rejected := state.rejected + state.resumed_rejected:
+        print(f"rejects: {rejected}, with the reason in {output / REJECTED}")
+    print(f"dataset: {output}")
 
 
 def _suit_crop(corpus: Corpus) -> None:
@@ -120,10 +152,21 @@ def _suit_crop(corpus: Corpus) -> None:
             values.set_default("box", [str(side) for side in corpus.box])
 
 
-def _show(bar: tqdm, state: Progress) -> None:
-    bar.n = state.resumed + state.converted + state.rejected
-    bar.set_postfix(rejected=state.rejected, refresh=False)
-    bar.update(0)
+def _follow(states: Iterator[Progress]) -> Progress:
+    """Draws the bar; refusals come before it. Returns how far the job has come."""
+    first = next(states)
+    with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
+        for state in itertools.chain([first], states):
+            bar.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)
+            bar.update(state.resumed + state.converted + state.rejected - bar.n)
+    return state
+
+
+def _time(seconds: float, state: Progress) -> str:
+    """How long it took, and what the workers did in it."""
+    spent = asdict(state.spent)
+    shares = [f"{what} {part / sum(spent.values()):.0%}" for what, part in spent.items() if part]
+    return f"{tqdm.format_interval(seconds)}{': ' if shares else ''}{', '.join(shares)}"
 
 
 if __name__ == "__main__":

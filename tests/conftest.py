@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
 
+from pipeline.journal import CONVERSION
 from pipeline.schema import Encoding
 from pipeline.shards import DatasetDir
 from tests import datasets
@@ -49,10 +50,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetDir
 
 @pytest.fixture
 def digest() -> Callable[[Path], dict[str, str]]:
-    """SHA-256 of every file below a directory, hidden ones too."""
+    """SHA-256 of every file below a directory, hidden ones too, but for what tells how the conversion went."""
 
     def of(root: Path) -> dict[str, str]:
-        files = sorted(path for path in root.rglob("*") if path.is_file())
+        files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != CONVERSION)
         return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     return of

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import dataset, shards, unit
+from pipeline import dataset, done, shards, unit
 from pipeline.convert import Progress, convert
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.dataset import DataConfig
+from pipeline.journal import CONVERSION
 from pipeline.mouth import CropSettings, MouthCropper
 from pipeline.plan import PlanConfig
 from pipeline.schema import BatchKey, DataError
@@ -30,7 +31,7 @@ from tests import datasets
 CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
 RULE = SplitRule(val="2", test="1")
 ROOT = Path(__file__).parents[2]
-FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset_info.json"}
+FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset_info.json", CONVERSION}
 
 
 def sources(corpus: Path) -> list[ClipSource]:
@@ -128,6 +129,7 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(
     (output / ".grid-train.tfrecord-00000-of-00003.1.tmp").write_bytes(b"of a writer that was killed")
     states = run(corpus, output)
     assert states[0].resumed >= 1
+    assert not list(output.glob(".*"))
     assert states[-1].resumed + states[-1].converted == 8
     assert digest(output) == digest(converted[0])
 
@@ -141,8 +143,8 @@ def test_a_finished_conversion_is_left_as_it_is(
 
 
 def test_a_second_converter_is_refused(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "out" / unit.PROGRESS).mkdir(parents=True)
-    with (tmp_path / "out" / unit.PROGRESS / "lock").open("w") as lock:
+    (tmp_path / "out" / done.PROGRESS).mkdir(parents=True)
+    with (tmp_path / "out" / done.PROGRESS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="another conversion is writing there; wait, or name another --output"):
             run(corpus, tmp_path / "out")
@@ -159,16 +161,22 @@ def test_other_settings_or_clips_are_refused_with_the_difference(
         next(begun_job)
         begun_job.close()
     for changed, match in (
-        (dataclasses.replace(CONFIG, fps=30.0), "fps was 25.0, is 30.0"),
+        (dataclasses.replace(CONFIG, fps=30.0), r"\(fps was 25.0, is 30.0\)"),
         (
             dataclasses.replace(CONFIG, crop=CropSettings("resize", max_gap=1)),
-            "crop was .*'max_gap': 5.*'max_gap': 1",
+            r"\(crop.max_gap was 5, is 1\)",
         ),
     ):
         with pytest.raises(DataError, match=match):
             run(corpus, output, changed)
-    with pytest.raises(DataError, match=r"other clips or settings \(clips was 8, is 7"):
-        list(convert(sources(corpus)[1:], corpus, output, CONFIG))
+    clips = sources(corpus)
+    for changed, match in (
+        (clips[1:], r"\(1 clips gone, such as 's1/bbaf2n'\)"),
+        ([dataclasses.replace(clips[0], id="s1/new"), *clips[1:]], r"\(1 clips new, such as 's1/new', 1 clips gone"),
+        ([dataclasses.replace(clips[0], text="bin"), *clips[1:]], r"\(the same clips, with other files, words"),
+    ):
+        with pytest.raises(DataError, match=match):
+            list(convert(changed, corpus, output, CONFIG))
 
 
 def test_outputs_that_are_something_else_are_refused(corpus: Path, tmp_path: Path) -> None:
@@ -219,7 +227,7 @@ def test_rejects_are_rows_and_too_many_fail_until_allowed(spoilt: Path, tmp_path
     assert rows["s1/un, named"]["source"] == "s1/un, named.mp4"
     assert rows["s1/foreign"]["detail"].startswith("',' in 'naïve,' is not in the alphabet")
     (last,) = run(spoilt, output, max_reject_fraction=0.7)
-    assert last == Progress(clips=9, resumed=9)
+    assert last == Progress(clips=9, resumed=9, resumed_rejected=6)
     opened = shards.open_dataset(output)
     assert sorted(opened.index.id) == ["s1/bbaf2n", "s1/bbaf3s", "s1/bbaf4p"]
     assert opened.manifest["rejected"] == {

@@ -1,7 +1,10 @@
+import ctypes
 import dataclasses
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from pipeline import pool
-from pipeline.pool import DIED, HUNG, Done, Finished, Restarted, Started
+from pipeline.pool import DIED, HUNG, Done, Finished, GivenUp, Restarted, Started
+
+ROOT = Path(__file__).parents[2]
+KILLED = GivenUp(DIED, "SIGKILL")
+LATE = GivenUp(HUNG)
+
+
+class Full(Exception):
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +30,7 @@ class Task:
     items: tuple[str, ...]
 
 
-def work(folder: Path, task: Task, given_up: dict[str, str]) -> Iterator[Started | Finished]:
+def work(folder: Path, task: Task, given_up: dict[str, GivenUp]) -> Iterator[Started | Finished]:
     for item in task.items:
         yield Started(item)
         if item not in given_up:
@@ -39,6 +50,16 @@ def _do(item: str, folder: Path) -> None:
             time.sleep(600)
         case "raise":
             raise ValueError(f"{item} cannot be done")
+        case "full":
+            raise Full(f"{item}: the disk is full")
+        case "fault":
+            ctypes.string_at(0)
+        case "loud":
+            os.write(2, b"a library's notice\n")
+            print("on stderr", file=sys.stderr)
+        case "steps":
+            for _ in range(40):  # two seconds in which it runs
+                time.sleep(0.05)
 
 
 def setup(folder: Path) -> pool.Work:
@@ -49,11 +70,25 @@ def broken_setup() -> pool.Work:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def begin(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> Iterator:
+    (folder / "logs").mkdir()
+    made = [Task(items) for items in tasks]
+    return pool.run(made, functools.partial(setup, folder), workers, timeout_s, folder / "logs", Full)
+
+
 def run(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> list:
-    return list(pool.run([Task(items) for items in tasks], functools.partial(setup, folder), workers, timeout_s))
+    return list(begin(folder, *tasks, workers=workers, timeout_s=timeout_s))
 
 
-def outcomes(events: list) -> dict[str, str]:
+def apart(folder: Path, *tasks: tuple[str, ...], timeout_s: float) -> subprocess.Popen:
+    """`run` in a process group of its own, which prints the outcomes."""
+    call = f"test_pool.run(test_pool.Path({str(folder)!r}), *{tasks!r}, timeout_s={timeout_s})"
+    main = f"from tests.pipeline import test_pool; print(test_pool.outcomes({call}))"
+    command = [sys.executable, "-c", main]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def outcomes(events: list) -> dict[str, str | GivenUp]:
     """What was finished and not voided by a restart."""
     finished = {}
     for event in events:
@@ -88,8 +123,8 @@ def test_every_item_is_done_once_in_the_order_of_its_task(tmp_path: Path) -> Non
     assert all(tries(tmp_path, item) == 1 for item in "abcdef")
 
 
-def test_no_tasks_need_no_workers() -> None:
-    assert list(pool.run([], broken_setup, 0, 1)) == []
+def test_no_tasks_need_no_workers(tmp_path: Path) -> None:
+    assert list(pool.run([], broken_setup, 0, 1, tmp_path, Full)) == []
 
 
 def test_a_worker_killed_once_costs_nothing(tmp_path: Path) -> None:
@@ -102,46 +137,107 @@ def test_a_worker_killed_once_costs_nothing(tmp_path: Path) -> None:
 
 def test_an_item_that_ends_its_worker_twice_is_given_up(tmp_path: Path) -> None:
     events = run(tmp_path, ("a", "poison-1", "b", "poison-2"), ("c",))
-    assert outcomes(events) == {"a": "fine", "poison-1": DIED, "b": "fine", "poison-2": DIED, "c": "fine"}
+    assert outcomes(events) == {"a": "fine", "poison-1": KILLED, "b": "fine", "poison-2": KILLED, "c": "fine"}
     assert (tries(tmp_path, "poison-1"), tries(tmp_path, "poison-2")) == (2, 2)
 
 
 def test_an_item_that_hangs_is_given_up_at_once(tmp_path: Path) -> None:
     events = run(tmp_path, ("a", "hang", "b"), workers=1, timeout_s=1)
-    assert outcomes(events) == {"a": "fine", "hang": HUNG, "b": "fine"}
+    assert outcomes(events) == {"a": "fine", "hang": LATE, "b": "fine"}
     assert tries(tmp_path, "hang") == 1
     assert not alive(int((tmp_path / "hang").read_text()))
 
 
-def test_an_error_reaches_the_caller_and_ends_the_others(tmp_path: Path) -> None:
-    with pytest.raises(pool.WorkerError, match="raise-1: ValueError: raise-1 cannot be done"):
-        run(tmp_path, ("hang",), ("wait", "raise-1"))
+def test_an_error_is_a_death_with_its_last_line(tmp_path: Path) -> None:
+    raised = GivenUp(DIED, "ValueError: raise-1 cannot be done")
+    assert outcomes(run(tmp_path, ("a", "raise-1", "b"), ("c",))) == {
+        "a": "fine",
+        "raise-1": raised,
+        "b": "fine",
+        "c": "fine",
+    }
+    assert any("Traceback" in log.read_text() for log in (tmp_path / "logs").iterdir())
+
+
+def test_a_segmentation_fault_is_named(tmp_path: Path) -> None:
+    assert outcomes(run(tmp_path, ("fault", "a"))) == {"fault": GivenUp(DIED, "SIGSEGV"), "a": "fine"}
+
+
+def test_what_workers_say_is_in_their_logs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, ("loud",), ("loud-2",))
+    assert capfd.readouterr().err == ""
+    logs = sorted((tmp_path / "logs").iterdir())
+    assert [log.name for log in logs] == ["worker-1.log", "worker-2.log"]
+    assert [log.read_text() for log in logs] == ["a library's notice\non stderr\n"] * 2
+
+
+def test_what_a_user_has_to_mend_ends_the_job(tmp_path: Path) -> None:
+    with pytest.raises(Full, match=r"^full-1: the disk is full$"):
+        run(tmp_path, ("hang",), ("a", "full-1"))
     if (tmp_path / "hang").exists():
         assert not alive(int((tmp_path / "hang").read_text()))
 
 
+def test_a_fault_that_no_item_escapes_ends_the_job(tmp_path: Path) -> None:
+    items = tuple(f"poison-{n}" for n in range(pool.HOPELESS + 1))
+    with pytest.raises(
+        pool.WorkerError, match=r"10 items ended their workers, poison-\d too \(SIGKILL\), see .*/worker-20.log"
+    ):
+        run(tmp_path, items)
+
+
 @pytest.mark.parametrize("end", ["close", "interrupt"])
 def test_ending_the_run_ends_the_workers(tmp_path: Path, end: str) -> None:
-    events = pool.run([Task(("hang-1",)), Task(("hang-2",))], functools.partial(setup, tmp_path), 2, 600)
+    events = begin(tmp_path, ("hang-1",), ("hang-2",))
     assert isinstance(next(events), Started)
     assert isinstance(next(events), Started)
-    while len(list(tmp_path.iterdir())) < 2:
-        time.sleep(0.01)
+    pids = hanging(tmp_path)
     if end == "close":
         events.close()
     else:
         with pytest.raises(KeyboardInterrupt):
             events.throw(KeyboardInterrupt())
-    assert not any(alive(int((tmp_path / item).read_text())) for item in ("hang-1", "hang-2"))
+    assert not any(alive(pid) for pid in pids)
 
 
-def test_a_worker_that_cannot_begin_is_an_error() -> None:
-    with pytest.raises(pool.WorkerError, match=r"a worker died 2 times outside of any item \(exit -9\)"):
-        list(pool.run([Task(("a",))], broken_setup, 1, 60))
+def hanging(folder: Path) -> list[int]:
+    """The processes of two items that hang, once they do."""
+    while len(tries := [path.read_text() for path in folder.glob("hang-*")]) < 2 or not all(tries):
+        time.sleep(0.01)
+    return [int(text) for text in tries]
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = apart(tmp_path, ("hang-1",), ("hang-2",), timeout_s=600)
+    pids = hanging(tmp_path)
+    assert all(alive(pid) for pid in pids)
+    parent.kill()
+    parent.communicate()
+    end = time.monotonic() + 30
+    while any(alive(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_time_in_which_the_job_is_stopped_does_not_count(tmp_path: Path) -> None:
+    parent = apart(tmp_path, ("steps",), timeout_s=6)
+    while not (tmp_path / "steps").exists():
+        time.sleep(0.01)
+    os.killpg(parent.pid, signal.SIGSTOP)
+    time.sleep(7)
+    os.killpg(parent.pid, signal.SIGCONT)
+    assert parent.communicate()[0] == "{'steps': 'fine'}\n"
+
+
+def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(
+        pool.WorkerError, match=r"a worker died 2 times outside of any item \(SIGKILL\), see .*worker-2.log"
+    ):
+        list(pool.run([Task(("a",))], broken_setup, 1, 60, tmp_path, Full))
 
 
 def test_a_task_given_to_a_dead_worker_is_not_lost(tmp_path: Path) -> None:
-    events = pool.run([Task(("a",)), Task(("b",))], functools.partial(setup, tmp_path), 1, 60)
+    events = begin(tmp_path, ("a",), ("b",), workers=1)
     seen = [next(events), next(events)]
     done = next(events)
     assert isinstance(done, Done)

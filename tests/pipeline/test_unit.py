@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import pool, shards, unit
+from pipeline import done, pool, shards, unit
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
@@ -111,14 +111,15 @@ def test_text_that_just_fits_the_windows(images: Path) -> None:
 def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path, tmp_path: Path) -> None:
     clips = list(grid.clips(corpus))[:4]
     clips[1] = dataclasses.replace(clips[1], text="")
-    (tmp_path / unit.PROGRESS).mkdir()
+    (tmp_path / done.PROGRESS).mkdir()
     task = ShardTask("train", 0, 1, tuple(clips))
-    given_up = {clips[2].id: pool.HUNG, clips[3].id: pool.DIED}
+    given_up = {clips[2].id: pool.GivenUp(pool.HUNG), clips[3].id: pool.GivenUp(pool.DIED, "SIGSEGV")}
     events = list(unit.convert_shard(corpus, tmp_path, CONFIG, CROPPER, task, given_up))
     assert [event.item for event in events[::2]] == [event.item for event in events[1::2]] == [c.id for c in clips]
     outcomes = [event.outcome for event in events[1::2]]
-    assert outcomes[0] is None
-    assert [(o.id, o.source, o.reason) for o in outcomes[1:]] == [
+    rejected = [outcome.rejected for outcome in outcomes]
+    assert rejected[0] is None
+    assert [(o.id, o.source, o.reason) for o in rejected[1:]] == [
         ("s1/bbaf3s", "s1/bbaf3s.mp4", "bad_transcript"),
         ("s1/bbaf4p", "s1/bbaf4p.mp4", "timed_out"),
         ("s2/lgbm2n", "s2/lgbm2n.mp4", "crashed"),
@@ -127,7 +128,14 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     length = path.stat().st_size - shards.HEADER_BYTES - shards.FOOTER_BYTES
     record = path.read_bytes()[shards.HEADER_BYTES :][:length]
     assert from_example(record, Encoding()).id == "s1/bbaf2n"
-    assert unit.done_file(tmp_path, path.name).is_file()
+    assert rejected[3].detail == "ended the process that converted it 2 times (SIGSEGV)"
+    assert min(dataclasses.astuple(outcomes[0].spent)) > 0
+    assert [outcome.spent.cropping for outcome in outcomes[1:]] == [0, 0, 0]
+    noted = done.read(tmp_path, path.name)
+    assert (noted.records, noted.rejected) == (1, tuple(rejected[1:]))
+    assert [row.id for row in noted.index_rows()] == ["s1/bbaf2n"]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert done.read(tmp_path, path.name) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
 import dataclasses
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -9,6 +13,7 @@ from model.errors import RunError
 from pipeline.pool import WorkerError
 from pipeline.schema import DataError
 from scripts import cli
+from tests.scripts import commands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +72,47 @@ def test_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a     1\nlong  x y\n"
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        *[(kind("what went wrong"), "error: what went wrong") for kind in (DataError, RunError, WorkerError, OSError)],
-        (KeyboardInterrupt(), "stopped; the same command goes on from here"),
-    ],
-    ids=repr,
-)
-def test_a_users_mistake_is_one_line_and_a_failure(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException, message: str
-) -> None:
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Puts back what a command does on signals."""
+    before = {number: signal.getsignal(number) for number in cli.STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("kind", [DataError, RunError, WorkerError, OSError])
+def test_a_users_mistake_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
     def main(argv: list[str]) -> None:
         assert argv == ["word"]
-        raise error
+        raise kind("what went wrong")
 
     monkeypatch.setattr("sys.argv", ["program", "word"])
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as stopped:
         cli.run(main)
-    assert stopped.value.code == message  # Python prints it on stderr and exits with 1
+    assert stopped.value.code == "error: what went wrong"  # Python prints it on stderr and exits with 1
+
+
+@pytest.mark.parametrize("number", cli.STOPPING, ids=str)
+def test_a_signal_stops_once_with_one_line(number: signal.Signals) -> None:
+    main = f"""
+import os, time
+from scripts import cli
+
+def main(argv):
+    try:
+        os.kill(os.getpid(), {number})
+        time.sleep(60)
+    finally:
+        os.kill(os.getpid(), {number})
+        print("cleaned up")
+
+cli.run(main)
+"""
+    stopped = subprocess.run([sys.executable, "-c", main], cwd=commands.ROOT, capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout) == (1, "cleaned up\n")
+    assert stopped.stderr == "stopped; the same command goes on from here\n"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +129,7 @@ def test_a_bad_flag_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPatch, f
     assert stopped.value.code == message
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["program"])
     with flagsaver.flagsaver(), pytest.raises(ZeroDivisionError):

@@ -1,0 +1,136 @@
+"""Who may write into an output directory: one conversion at a time, of the clips and settings it was begun with."""
+
+import contextlib
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline import shards
+from pipeline.done import PROGRESS, writing
+from pipeline.schema import DataError
+from pipeline.unit import ConvertConfig, ShardTask
+
+JOB = "job.json"
+CLIPS = "clips.json"  # their ids
+LOCK = "lock"
+
+
+def job(root: Path, tasks: list[ShardTask], config: ConvertConfig) -> dict[str, Any]:
+    """What must be the same for one run to go on with the work of another: the settings, and the clips in place."""
+    clips = hashlib.sha256()
+    for task in tasks:
+        for source in task.sources:
+            fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
+            fields["video"] = source.video.relative_to(root).as_posix()
+            clips.update(repr((task.file(config.name), fields)).encode())
+    count = sum(len(task.sources) for task in tasks)
+    described = {**dataclasses.asdict(config), "clips": count, "clips_sha256": clips.hexdigest()}
+    return json.loads(json.dumps(described))
+
+
+def check(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
+    """Refuses an output that is not for this job; writes nothing.
+
+    Raises:
+      DataError: a file, a directory of something else, or the work of another job.
+    """
+    progress, manifest = output / PROGRESS, output / shards.MANIFEST
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: is a file; --output wants a directory")
+    if output.is_dir() and any(output.iterdir()) and not progress.is_dir() and not manifest.is_file():
+        raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
+    if manifest.is_file():
+        _check_same(output, shards.read_manifest(output)["conversion"], job, tasks)
+    elif (progress / JOB).is_file():
+        _check_same(output, json.loads((progress / JOB).read_text(encoding="utf-8")), job, tasks)
+
+
+def check_free(output: Path) -> None:
+    """Refuses an output that another conversion holds; writes nothing.
+
+    Raises:
+      DataError: it does.
+    """
+    if (output / PROGRESS / LOCK).is_file():
+        with (output / PROGRESS / LOCK).open() as lock:
+            _lock(lock.fileno(), output)
+
+
+@contextlib.contextmanager
+def claimed(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> Iterator[None]:
+    """Holds the output against a second converter, and against another job than the one begun there.
+
+    Raises:
+      DataError: as `check` and `check_free`, or it cannot be written.
+    """
+    check(output, job, tasks)
+    progress = output / PROGRESS
+    with writing(output):
+        progress.mkdir(parents=True, exist_ok=True)
+        lock = (progress / LOCK).open("w")
+    with lock:
+        _lock(lock.fileno(), output)
+        check(output, job, tasks)  # what was there before the lock was had may have changed
+        with writing(output):
+            _begin(output, job, tasks)
+        yield
+
+
+def _lock(descriptor: int, output: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DataError(f"{output}: another conversion is writing there; wait, or name another --output") from error
+
+
+def _begin(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
+    """Removes what killed runs have left half-written, and notes the job where it is a new one."""
+    progress = output / PROGRESS
+    for leftover in (*output.glob(".*.tmp"), *progress.glob(".*.tmp")):
+        leftover.unlink()
+    if not (progress / JOB).is_file():
+        shards.write_json(progress / CLIPS, sorted(_ids(tasks)))
+        shards.write_json(progress / JOB, job)
+
+
+def _ids(tasks: list[ShardTask]) -> set[str]:
+    return {source.id for task in tasks for source in task.sources}
+
+
+def _check_same(output: Path, begun: dict[str, Any], job: dict[str, Any], tasks: list[ShardTask]) -> None:
+    if begun == job:
+        return
+    had, now = (dict(_settings(some)) for some in (begun, job))
+    changed = [f"{key} was {had.get(key)}, is {now.get(key)}" for key in {**had, **now} if had.get(key) != now.get(key)]
+    changed += _other_clips(_ids_begun(output), _ids(tasks))
+    shown = ", ".join(changed) or "the same clips, with other files, words, times, speakers or splits"
+    raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
+
+
+def _settings(job: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """`{"crop": {"margin": 1.6}}` -> `("crop.margin", 1.6)`; without the clips."""
+    for key, value in job.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", part) for name, part in value.items())
+        elif key not in ("clips", "clips_sha256"):
+            yield key, value
+
+
+def _other_clips(had: set[str], now: set[str]) -> list[str]:
+    groups = (("new", sorted(now - had)), ("gone", sorted(had - now)))
+    return [f"{len(ids)} clips {what}, such as {ids[0]!r}" for what, ids in groups if ids]
+
+
+def _ids_begun(output: Path) -> set[str]:
+    """The clips of the job that was begun, or of the dataset that it has become."""
+    noted = output / PROGRESS / CLIPS
+    if noted.is_file():
+        return set(json.loads(noted.read_text(encoding="utf-8")))
+    ids = set(shards.open_dataset(output).index.id.tolist())
+    with (output / shards.REJECTED).open(encoding="utf-8", newline="") as file:
+        return ids | {row["id"] for row in csv.DictReader(file)}

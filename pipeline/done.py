@@ -1,0 +1,107 @@
+"""What is done of a conversion: a file for each shard that is whole, and what a clip has come to."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline import shards
+from pipeline.schema import DataError, Word
+
+PROGRESS = ".progress"  # below the output, until the dataset is finished
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A line of `rejected.csv`."""
+
+    id: str
+    source: str
+    reason: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Spent:
+    """Seconds of workers on clips: reading and decoding, finding and cutting the mouth, encoding and writing."""
+
+    reading: float = 0.0
+    cropping: float = 0.0
+    writing: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.reading + other.reading, self.cropping + other.cropping, self.writing + other.writing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a clip has come to: a record where `rejected` is None."""
+
+    rejected: Rejected | None
+    spent: Spent
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardDone:
+    """A shard that is whole.
+
+    Attributes:
+      file: its name.
+      records, bytes, sha256: as in the manifest.
+      rejected: the clips that are not in it.
+      rows: of the index, as JSON has them.
+    """
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+    rejected: tuple[Rejected, ...]
+    rows: list[dict[str, Any]]
+
+    def index_rows(self) -> list[shards.Row]:
+        return [shards.Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in self.rows]
+
+
+def place(output: Path, shard: str) -> Path:
+    """Where the file of a finished shard lies."""
+    return output / PROGRESS / f"{shard}.json"
+
+
+def note(output: Path, shard: str, rows: list[shards.Row], rejected: list[Rejected]) -> None:
+    """Says that a shard is whole."""
+    path = output / shard
+    size, digest = path.stat().st_size, shards.sha256(path)
+    rows = [dataclasses.asdict(row) for row in rows]
+    done = ShardDone(shard, len(rows), size, digest, tuple(rejected), rows)
+    shards.write_json(place(output, shard), dataclasses.asdict(done))
+
+
+def read(output: Path, shard: str) -> ShardDone | None:
+    """What was noted of a shard; None where it is not finished, or is not there as it was."""
+    if not place(output, shard).is_file():
+        return None
+    done = json.loads(place(output, shard).read_text(encoding="utf-8"))
+    done["rejected"] = tuple(Rejected(**reject) for reject in done["rejected"])
+    path = output / shard
+    return ShardDone(**done) if path.is_file() and path.stat().st_size == done["bytes"] else None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system refuses into a line that names the file.
+
+    Raises:
+      DataError: `path`, or another file that the error names, cannot be written.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        name = getattr(error, "filename", None) or path
+        rule = getattr(error, "strerror", None) or getattr(error, "message", None) or error
+        ways = "make room, or make it writable; the same command then goes on with what is done"
+        raise DataError(f"{name}: {rule}; {ways}") from error
