@@ -49,7 +49,7 @@ def test_a_face_too_small_for_the_first_detector_is_found(tmp_path: Path) -> Non
     image = Image.fromarray(far).convert("RGB")
     assert not FaceDetection(landmarks.DETECTORS[0])(image)
     near, small = landmarks.tracker()(face[None])[0], landmarks.tracker()(far[None])[0]
-    assert np.median(np.linalg.norm((small - (900, 500)) - near / scale, axis=1)) < 2
+    assert np.abs(small.mean(axis=0) - (900, 500) - near.mean(axis=0) / scale).max() < 8  # of a face 70 wide
 
 
 def test_one_tracker_a_process() -> None:
