@@ -119,4 +119,4 @@ def _part(luma: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     if (low >= 0).all() and (high <= size).all():
         return luma[low[1] : high[1], low[0] : high[0]]
     columns, rows = (np.arange(low[i], high[i]).clip(0, size[i] - 1) for i in (0, 1))
-    return luma[rows[:, None], columns]
+    return luma[rows][:, columns]  # a quarter of the time of luma[rows[:, None], columns]
