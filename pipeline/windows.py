@@ -12,7 +12,7 @@ def count(frames: tf.Tensor | int, edge: str = "valid") -> tf.Tensor | int:
     return frames - (CONTEXT - 1) if edge == "valid" else frames
 
 
-def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid") -> tf.Tensor:
+def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid", host: bool = False) -> tf.Tensor:
     """`windows[b, s, y, x, k] = frames[b, s + k, y, x]`.
 
     With `same`, the first and the last valid frame stand in for the two frames missing at either end, so that the
@@ -22,6 +22,8 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid
       frames: [B, F, H, W], any dtype, on any device.
       lengths: int32 [B], valid frames of each row; None where all are.
       edge: `valid` or `same`.
+      host: compiled for the CPU, and only there: the same windows in an eighth of the time, but a third of a second
+        to compile for each new shape.
 
     Returns:
       [B, S, H, W, 5] of the same dtype, S = `count(F, edge)`.
@@ -32,24 +34,40 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid
     if lengths is None:
         lengths = tf.fill(shape[:1], shape[1])
     steps = tf.range(tf.maximum(count(shape[1], edge), 0))
-    first = steps if edge == "valid" else steps - CONTEXT // 2
-    wanted = first[:, None] + tf.range(CONTEXT)  # [S, 5]
-    last = tf.maximum(lengths - 1, 0)[:, None, None]
-    index = tf.minimum(tf.maximum(wanted, 0)[None], last)  # [B, S, 5]
-    flat = tf.reshape(frames, [shape[0], shape[1], shape[2] * shape[3]])  # [B, F, H, W] -> [B, F, H*W]
     valid = steps[None] < count(lengths, edge)[:, None]  # [B, S]
-    windows = tf.gather(flat, index, batch_dims=1)  # [B, S, 5, H*W]
-    windows = tf.transpose(windows, [0, 1, 3, 2])  # [B, S, 5, H*W] -> [B, S, H*W, 5]
-    windows = tf.where(valid[:, :, None, None], windows, tf.zeros([], frames.dtype))
-    windows = tf.reshape(windows, [shape[0], tf.size(steps), shape[2], shape[3], CONTEXT])  # -> [B, S, H, W, 5]
-    windows.set_shape([frames.shape[0], None, frames.shape[2], frames.shape[3], CONTEXT])
+    if edge == "same":
+        border = CONTEXT // 2
+        wanted = tf.maximum(tf.range(-border, shape[1] + border), 0)
+        last = tf.maximum(lengths - 1, 0)[:, None]
+        frames = tf.gather(frames, tf.minimum(wanted[None], last), batch_dims=1)  # [B, F + 4, H, W]
+    windows = _compiled(frames, valid) if host else _gathered(frames, valid)
+    windows.set_shape([frames.shape[0], valid.shape[1], frames.shape[2], frames.shape[3], CONTEXT])
     return windows
 
 
-def of_batch(batch: dict[str, tf.Tensor], edge: str) -> dict[str, tf.Tensor]:
-    """A batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames` uint8 [B, F, 112, 112]."""
+def _gathered(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    shape, steps = tf.shape(frames), tf.range(tf.shape(valid)[1])
+    flat = tf.reshape(frames, [shape[0], shape[1], shape[2] * shape[3]])  # [B, F, H, W] -> [B, F, H*W]
+    windows = tf.gather(flat, steps[:, None] + tf.range(CONTEXT), axis=1)  # [B, S, 5, H*W]
+    windows = tf.transpose(windows, [0, 1, 3, 2])  # [B, S, 5, H*W] -> [B, S, H*W, 5]
+    windows = tf.where(valid[:, :, None, None], windows, tf.zeros([], frames.dtype))
+    return tf.reshape(windows, [shape[0], tf.size(steps), shape[2], shape[3], CONTEXT])  # -> [B, S, H, W, 5]
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """One loop over the output, which XLA makes of choosing between shifted frames by channel."""
+    steps, channel = tf.shape(valid)[1], tf.range(CONTEXT)
+    windows = frames[:, :steps, :, :, None]
+    for shift in range(1, CONTEXT):
+        windows = tf.where(channel < shift, windows, frames[:, shift : shift + steps, :, :, None])
+    return tf.where(valid[:, :, None, None, None], windows, tf.zeros([], frames.dtype))
+
+
+def of_batch(batch: dict[str, tf.Tensor], edge: str, host: bool = False) -> dict[str, tf.Tensor]:
+    """A batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames` uint8 [B, F, 112, 112]; see `make`."""
     frames = batch[BatchKey.FRAMES]
     total = tf.shape(frames)[1]
     lengths = batch[BatchKey.LENGTHS] + total - count(total, edge)  # of windows -> of frames
     rest = {key: value for key, value in batch.items() if key != BatchKey.FRAMES}
-    return {BatchKey.WINDOWS: make(frames, lengths, edge), **rest}
+    return {BatchKey.WINDOWS: make(frames, lengths, edge, host), **rest}

@@ -21,20 +21,22 @@ def frames_of(dtype: type, rows: int = 3, total: int = 9) -> np.ndarray:
     return np.random.default_rng(1).integers(1, 256, (rows, total, 4, 6)).astype(dtype)
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
 @pytest.mark.parametrize("edge", windows.EDGES)
 @pytest.mark.parametrize("lengths", [[9, 9, 9], [9, 5, 7], [1, 4, 9], [0, 6, 2]], ids=str)
-def test_against_the_definition(dtype: type, edge: str, lengths: list[int]) -> None:
+def test_against_the_definition(dtype: type, edge: str, lengths: list[int], host: bool) -> None:
     frames = frames_of(dtype)
-    made = windows.make(tf.constant(frames), tf.constant(lengths, tf.int32), edge)
+    made = windows.make(tf.constant(frames), tf.constant(lengths, tf.int32), edge, host)
     assert made.dtype == tf.as_dtype(dtype)
     np.testing.assert_array_equal(made, oracle(frames, lengths, edge))
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("edge", windows.EDGES)
-def test_without_lengths_every_frame_is_valid(edge: str) -> None:
+def test_without_lengths_every_frame_is_valid(edge: str, host: bool) -> None:
     frames = frames_of(np.uint8)
-    np.testing.assert_array_equal(windows.make(tf.constant(frames), edge=edge), oracle(frames, [9] * 3, edge))
+    np.testing.assert_array_equal(windows.make(tf.constant(frames), None, edge, host), oracle(frames, [9] * 3, edge))
 
 
 def test_literal_middle_frames() -> None:
@@ -45,33 +47,36 @@ def test_literal_middle_frames() -> None:
     np.testing.assert_array_equal(windows.make(frames, edge="same")[0, :, 0, 0], same)
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("edge", windows.EDGES)
 @pytest.mark.parametrize("total", [1, 3, 4])
-def test_fewer_frames_than_a_window(edge: str, total: int) -> None:
+def test_fewer_frames_than_a_window(edge: str, total: int, host: bool) -> None:
     frames = frames_of(np.uint8, rows=2, total=total)
-    made = windows.make(tf.constant(frames), tf.constant([total, 1]), edge)
+    made = windows.make(tf.constant(frames), tf.constant([total, 1]), edge, host)
     assert made.shape == (2, 0 if edge == "valid" else total, 4, 6, 5)
     if edge == "same":
         np.testing.assert_array_equal(made, oracle(frames, [total, 1], edge))
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("edge", windows.EDGES)
 @pytest.mark.parametrize("shape", [[3, 9, 4, 6], [None, None, 4, 6], [None] * 4, [3, None, None, 6]], ids=str)
-def test_static_and_dynamic_shapes(shape: list[int | None], edge: str) -> None:
+def test_static_and_dynamic_shapes(shape: list[int | None], edge: str, host: bool) -> None:
     frames, lengths = frames_of(np.uint8), [9, 5, 7]
     specs = [tf.TensorSpec(shape, tf.uint8), tf.TensorSpec([None], tf.int32)]
-    graph = tf.function(lambda f, n: windows.make(f, n, edge), input_signature=specs)
+    graph = tf.function(lambda f, n: windows.make(f, n, edge, host), input_signature=specs)
     np.testing.assert_array_equal(graph(frames, lengths), oracle(frames, lengths, edge))
     static = graph.get_concrete_function().output_shapes.as_list()
     steps = None if shape[1] is None else windows.count(shape[1], edge)
     assert static == [shape[0], steps, shape[2], shape[3], 5]
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("edge", windows.EDGES)
-def test_in_a_dataset(edge: str) -> None:
+def test_in_a_dataset(edge: str, host: bool) -> None:
     frames, lengths = frames_of(np.uint8), [9, 5, 7]
     ds = tf.data.Dataset.from_tensors((frames, np.array(lengths, np.int32)))
-    made = next(iter(ds.map(lambda f, n: windows.make(f, n, edge))))
+    made = next(iter(ds.map(lambda f, n: windows.make(f, n, edge, host))))
     np.testing.assert_array_equal(made, oracle(frames, lengths, edge))
 
 
