@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,49 +6,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from model import losses
 from model.lipreader import LipReader, LipReaderConfig, StepDropout
 
 TINY = {"classes": 3, "width": 0.0625, "lstm_units": 5}
-HEADS_AND_DIRECTIONS = list(itertools.product(["word", "ctc"], [False, True]))
-
-
-def _logits(model: LipReader, batch: dict[str, tf.Tensor], training: bool) -> np.ndarray:
-    for dropout in model.dropouts:
-        dropout.calls.assign(0)
-    return model(batch, training=training).numpy()
-
-
-@pytest.mark.parametrize(("head", "bidirectional"), HEADS_AND_DIRECTIONS)
-@pytest.mark.parametrize("training", [False, True])
-def test_more_padding_changes_neither_logits_nor_loss(
-    head: str, bidirectional: bool, training: bool, batch: Callable
-) -> None:
-    model = LipReader(LipReaderConfig(**TINY, head=head, bidirectional=bidirectional, lstm_layers=2, dropout=0.5))
-    tight, padded = batch(padding=0), batch(padding=4)
-    for dense in (tight, padded):
-        dense["logits"] = _logits(model, dense, training)
-        dense["loss"] = losses.rows(head, dense["logits"], dense).numpy()
-    if head == "word":
-        np.testing.assert_allclose(padded["logits"], tight["logits"], atol=1e-5)
-    else:
-        for row, length in enumerate(tight["lengths"]):
-            np.testing.assert_allclose(padded["logits"][row, :length], tight["logits"][row, :length], atol=1e-5)
-    np.testing.assert_allclose(padded["loss"], tight["loss"], atol=1e-5)
-
-
-@pytest.mark.parametrize("head", ["word", "ctc"])
-@pytest.mark.parametrize("training", [False, True])
-def test_rows_that_fill_the_batch_change_nothing(head: str, training: bool, batch: Callable) -> None:
-    model = LipReader(LipReaderConfig(**TINY, head=head, dropout=0.0))
-    full = batch(lengths=(3, 2, 3), labels=((1,), (2,), (0,)))
-    filled = {**full, "weights": tf.constant([1.0, 1.0, 0.0])}
-    alone = {key: value[:2] for key, value in full.items()}
-    got, want = _logits(model, filled, training), _logits(model, alone, training)
-    np.testing.assert_allclose(got[0], want[0], atol=1e-5)
-    np.testing.assert_allclose(
-        got[1, : 2 if head == "ctc" else None], want[1, : 2 if head == "ctc" else None], atol=1e-5
-    )
 
 
 @pytest.mark.parametrize(("head", "shape"), [("word", (3, 3)), ("ctc", (3, 3, 4))], ids=["word", "ctc with the blank"])
