@@ -29,6 +29,7 @@ ORDER = {
         "video",
         "landmarks",
         "mouth",
+        "pixels",
         "parse",
         "checks",
         "shards",
