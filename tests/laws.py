@@ -22,20 +22,19 @@ def same(got: Iterable[Batch], want: Iterable[Batch]) -> None:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
-def resumes(load: Callable[..., tf.data.Dataset], stream: tuple, path: Path) -> list[Batch]:
-    """Saved after any step and resumed, a stream gives all that is left of it; returns the whole.
+def resumes(load: Callable[..., tf.data.Dataset], stream: tuple, whole: list[Batch], path: Path) -> None:
+    """Saved after any step and resumed, a stream gives all that is left of it.
 
     Args:
       load: `load(*stream, step=n)`.
       stream: what decides it.
+      whole: all of it.
       path: for the saved position.
     """
-    whole = read(load(*stream, step=0))
     for step in range(len(whole) + 1):
         position.save(path, *stream, step=step)
         assert path.stat().st_size < 1000
         same(read(load(*stream, step=position.load(path, *stream))), whole[step:])
-    return whole
 
 
 def read(ds: tf.data.Dataset) -> list[Batch]:

@@ -1,38 +1,35 @@
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from pipeline import dataset as data
 from pipeline import shards, table, windows
+from pipeline.augment import AugmentConfig
 from pipeline.plan import Plan, PlanConfig
 from pipeline.schema import BatchKey, DataError
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig, Examples
 from pipeline.vocab import Vocabulary
-from tests import datasets
+from tests import datasets, laws
+from tests.laws import Batch
 
 CHARACTERS = Vocabulary.of_characters()
 WORDS = Vocabulary.of_words([word for word, _, _ in datasets.SPOKEN])
 SENTENCE = DataConfig(CHARACTERS)
 WORD = DataConfig(WORDS, unit="word", margin=1)
-Batch = dict[str, np.ndarray]
+Stream = tuple[DatasetDir, str, DataConfig, PlanConfig, AugmentConfig | None]
 
 
 def batches(dataset: DatasetDir, config: DataConfig, order: PlanConfig, **where: Any) -> list[Batch]:
-    return list(data.load(dataset, "train", config, order, **where).as_numpy_iterator())
-
-
-def assert_same(got: list[Batch], want: list[Batch]) -> None:
-    assert len(got) == len(want)
-    for one, other in zip(got, want, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    return laws.read(data.load(dataset, "train", config, order, **where))
 
 
 def oracle(dataset: DatasetDir, config: DataConfig, order: PlanConfig, epoch: int) -> list[list[dict[str, Any]]]:
@@ -115,24 +112,150 @@ def test_element_spec(tiny: Callable[[str], DatasetDir], layout: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("config", "order", "layout"),
-    [
-        (SENTENCE, PlanConfig(6, seed=3), "windows"),
-        (WORD, PlanConfig(20, seed=3, worker=1, workers=2, remainder="pad"), "frames"),
-        (SENTENCE, PlanConfig(7, shuffle=False, remainder="pad"), "frames"),
-    ],
-    ids=["drop", "words of a worker", "in order"],
-)
-def test_resuming_at_any_step_leaves_the_same_stream(
-    tiny: Callable[[str], DatasetDir], config: DataConfig, order: PlanConfig, layout: str
+VARIED = AugmentConfig(shift=5, flip=0.5, brightness=20, contrast=0.2, mask_frames=3, masks=2, speed=0.3)
+CUT = {"max_frames": 14, "overlong": "truncate"}
+STREAMS = {
+    "sentences, raw": ("raw", SENTENCE, {"batch_size": 6}, None, 2),
+    "sentences, png, padded, varied": ("png", SENTENCE, {"remainder": "pad"}, VARIED, 4),
+    "sentences, in order, cut": ("raw", dataclasses.replace(SENTENCE, **CUT), {"shuffle": False}, VARIED, 2),
+    "sentences, on a budget, varied": ("raw", SENTENCE, {"max_windows_per_batch": 96, "remainder": "pad"}, VARIED, 2),
+    "words, raw, varied": ("raw", WORD, {"batch_size": 20, "remainder": "pad", "pad_to_multiple": 4}, VARIED, 4),
+    "words of one speaker, jpeg, same edge": (
+        "jpeg",
+        dataclasses.replace(WORD, edge="same", speakers=("s1",)),
+        {"remainder": "pad"},
+        None,
+        2,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=STREAMS.values(), ids=STREAMS)
+def stream(request: pytest.FixtureRequest, tiny: Callable[[str], DatasetDir]) -> tuple[Stream, list[Batch], int]:
+    """What decides a stream, two epochs of it, and a number of workers."""
+    encoding, config, order, varied, workers = request.param
+    stream = tiny(encoding), "train", config, PlanConfig(**{"batch_size": 8, "seed": 3, **order}), varied
+    return stream, laws.read(data.load(*stream, epochs=2)), workers
+
+
+def test_a_stream_is_the_same_again_and_resumes_at_every_step(
+    stream: tuple[Stream, list[Batch], int], tmp_path: Path
 ) -> None:
-    whole = batches(tiny("raw"), config, order, epoch=5, epochs=2, layout=layout)
-    steps = len(whole) // 2
-    assert steps == 2
-    for step in range(len(whole) + 1):
-        assert_same(batches(tiny("raw"), config, order, epoch=5, epochs=2, step=step, layout=layout), whole[step:])
-    assert_same(batches(tiny("raw"), config, order, epoch=6, layout=layout), whole[steps:])
+    settings, whole, _ = stream
+    assert len(whole) == 2 * data.steps_per_epoch(*settings)
+    laws.resumes(functools.partial(data.load, epochs=2), settings, whole, tmp_path / "position.json")
+
+
+def test_each_epoch_is_a_permutation_and_another(stream: tuple[Stream, list[Batch], int]) -> None:
+    (dataset, split, config, order, varied), whole, _ = stream
+    half = len(whole) // 2
+    first, second = (list(itertools.chain(*map(counted, epoch))) for epoch in (whole[:half], whole[half:]))
+    examples = table.examples(dataset, split, config)
+    names = dataset.index.id[examples.record].tolist()
+    if config.unit == "word":
+        names = [f"{name}#{word}" for name, word in zip(names, examples.word, strict=True)]
+    names = sorted(name.encode() for name in names)
+    for epoch in (first, second):
+        named = sorted(name for name, _ in epoch)
+        assert named == names if order.remainder == "pad" else set(named) < set(names)
+    assert ([name for name, _ in first] != [name for name, _ in second]) == order.shuffle
+    again = dict(second)
+    differing = [name for name, clip in first if name in again and not np.array_equal(clip, again[name])]
+    assert bool(differing) == bool(varied)
+
+
+def counted(batch: Batch) -> list[tuple[bytes, np.ndarray]]:
+    """Id and valid frames of each row that counts."""
+    frames = batch["frames"].shape[1] - batch["inside"].shape[1] + batch["lengths"]
+    return [
+        (name, clip[:length])
+        for name, clip, length, weight in zip(batch["ids"], batch["frames"], frames, batch["weights"], strict=True)
+        if weight
+    ]
+
+
+def test_workers_share_each_batch(stream: tuple[Stream, list[Batch], int]) -> None:
+    (dataset, split, config, order, varied), whole, workers = stream
+    shares = [dataclasses.replace(order, worker=worker, workers=workers) for worker in range(workers)]
+    read = [laws.read(data.load(dataset, split, config, share, varied, epochs=2)) for share in shares]
+    laws.shared(whole, read)
+
+
+def test_a_stream_without_end_goes_on(tiny: Callable[[str], DatasetDir]) -> None:
+    endless = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None)
+    some = laws.read(data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3))
+    laws.same(endless.take(6).as_numpy_iterator(), some)
+
+
+def test_windows_are_made_of_the_frames(tiny: Callable[[str], DatasetDir]) -> None:
+    config, order = dataclasses.replace(WORD, edge="same"), PlanConfig(6, seed=1, pad_to_multiple=8)
+    frames, made = (
+        laws.read(data.load(tiny("raw"), "train", config, order, VARIED, layout=layout)) for layout in data.LAYOUTS
+    )
+    for one, other in zip(frames, made, strict=True):
+        assert other["windows"].shape[1] % 8 == 0
+        for row, length in enumerate(one["lengths"]):
+            clip = one["frames"][row, :length]
+            wanted = [[clip[min(max(s + k - 2, 0), length - 1)] for k in range(5)] for s in range(length)]
+            np.testing.assert_array_equal(other["windows"][row, :length], np.moveaxis(wanted, 1, -1))
+            assert not other["windows"][row, length:].any()
+
+
+def test_a_budget_holds_for_what_is_read(tiny: Callable[[str], DatasetDir]) -> None:
+    order = PlanConfig(8, max_windows_per_batch=60, pad_to_multiple=3, remainder="pad")
+    sizes = set()
+    for batch in batches(tiny("raw"), SENTENCE, order, augmented=VARIED, epochs=3, layout="windows"):
+        rows, steps = batch["windows"].shape[:2]
+        assert rows * steps <= 60
+        assert steps % 3 == 0
+        assert steps - 3 < batch["lengths"].max() <= steps
+        sizes.add(rows)
+    assert sizes == {2, 4}
+
+
+def test_a_changed_speed_keeps_labels_room_and_marks_the_word(tiny: Callable[[str], DatasetDir]) -> None:
+    dataset, fast = tiny("raw"), AugmentConfig(speed=0.9)
+    examples = table.examples(dataset, "train", SENTENCE)
+    lengths = set()
+    for batch in batches(dataset, SENTENCE, PlanConfig(1, shuffle=False), augmented=fast, epochs=4):
+        needed = len("bin at now")
+        assert (
+            batch["frames"].shape[1] - 4
+            == batch["lengths"][0]
+            == batch["inside"].shape[1]
+            >= min(needed, examples.frames.min() - 4)
+        )
+        lengths.add(int(batch["lengths"][0]))
+    assert len(lengths) > 10
+    config = dataclasses.replace(WORD, edge="same", margin=3)
+    for batch in batches(dataset, config, PlanConfig(1, shuffle=False), augmented=AugmentConfig(speed=0.5)):
+        record, word = batch["ids"][0].decode().split("#")
+        clip = shards.read_record(dataset, int(np.flatnonzero(dataset.index.id == record)[0]))
+        spoken = clip.words[int(word)]
+        shown = [
+            next(t for t in range(len(clip.frames)) if (clip.frames[t] == frame).all()) for frame in batch["frames"][0]
+        ]
+        assert batch["inside"][0].tolist() == [int(spoken.start <= t < spoken.stop) for t in shown]
+        assert shown == sorted(shown)
+
+
+def test_a_sentence_that_is_cut_is_labelled_with_what_is_left(tiny: Callable[[str], DatasetDir]) -> None:
+    config = dataclasses.replace(SENTENCE, max_frames=10, overlong="truncate")
+    for batch in batches(tiny("raw"), config, PlanConfig(1, shuffle=False)):
+        assert batch["frames"].shape[1] == 10
+        assert CHARACTERS.decode(batch["labels"][0].tolist()) == "bin at now"
+    config = dataclasses.replace(config, vocabulary=WORDS, max_frames=9)
+    texts = {WORDS.decode(batch["labels"][0].tolist()) for batch in batches(tiny("raw"), config, PlanConfig(1))}
+    assert texts == {"bin at"}
+
+
+def test_model_fit_takes_the_dataset(tiny: Callable[[str], DatasetDir]) -> None:
+    ds = data.load(tiny("raw"), "train", WORD, PlanConfig(8), epochs=None, layout="windows")
+    ds = ds.map(lambda batch: (tf.cast(batch["windows"][:, 0, ::8, ::8], tf.float32), batch["labels"][:, 0]))
+    model = tf_keras.Sequential([tf_keras.layers.Flatten(), tf_keras.layers.Dense(3)])
+    model.compile("sgd", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    history = model.fit(ds, epochs=2, steps_per_epoch=3, verbose=0)
+    assert len(history.history["loss"]) == 2
 
 
 def test_the_stream_is_in_the_order_of_the_plan(tiny: Callable[[str], DatasetDir]) -> None:
@@ -141,17 +264,6 @@ def test_the_stream_is_in_the_order_of_the_plan(tiny: Callable[[str], DatasetDir
     frames = table.examples(dataset, "train", SENTENCE).frames
     planned = [dataset.index.id[Plan(frames, order).epoch(epoch, frames).examples[:, 0]] for epoch in range(3)]
     assert got == list(itertools.chain.from_iterable(planned))
-
-
-def test_workers_together_read_each_clip_once(tiny: Callable[[str], DatasetDir]) -> None:
-    dataset = tiny("raw")
-    read = [
-        batch[BatchKey.IDS][batch[BatchKey.WEIGHTS] == 1].tolist()
-        for worker in range(2)
-        for batch in batches(dataset, SENTENCE, PlanConfig(4, worker=worker, workers=2, remainder="pad"))
-    ]
-    train = dataset.index.id[dataset.records("train")]
-    assert sorted(itertools.chain.from_iterable(read)) == sorted(name.encode() for name in train)
 
 
 def test_drop_and_pad(tiny: Callable[[str], DatasetDir]) -> None:
@@ -199,20 +311,6 @@ def test_an_empty_or_unknown_split_is_refused(tmp_path_factory: pytest.TempPathF
             data.load(dataset, "val", config, PlanConfig(1))
         with pytest.raises(DataError, match="no split 'test'; it has train, val"):
             data.load(dataset, "test", config, PlanConfig(1))
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"unit": "phoneme"}, "unit: want sentence or word, got 'phoneme'"),
-        ({"margin": -1}, "margin: want 0 to 100 frames, got -1"),
-        ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
-        ({"edge": "wrap"}, "edge: want valid or same, got 'wrap'"),
-    ],
-)
-def test_bad_settings_are_refused(settings: dict[str, Any], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        DataConfig(CHARACTERS, **settings)
 
 
 def test_another_layout_is_refused(tiny: Callable[[str], DatasetDir]) -> None:

@@ -158,6 +158,10 @@ def test_whole_leaves_nothing_out() -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
+        ({"unit": "phoneme"}, "unit: want sentence or word, got 'phoneme'"),
+        ({"margin": -1}, "margin: want 0 to 100 frames, got -1"),
+        ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
+        ({"edge": "wrap"}, "edge: want valid or same, got 'wrap'"),
         ({"max_frames": 4}, "max_frames: want at least 5, one window, got 4"),
         ({"overlong": "cut"}, "overlong: want skip or truncate, got 'cut'"),
     ],
