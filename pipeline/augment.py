@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pipeline.schema import CROP
+from pipeline.schema import CONTEXT, CROP, Clip, Word
 
 STREAM = 4  # of random numbers, beside those of the plan
 SHIFT, FLIP, LIGHT, MASK = range(4)  # what a clip's seed is folded with
@@ -108,6 +108,18 @@ def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
 
 def _fold(seed: tf.Tensor, place: int) -> tf.Tensor:
     return tf.random.fold_in(seed, place)
+
+
+def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
+    """A clip with a draw of its own, its words and gaps moved along: what training would see, to be looked at."""
+    total = len(clip.frames)
+    counts, seeds = draw(np.array([total]), np.array([CONTEXT]), None, config, seed, epoch)
+    shown = played(tf.constant(total, tf.int64), tf.constant(counts[0])).numpy()
+    frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
+    edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}
+    words = tuple(Word(word.text, *edge) for word, edge in edges.items() if edge[0] < edge[1])
+    changed = {"id": f"{clip.id} (epoch {epoch})", "frames": frames, "tracked": clip.tracked[shown], "words": words}
+    return dataclasses.replace(clip, **changed)
 
 
 def shift(frames: tf.Tensor, seed: tf.Tensor, most: int) -> tf.Tensor:

@@ -25,6 +25,16 @@ _DEFINE = {
     str: flags.DEFINE_string,
 }
 
+AUGMENT = {
+    "shift": "move the crop by up to so many pixels",
+    "flip": "probability of left for right",
+    "brightness": "add up to so many gray levels of 255",
+    "contrast": "scale it by up to this share",
+    "mask_frames": "hide runs of up to so many frames",
+    "masks": "how many such runs",
+    "speed": "change it by up to this share",
+}  # the flags of an AugmentConfig, to train with and to preview
+
 
 class Options:
     """The flags of a frozen dataclass: its defaults and rules are the flags' own.

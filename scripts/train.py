@@ -51,18 +51,7 @@ ORDER = cli.Options(
         "mix": "share of an epoch for each --data; default: every example once",
     },
 )
-AUGMENT = cli.Options(
-    AugmentConfig,
-    {
-        "shift": "move the crop by up to so many pixels",
-        "flip": "probability of left for right",
-        "brightness": "add up to so many gray levels of 255",
-        "contrast": "scale it by up to this share",
-        "mask_frames": "hide runs of up to so many frames",
-        "masks": "how many such runs",
-        "speed": "change it by up to this share",
-    },
-)
+AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
 MODEL = cli.Options(
     LipReaderConfig,
     {

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pipeline import augment
 from pipeline.augment import AugmentConfig
+from tests import datasets
 
 FRAMES = np.random.default_rng(0).integers(0, 256, [9, 112, 112], np.uint8)
 EVERYTHING = AugmentConfig(shift=9, flip=0.5, brightness=40, contrast=0.4, mask_frames=4, masks=2)
@@ -147,6 +148,25 @@ def test_a_draw_keeps_to_its_bounds() -> None:
     assert augment.longest(np.array([10, 50, 120]), 90, config).tolist() == [20, 90, 120]
     assert augment.longest(np.array([10, 50]), None, config).tolist() == [20, 100]
     np.testing.assert_array_equal(augment.draw(frames, least, None, AugmentConfig(), 0, 0)[0], frames)
+
+
+def test_a_clip_to_be_looked_at_has_its_words_moved_along() -> None:
+    clip = datasets.clip("s1/a", 20, [("bin", 2, 8), ("at", 8, 9), ("now", 12, 20)])
+    config, lengths = AugmentConfig(speed=0.5), set()
+    for epoch in range(12):
+        seen = augment.varied(clip, config, 0, epoch)
+        shown = [next(t for t in range(20) if (clip.frames[t] == frame).all()) for frame in seen.frames]
+        for word in seen.words:
+            own = next(each for each in clip.words if each.text == word.text)
+            assert [own.start <= t < own.stop for t in shown] == [
+                word.start <= t < word.stop for t in range(len(shown))
+            ]
+        assert seen.tracked.tolist() == [t != 3 for t in shown]
+        assert {"bin", "now"} <= {word.text for word in seen.words}
+        lengths.add(len(seen.frames))
+    assert min(lengths) < 20 < max(lengths)
+    assert seen.id == "s1/a (epoch 11)"
+    np.testing.assert_array_equal(augment.varied(clip, AugmentConfig(flip=1.0), 0, 0).frames, clip.frames[:, :, ::-1])
 
 
 @pytest.mark.parametrize(
