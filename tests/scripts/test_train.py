@@ -61,6 +61,33 @@ def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     assert "1 of 1 steps" in tuned
 
 
+def test_training_with_every_option_goes_on_and_refuses_others(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").symlink_to(place / "data")
+    data = [f"--data={place / 'data'}", f"--data={tmp_path / 'copy'}", "--mix=1,3"]
+    reading = [
+        "--batch_size=2",
+        "--max_windows_per_batch=400",
+        "--pad_to_multiple=8",
+        "--max_frames=150",
+        "--remainder=pad",
+    ]
+    varied = ["--shift=4", "--flip=0.5", "--brightness=20", "--contrast=0.2", "--mask_frames=5", "--speed=0.1"]
+    command = ["train", *data, *SMALL, *reading, *varied, f"--output={tmp_path / 'run'}"]
+    (printed,) = commands.run(command)
+    assert "done;" in printed
+    saved = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (saved["order"]["mix"], saved["augment"]["shift"], saved["data"]["max_frames"]) == ([1.0, 3.0], 4, 150)
+    commands.mistakes(
+        (
+            [*command, "--flip=0.1", "--speakers=s1"],
+            ["augment.flip was 0.5, now 0.1; data.speakers was [], now ['s1']"],
+        ),
+        ([*command, "--mix=1"], ["mix: want a share for each of 2 datasets, got [1.0]"]),
+        ([*command, "--speakers=s9"], ["speakers: no clip has 's9'; choose of s1, s2"]),
+        ([*command, "--max_frames=4"], ["--max_frames: want at least 5"]),
+    )
+
+
 def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     empty = tmp_path / "empty"
