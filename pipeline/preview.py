@@ -1,12 +1,20 @@
 """A clip as a picture: its lip frames in rows, the words under them."""
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.schema import CROP, Clip
+from pipeline.shards import DatasetDir
 
 COLUMNS = 15
 TEXT_HEIGHT = 16
-BACKGROUND, INK, WORD, LOST = (255, 255, 255), (20, 20, 20), (20, 90, 170), (200, 30, 30)
+BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (170, 170, 170)
+WORD, LOST = (20, 90, 170), (200, 30, 30)
+
+
+def draw(dataset: DatasetDir, most: int, seed: int) -> list[int]:
+    """The index rows of `most` clips, or of all where there are fewer, drawn by `seed`."""
+    return np.random.default_rng(seed).permutation(len(dataset.index))[:most].tolist()
 
 
 def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
@@ -19,7 +27,7 @@ def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
     Returns:
       An RGB picture, 15 frames wide.
     """
-    parts = [_sheet(clip, max(1, round(CROP * scale))) for clip in clips]
+    parts = [part for clip in clips for part in (_title(clip, scale), strip(clip, scale))]
     sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), BACKGROUND)
     top = 0
     for part in parts:
@@ -28,26 +36,43 @@ def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
     return sheet
 
 
-def _sheet(clip: Clip, size: int) -> Image.Image:
-    rows = -(-len(clip.frames) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * size, 2 * TEXT_HEIGHT + rows * (size + TEXT_HEIGHT)), BACKGROUND)
+def strip(clip: Clip, scale: float = 0.75, step: int = 1) -> Image.Image:
+    """Every `step`-th frame of a clip, as in `contact_sheet`, without its title.
+
+    A frame that stands for others has the bar if one of them was interpolated, and the first word among them.
+    """
+    size, shown = _side(scale), range(0, len(clip.frames), step)
+    rows = -(-len(shown) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * size, rows * (size + TEXT_HEIGHT)), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    title = f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
-    draw.text((4, 2), title, INK, ImageFont.load_default(13))
-    for number, frame in enumerate(clip.frames):
-        row, column = divmod(number, COLUMNS)
-        left, top = column * size, 2 * TEXT_HEIGHT - 8 + row * (size + TEXT_HEIGHT)
-        sheet.paste(Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR), (left, top))
-        if not clip.tracked[number]:
+    for place, number in enumerate(shown):
+        row, column = divmod(place, COLUMNS)
+        left, top = column * size, row * (size + TEXT_HEIGHT)
+        frame = Image.fromarray(clip.frames[number])
+        sheet.paste(frame.resize((size, size), Image.Resampling.BILINEAR), (left, top))
+        if not clip.tracked[number : number + step].all():
             draw.rectangle((left, top, left + size - 1, top + 3), LOST)
-        _label(draw, clip, number, (left, top + size))
+        _label(draw, clip, range(number, number + step), (left, top + size))
     return sheet
 
 
-def _label(draw: ImageDraw.ImageDraw, clip: Clip, number: int, corner: tuple[int, int]) -> None:
-    font = ImageFont.load_default(11)
-    spoken = next((word for word in clip.words if word.start <= number < word.stop), None)
-    if spoken is None:
-        draw.text((corner[0] + 2, corner[1] + 1), str(number), (170, 170, 170), font)
+def _side(scale: float) -> int:
+    return max(1, round(CROP * scale))
+
+
+def _title(clip: Clip, scale: float) -> Image.Image:
+    picture = Image.new("RGB", (COLUMNS * _side(scale), 2 * TEXT_HEIGHT), BACKGROUND)
+    title = f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
+    ImageDraw.Draw(picture).text((4, TEXT_HEIGHT - 6), title, INK, ImageFont.load_default(13))
+    return picture
+
+
+def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:
+    """A word under the frames that it begins in, a dot under its others, the number of a frame without a word."""
+    font, at = ImageFont.load_default(11), (corner[0] + 2, corner[1] + 1)
+    spoken = [word for word in clip.words if word.start < frames.stop and frames.start < word.stop]
+    begun = [word for word in spoken if word.start in frames]
+    if spoken:
+        draw.text(at, begun[0].text if begun else "·", WORD, font)
     else:
-        draw.text((corner[0] + 2, corner[1] + 1), spoken.text if number == spoken.start else "·", WORD, font)
+        draw.text(at, str(frames.start), PALE, font)

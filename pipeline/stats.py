@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
         chosen = np.flatnonzero(index.split == number)
         speakers = len(set(index.speaker[chosen].tolist()))
         rows.append((f"  {split}", f"{len(chosen)} records, {speakers} speakers"))
-    rows.append(("frames", _lengths(index.frames, conversion["fps"])))
+    rows.append(("frames", lengths(index.frames, conversion["fps"])))
     rows.append(("tracked", f"{index.tracked.sum() / max(index.frames.sum(), 1):.2%} of {index.frames.sum()} frames"))
     rows.append(
         (
@@ -25,10 +26,10 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
             f"{index.length.mean() if len(index) else 0:,.0f} ({conversion['encoding']['name']})",
         )
     )
-    rows.append(("speakers", _most_common(index.speaker)))
+    rows.append(("speakers", _most_common(index.speaker) or "none"))
     rows.append(("words", f"{len(index.word_text)} aligned, {len(dataset.manifest['vocabulary']['words'])} distinct"))
     rows.append(("  of them", _most_common(index.word_text) or "none aligned"))
-    rows.append(("word frames", _lengths(index.word_stop - index.word_start, conversion["fps"])))
+    rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
     return rows
@@ -46,7 +47,22 @@ def best_guess(truths: Sequence[str]) -> float:
     return right / sum(len(words) for words in said)
 
 
-def _lengths(frames: np.ndarray, fps: float) -> str:
+def counted(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each name and how often it comes, the commonest first, equals by name."""
+    return sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dictionaries with their keys: `{"crop": {"margin": 1.6}}` -> `("crop.margin", 1.6)`."""
+    if not isinstance(tree, dict):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from flat(value, f"{name}.{key}" if name else str(key))
+
+
+def lengths(frames: np.ndarray, fps: float) -> str:
+    """The range and the median of lengths in frames, in words."""
     if not len(frames):
         return "none"
     median = int(np.median(frames))
@@ -54,6 +70,6 @@ def _lengths(frames: np.ndarray, fps: float) -> str:
 
 
 def _most_common(names: np.ndarray, most: int = 10) -> str:
-    counts = Counter(names.tolist()).most_common()
+    counts = counted(names.tolist())
     shown = ", ".join(f"{name} {n}" for name, n in counts[:most])
     return shown + (f", and {len(counts) - most} more" if len(counts) > most else "")

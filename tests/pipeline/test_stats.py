@@ -17,7 +17,7 @@ def test_the_numbers_are_those_of_the_index(tiny: Callable[[str], DatasetDir]) -
         ("bytes a record", f"{tiny('raw').index.length.mean():,.0f} (raw)"),
         ("speakers", "s0 5, s1 5, s2 5"),
         ("words", "45 aligned, 3 distinct"),
-        ("  of them", "bin 15, at 15, now 15"),
+        ("  of them", "at 15, bin 15, now 15"),
         ("word frames", "2 to 4, median 3 (0.12 s at 25 fps)"),
         ("rejected", "none"),
     ]
@@ -29,7 +29,22 @@ def test_without_word_times(tmp_path: Path) -> None:
     assert rows["words"] == "0 aligned, 3 distinct"
     assert rows["  of them"] == "none aligned"
     assert rows["word frames"] == "none"
-    assert rows["speakers"].endswith("s9 1, and 2 more")
+    assert rows["speakers"].endswith("s7 1, and 2 more")
+
+
+def test_of_an_empty_dataset(tmp_path: Path) -> None:
+    rows = dict(stats.summary(datasets.write_dataset(tmp_path, {"train": [[]]})))
+    assert (rows["records"], rows["frames"], rows["speakers"]) == ("0 in 1 shards", "none", "none")
+
+
+def test_names_are_counted() -> None:
+    assert stats.counted(["b", "a", "c", "c"]) == [("c", 2), ("a", 1), ("b", 1)]
+
+
+def test_leaves_are_named_by_their_path() -> None:
+    tree = {"a": 1, "b": {"c": [2, 3], "d": {"e": None}}, "f": {}}
+    assert list(stats.flat(tree)) == [("a", 1), ("b.c", [2, 3]), ("b.d.e", None)]
+    assert list(stats.flat({"x": 1}, "y")) == [("y.x", 1)]
 
 
 def test_the_best_guess_is_the_commonest_word_of_each_place() -> None:
