@@ -4,31 +4,55 @@ python -m scripts.records stats --data=DIR                   counts, lengths, sp
 python -m scripts.records verify --data=DIR                  every record against manifest and index
 python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record in words
 python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
+python -m scripts.records report --data=DIR --output=R.html  plots, rejects and lip frames as one page for a browser
+python -m scripts.records diff A B                           settings and clips in which B differs from A
+
+diff compares the datasets as they were written (verify finds later damage): settings, index, and the checksum of every
+record. It opens --clips of the records that differ and says by how much. Like diff(1) it exits with 0 where it found no
+difference and with 1 where it found some; a mistake exits with 1 too, and with a line `error: ...`.
 """
 
+import functools
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline import preview, shards, stats
-from pipeline.schema import DataError
-from scripts import cli
+from pipeline import augment, compare, preview, shards, stats
+from pipeline.augment import AugmentConfig
+from pipeline.schema import Clip, DataError
+from pipeline.shards import DatasetDir
+from scripts import cli, dataset_page
 
-flags.DEFINE_string("data", None, "dataset directory", required=True)
+FEW = 5  # clips named where there are more
+VARIANTS = 3  # of each clip
+
+flags.DEFINE_string("data", None, "dataset directory; diff takes two as its arguments instead")
 flags.DEFINE_string("id", None, "show, preview: this clip; default: the first (show), a draw (preview)")
-flags.DEFINE_integer("clips", 4, "preview: how many clips to draw", lower_bound=1, upper_bound=100)
-flags.DEFINE_integer("seed", 0, "preview: of the draw", lower_bound=0)
-flags.DEFINE_string("output", "preview.png", "preview: the picture to write")
+flags.DEFINE_integer(
+    "clips",
+    None,
+    "how many clips preview (default 4) and report (12) draw and show, and how many diff opens (100)",
+    lower_bound=1,
+    upper_bound=100,
+)
+flags.DEFINE_integer("seed", 0, "preview, report: of the draw", lower_bound=0)
+flags.DEFINE_string("output", None, "preview, report: the file to write; default preview.png, report.html")
+flags.DEFINE_bool("augment", False, f"preview: {VARIANTS} draws of each clip beside it, varied by the flags below")
+AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
+flags.DEFINE_bool("all", False, f"diff: name every clip, not the first {FEW} of a kind")
 
 
-def _stats(dataset: shards.DatasetDir) -> None:
+def _stats(dataset: DatasetDir) -> None:
     cli.table(stats.summary(dataset))
 
 
-def _verify(dataset: shards.DatasetDir) -> None:
+def _verify(dataset: DatasetDir) -> None:
     checks = tqdm(shards.verify(dataset), total=len(dataset.shards) + len(dataset.index), unit="check")
     problems = [problem for problem in checks if problem]
     for problem in problems:
@@ -38,8 +62,8 @@ def _verify(dataset: shards.DatasetDir) -> None:
     print(f"{dataset.root}: {len(dataset.shards)} shards, {len(dataset.index)} records, all as written")
 
 
-def _show(dataset: shards.DatasetDir) -> None:
-    record = _find(dataset, flags.FLAGS.id) if flags.FLAGS.id else 0
+def _show(dataset: DatasetDir) -> None:
+    record = _named(dataset, [0])[0]
     clip, row = shards.read_record(dataset, record), dataset.index.row(record)
     place = f"{dataset.shards[dataset.index.shard[record]].name} offset {row.offset}, {row.length:,} bytes"
     frames = clip.frames
@@ -57,35 +81,136 @@ def _show(dataset: shards.DatasetDir) -> None:
     )
 
 
-def _preview(dataset: shards.DatasetDir) -> None:
-    if flags.FLAGS.id:
-        chosen = [_find(dataset, flags.FLAGS.id)]
-    else:
-        chosen = np.random.default_rng(flags.FLAGS.seed).permutation(len(dataset.index))[: flags.FLAGS.clips]
-    clips = [shards.read_record(dataset, int(record)) for record in chosen]
-    output = Path(flags.FLAGS.output)
+def _preview(dataset: DatasetDir) -> None:
+    chosen = _named(dataset, preview.draw(dataset, _clips(4), flags.FLAGS.seed))
+    output = _output("preview.png")
     kind = Image.registered_extensions().get(output.suffix.lower())
     if kind is None:
         raise DataError(f"--output={output}: unknown file extension; want a picture such as preview.png")
+    clips = [shards.read_record(dataset, record) for record in chosen]
+    clips = _with_variants(clips) if flags.FLAGS.augment else clips
     with shards.replacing(output) as temporary:
         preview.contact_sheet(clips).save(temporary, kind)
     print(f"{output}: {', '.join(clip.id for clip in clips)}")
 
 
-def _find(dataset: shards.DatasetDir, name: str) -> int:
-    found = np.flatnonzero(dataset.index.id == name)
+def _with_variants(clips: list[Clip]) -> list[Clip]:
+    """Each clip, and how the first epochs of training would vary it."""
+    config, seed = AUGMENT.build(), flags.FLAGS.seed
+    if config == AugmentConfig():
+        raise DataError(f"--augment: nothing to vary; give some of --{', --'.join(cli.AUGMENT)}")
+    return [each for c in clips for each in (c, *(augment.varied(c, config, seed, n) for n in range(VARIANTS)))]
+
+
+def _report(dataset: DatasetDir) -> None:
+    output = _output("report.html")
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"--output={output}: unknown file extension; want a page such as report.html")
+    html = dataset_page.html(dataset, _clips(12), flags.FLAGS.seed, _bar("clip"))
+    with shards.replacing(output) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+def _diff(a: DatasetDir, b: DatasetDir) -> None:
+    found = compare.difference(a, b, _bar("shard"))
+    most = None if flags.FLAGS.all else FEW
+    _print_settings(found)
+    for name, dataset, rows in zip("AB", (a, b), found.only, strict=True):
+        _print_clips(f"only in {name}", dataset.index.id[rows[:most]].tolist(), len(rows))
+    for what, places in found.changed.items():
+        lines = [compare.change(a, b, what, *pair) for pair in found.both[places[:most]].tolist()]
+        _print_clips(f"differ in {what}", lines, len(places))
+    _print_opened(a, b, found)
+    print(f"{len(found.both):,} clips in both; {'they differ' if found else 'no difference'}")
+    sys.exit(1 if found else 0)
+
+
+def _named(dataset: DatasetDir, otherwise: list[int]) -> list[int]:
+    """The index row of --id, or `otherwise`."""
+    if not len(dataset.index):
+        raise DataError(f"{dataset.root}: holds no clips, nothing to show; convert some")
+    if not flags.FLAGS.id:
+        return otherwise
+    found = np.flatnonzero(dataset.index.id == flags.FLAGS.id)
     if not len(found):
-        raise DataError(f"--id: no clip {name!r} in {dataset.root}; ids look like {dataset.index.id[0]}")
-    return int(found[0])
+        raise DataError(f"--id: no clip {flags.FLAGS.id!r} in {dataset.root}; ids look like {dataset.index.id[0]}")
+    return found.tolist()
 
 
-COMMANDS = {"stats": _stats, "verify": _verify, "show": _show, "preview": _preview}
+def _clips(default: int) -> int:
+    return default if flags.FLAGS.clips is None else flags.FLAGS.clips
+
+
+def _output(default: str) -> Path:
+    output = Path(flags.FLAGS.output or default)
+    if output.is_dir():
+        raise DataError(f"--output={output}: is a directory; name a file such as {output / default}")
+    if not output.parent.is_dir():
+        raise DataError(f"--output={output}: there is no directory {output.parent}; make it, or name another")
+    return output
+
+
+def _bar(unit: str) -> Callable[[list[Any]], Iterable[Any]]:
+    return functools.partial(tqdm, unit=unit, leave=False, delay=0.5)
+
+
+def _print_settings(found: compare.Difference) -> None:
+    if found.settings:
+        cells = [("setting", "A", "B"), *((key, *map(_value, values)) for key, *values in found.settings)]
+        cli.table([(key, f"{a}  ->  {b}") for key, a, b in cells])
+
+
+def _value(value: Any) -> str:
+    return "(none)" if value is None else str(value)
+
+
+def _print_clips(title: str, lines: list[str], count: int) -> None:
+    if count:
+        print(f"{title}: {count:,}")
+    for line in lines:
+        print(f"  {line}")
+    if count > len(lines):
+        print(f"  and {count - len(lines):,} more (--all names them)")
+
+
+def _print_opened(a: DatasetDir, b: DatasetDir, found: compare.Difference) -> None:
+    rows = compare.worth_opening(a, b, found, _clips(100))
+    if not len(rows):
+        return
+    track = _bar("clip")
+    opened = list(compare.look_into(a, b, track(rows.tolist())))
+    print(f"opened: {len(rows):,} of them")
+    for what, unit in compare.UNITS.items():
+        amounts = [by[what] for by in opened if what in by]
+        if amounts:
+            mean = f", by {np.mean(amounts):.3g} {unit} in the mean" if unit else ""
+            print(f"  {len(amounts):,} differ in {what}{mean}")
+
+
+COMMANDS: dict[str, Callable[[DatasetDir], None]] = {
+    "stats": _stats,
+    "verify": _verify,
+    "show": _show,
+    "preview": _preview,
+    "report": _report,
+}
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) != 1 or argv[0] not in COMMANDS:
-        raise DataError(f"want one of {', '.join(COMMANDS)}, got {' '.join(argv) or 'nothing'} (see --help)")
-    COMMANDS[argv[0]](shards.open_dataset(Path(flags.FLAGS.data)))
+    command, *rest = argv or [""]
+    if command == "diff":
+        if len(rest) != 2 or flags.FLAGS.data is not None:
+            raise DataError(
+                f"diff wants two dataset directories and no --data, got {' '.join(rest) or 'none'} (see --help)"
+            )
+        _diff(*(shards.open_dataset(Path(root)) for root in rest))
+        return
+    if rest or command not in COMMANDS:
+        raise DataError(f"want one of {', '.join(COMMANDS)}, diff, got {' '.join(argv) or 'nothing'} (see --help)")
+    if flags.FLAGS.data is None:
+        raise DataError("needed and not given: --data (see --help)")
+    COMMANDS[command](shards.open_dataset(Path(flags.FLAGS.data)))
 
 
 if __name__ == "__main__":

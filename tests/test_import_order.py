@@ -52,6 +52,8 @@ ORDER = {
         "device",
         "preview",
         "stats",
+        "compare",
+        "report",
     ],
     "model": [
         "__init__",
@@ -74,6 +76,9 @@ ORDER = {
         "cli",
         "runs",
         "convert",
+        "page",
+        "charts",
+        "dataset_page",
         "records",
         "train",
         "decoders",

@@ -1,10 +1,13 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
 from pipeline import shards
+from pipeline.schema import Encoding
 from pipeline.shards import DatasetDir
+from scripts import dataset_page
 from tests import datasets
 from tests.scripts import commands
 
@@ -49,14 +52,66 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
 
 
-def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
-    root = tiny("raw").root
-    commands.mistakes(
-        (
-            ["records", "stats", f"--data={tmp_path / 'none'}"],
-            [tmp_path / "none", "no such directory", "scripts.convert"],
-        ),
-        (["records", "verify", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
-        (["records", "show", f"--data={root}", "--id=s9/lost"], ["--id", "s9/lost", "ids look like s0/c00"]),
-        (["records", "preview", f"--data={root}", f"--output={tmp_path / 'p.docx'}"], ["--output", "p.docx"]),
+def test_a_report_is_one_file_and_always_the_same(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    output = tmp_path / "r.html"
+    printed = commands.run(["records", "report", f"--data={tiny('raw').root}", "--clips=2", f"--output={output}"])
+    assert printed == [f"{output}: 0.1 MB; open it in a browser\n"]
+    assert output.read_text(encoding="utf-8") == dataset_page.html(tiny("raw"), clips=2, seed=0)
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s{n}/c{n:02}", 9, seed=n) for n in range(9)]
+    brighter = [dataclasses.replace(clip, frames=clip.frames + 2) for clip in clips]
+    a = datasets.write_dataset(tmp_path / "a", {"train": [[*clips, datasets.clip("s9/gone", 9)]]}).root
+    b = datasets.write_dataset(tmp_path / "b", {"train": [[*brighter[1:]], [clips[0]]]}, Encoding(quality=50)).root
+    differing, named, same = (
+        commands.start("records", "diff", *map(str, arguments))
+        for arguments in ((a, b), (a, b, "--all", "--clips=3"), (tiny("raw").root, tiny("raw").root))
     )
+    assert differing.communicate()[0].splitlines() == [
+        "setting           A  ->  B",
+        "encoding.quality  92  ->  50",
+        "only in A: 1",
+        "  s9/gone",
+        "differ in bytes: 8",
+        *(f"  s{n}/c{n:02}" for n in range(1, 6)),
+        "  and 3 more (--all names them)",
+        "opened: 8 of them",
+        "  8 differ in pixels, by 2 levels of 255 in the mean",
+        "9 clips in both; they differ",
+    ]
+    assert named.communicate()[0].splitlines()[4:] == [
+        "differ in bytes: 8",
+        *(f"  s{n}/c{n:02}" for n in range(1, 9)),
+        "opened: 3 of them",
+        "  3 differ in pixels, by 2 levels of 255 in the mean",
+        "9 clips in both; they differ",
+    ]
+    assert same.communicate() == ("15 clips in both; no difference\n", "")
+    assert [process.returncode for process in (differing, named, same)] == [1, 1, 0]
+
+
+def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    root, lost = tiny("raw").root, tmp_path / "lost"
+    empty = datasets.write_dataset(tmp_path / "empty", {"train": [[]]}).root
+    data = f"--data={root}"
+    commands.mistakes_in_turn(
+        "records",
+        (["stats", f"--data={lost}"], [lost, "no such directory", "scripts.convert"]),
+        (["verify", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
+        (["show", data, "--id=s9/lost"], ["--id", "s9/lost", "ids look like s0/c00"]),
+        (["preview", data, f"--output={tmp_path / 'p.docx'}"], ["--output", "p.docx"]),
+        (["preview", data, f"--output={lost}/p.png"], ["--output", f"no directory {lost};"]),
+        (["report", data, f"--output={lost}/r.html"], ["--output", f"no directory {lost};"]),
+        (["report", data, f"--output={tmp_path / 'r.png'}"], ["--output", "r.png", "report.html"]),
+        (["report", data, f"--output={tmp_path}"], ["--output", tmp_path / "report.html"]),
+        (["show", f"--data={empty}"], [empty, "holds no clips"]),
+        (["preview", f"--data={empty}", "--id=a"], [empty, "holds no clips"]),
+        (["stats"], ["needed and not given: --data"]),
+        (["stat", data], ["stats, verify, show, preview, report, diff", "got stat"]),
+        (["diff", str(root)], ["two dataset directories", f"got {root}"]),
+        (["diff", str(root), str(root), data], ["two dataset directories and no --data"]),
+        (["diff", str(root), str(lost)], [lost, "no such directory"]),
+    )
+    assert list(tmp_path.iterdir()) == [empty]

@@ -1,0 +1,79 @@
+"""Charts as SVG: the same numbers give the same bytes."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+
+INCHES = (4.4, 2.6)  # at 72 points an inch, so that text is as large beside the page's own as it says
+MOST_BINS, LEAST_BINS = 40, 10
+MOST_POINTS = 200
+BLUE, GRAY = "#2b6cb0", "#5b6470"
+STYLE = {
+    "font.size": 9,
+    "axes.edgecolor": "#c5cad1",
+    "axes.labelcolor": GRAY,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "svg.hashsalt": "lipflow",  # names inside the file, otherwise drawn at random
+    "xtick.color": GRAY,
+    "ytick.color": GRAY,
+}
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def histogram(values: np.ndarray, label: str, counted: str) -> str:
+    """How many of the integers `values`, at least one, fall on each; on each few where they spread widely."""
+    low, high = int(values.min()), int(values.max())
+    width = -(-(high - low + 1) // MOST_BINS)
+    edges = np.arange(low, high + width + 1, width) - 0.5
+    first = max(-0.5, edges[0] - max(0, LEAST_BINS - len(edges)) // 2)
+    axes = _bars(values, edges, (first, max(first + LEAST_BINS, edges[-1])))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return _finished(axes, label, counted)
+
+
+def shares(values: np.ndarray, label: str, counted: str) -> str:
+    """How many of `values`, 0 to 1 and at least one, fall into each 5%; counts on a log scale, as few are below 1."""
+    axes = _bars(100 * values, np.linspace(0, 100, 21), (0, 100))
+    axes.set_yscale("log")
+    return _finished(axes, label, counted)
+
+
+def ranks(counts: np.ndarray, label: str, counted: str) -> str:
+    """Counts, the largest first and at least one, by rank; both scales logarithmic, with points evenly on them."""
+    shown = np.unique(np.geomspace(1, len(counts), MOST_POINTS).round().astype(int))
+    axes = _axes()
+    axes.loglog(shown, counts[shown - 1], ".", color=BLUE, markersize=4)
+    axes.set_xlim(0.8, 1.25 * max(10, len(counts)))
+    return _finished(axes, label, counted)
+
+
+@mpl.rc_context(STYLE)
+def _axes() -> Axes:
+    return Figure(INCHES, layout="constrained").subplots()
+
+
+def _bars(values: np.ndarray, edges: np.ndarray, limits: tuple[float, float]) -> Axes:
+    axes, (counts, _) = _axes(), np.histogram(values, edges)
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.5)
+    axes.set_xlim(limits)
+    return axes
+
+
+@mpl.rc_context(STYLE)
+def _finished(axes: Axes, label: str, counted: str) -> str:
+    axes.set_xlabel(label)
+    axes.set_ylabel(counted)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_minor_formatter(NullFormatter())
+    if axes.get_yscale() == "log":
+        axes.set_ylim(0.8)
+    buffer = io.StringIO()
+    axes.figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
+    return buffer.getvalue()

@@ -1,0 +1,123 @@
+"""A report as one HTML file: sections of tables, bars and pictures, with everything inside and nothing fetched."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import jinja2
+from PIL import Image
+
+LONGEST = 300  # characters of a cell or a label
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows under column heads; numbers stand right, with thousands marked.
+
+    Attributes:
+      more: rows that are not shown, counted under the table.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+    title: str = ""
+    more: int = 0
+    kind: ClassVar[str] = "table"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """A bar for each `(label, count)`, in the order given.
+
+    Attributes:
+      scale: the count of a bar as wide as can be; 0 for the largest of them.
+      more: labels that are not shown, counted under the bars.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, int]]
+    scale: int = 0
+    more: int = 0
+    kind: ClassVar[str] = "bars"
+
+    @property
+    def full(self) -> int:
+        return self.scale or max((count for _, count in self.rows), default=1) or 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture inside the page.
+
+    Attributes:
+      source: a `data:` address.
+      alt: what it shows, for those who do not see it.
+      width: pixels that it needs to be read; where a screen has fewer, it scrolls sideways.
+    """
+
+    source: str
+    alt: str
+    title: str = ""
+    caption: str = ""
+    width: int = 0
+    kind: ClassVar[str] = "picture"
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: ClassVar[str] = "text"
+
+
+Block = Table | Bars | Picture | Text
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A headed part of a page.
+
+    Attributes:
+      narrow: blocks that stand side by side where there is room.
+      wide: blocks below them, each as wide as the page.
+    """
+
+    title: str
+    narrow: Sequence[Block] = ()
+    wide: Sequence[Block] = ()
+
+
+def render(title: str, subtitle: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """The page as HTML; every text is escaped.
+
+    Args:
+      title: what the page reports on.
+      subtitle: a line under it.
+      facts: `(name, value)` of the few figures that come first.
+      sections: in order.
+    """
+    page = _TEMPLATES.get_template("page.html")
+    return page.render(title=title, subtitle=subtitle, facts=facts, sections=sections, longest=LONGEST)
+
+
+def webp(picture: Image.Image, quality: int = 80) -> str:
+    """A picture as a `data:` address."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "webp", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def svg(drawing: str) -> str:
+    """An SVG drawing as a `data:` address."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
