@@ -143,7 +143,8 @@ def worth_opening(a: DatasetDir, b: DatasetDir, found: Difference, most: int) ->
 
     They have as many frames in A as in B, and either other bytes or another encoding.
     """
-    chosen = np.arange(len(found.both)) if a.encoding.name != b.encoding.name else found.changed.get(BYTES, np.array([], int))
+    same_encoding = a.encoding.name == b.encoding.name
+    chosen = found.changed.get(BYTES, np.array([], int)) if same_encoding else np.arange(len(found.both))
     chosen = np.setdiff1d(chosen, found.changed.get("frames", []))
     return found.both[chosen[np.linspace(0, len(chosen) - 1, min(most, len(chosen))).astype(int)]]
 
