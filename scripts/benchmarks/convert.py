@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from scripts.benchmarks.measure import Contender, Measurement
 
 OURS = "lipflow"
 STAGES_OF_OURS = "lipflow, stage by stage"
-NETWORKS = "our networks, every frame of RGB"
+TRACKED = "our landmarks, every frame tracked"
+NETWORKS = "our networks, a face sought in every frame of RGB"
 PEERS = {"mediapipe": "MediaPipe, every frame of RGB"}
 
 
@@ -68,26 +70,32 @@ def closeness(videos: list[str], others: list[Contender], scratch: Path) -> str:
 
     Without smoothing, as the usual ways cut, and with ours over both. The mean is where two networks steadily disagree.
     """
-    ours = {
-        number: found for number, path in enumerate(tqdm(videos, unit="clip")) if (found := _corners(path)) is not None
-    }
+    ours = _corners(videos, mouth.CropSettings().stride)
+    ways = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
     heads = ["centre, median", "99%", "worst corner, median", "99%", "centre less its mean, median", "99%", "mean x, y"]
     rows = [[f"crops of {len(ours)} clips against", "smoothed", *heads]]
-    for other in others:
-        with tempfile.TemporaryDirectory(dir=scratch) as keep:
-            measure.measure(Contender(other.name, other.command, {**other.argument, "keep": keep}))
-            theirs = {number: np.load(Path(keep) / f"{number}.corners.npy") for number in ours}
+    for name, theirs in ways.items():
         for sigma in (0.0, mouth.CropSettings().smoothing):
             apart = [shifts(mouth.smooth(ours[number], sigma), mouth.smooth(theirs[number], sigma)) for number in ours]
-            rows.append([other.name, "both" if sigma else "neither", *_distances(np.concatenate(apart))])
+            rows.append([name, "both" if sigma else "neither", *_distances(np.concatenate(apart))])
     return measure.markdown(rows)
 
 
-def _corners(path: str) -> np.ndarray | None:
-    """Of our crops, without smoothing: float32 [F, 4, 2]; None where the clip is rejected."""
-    with contextlib.suppress(ClipError):
-        return mouth.MouthCropper(mouth.CropSettings(smoothing=0))(video.read(Path(path)).luma).corners
-    return None
+def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
+    """Of our crops without smoothing: number of the video -> float32 [F, 4, 2], rejected clips left out."""
+    cropper = mouth.MouthCropper(mouth.CropSettings(smoothing=0, stride=stride))
+    found = {}
+    for number, path in enumerate(tqdm(videos, unit="clip")):
+        with contextlib.suppress(ClipError):
+            found[number] = cropper(video.read(Path(path)).luma).corners
+    return found
+
+
+def _kept(other: Contender, numbers: Iterable[int], scratch: Path) -> dict[int, np.ndarray]:
+    """The corners that another way writes."""
+    with tempfile.TemporaryDirectory(dir=scratch) as keep:
+        measure.measure(Contender(other.name, other.command, {**other.argument, "keep": keep}))
+        return {number: np.load(Path(keep) / f"{number}.corners.npy") for number in numbers}
 
 
 def shifts(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

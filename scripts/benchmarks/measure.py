@@ -25,7 +25,7 @@ from pipeline.shards import write_json
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-peers"  # one environment a peer
-SAMPLE_S = 0.2  # between two looks at the memory
+SAMPLE_S = 0.5  # between two looks at the memory
 MB = 1e6
 
 
@@ -49,7 +49,7 @@ class Measurement:
         `cpu_s`: user and system seconds of it and all its processes;
         `process_mb`: peak resident memory of its largest process (VmHWM);
         `tree_mb`: peak of the sum over its processes of proportional resident memory (PSS: a page that n processes
-        share counts 1/n in each), looked at every 0.2 s.
+        share counts 1/n in each), looked at every 0.5 s.
     """
 
     contender: str

@@ -148,7 +148,7 @@ def test_converting_is_measured(tmp_path: Path) -> None:
     assert f"{figures['machine']['cores']} cores of " in printed
     assert re.search(r"\| lipflow +\| [\d.,]+ +\| [\d.,]+ to [\d.,]+ +\| [\d.]+ ", printed)
     assert re.search(r"\| landmarks +\| \d+\.\d\d +\| \d+% ", printed)
-    close = re.search(r"our networks, every frame of RGB +\| both +\| (\S+) +\| (\S+) ", printed)
+    close = re.search(rf"{convert.TRACKED} +\| both +\| (\S+) +\| (\S+) ", printed)
     assert 0 < float(close[1]) < 1.5
     assert float(close[2]) < 4
 
