@@ -72,6 +72,12 @@ def test_what_of_a_clip_differs_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_other_pixels_in_the_same_place(tmp_path: Path) -> None:
+    one, two = clips("s1/a", "s1/b")
+    other = dataclasses.replace(one, frames=one.frames ^ 1)
+    assert changed(written(tmp_path / "a", one, two), written(tmp_path / "b", other, two)) == {"bytes": ["s1/a"]}
+
+
 def test_frames_and_split(tmp_path: Path) -> None:
     one, two = clips("s1/a", "s1/b")
     a = datasets.write_dataset(tmp_path / "a", {"train": [[one]], "val": [[two]]})

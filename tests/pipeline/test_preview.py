@@ -52,6 +52,7 @@ def test_a_word_stands_under_the_frame_it_begins_in() -> None:
     assert begun == even
     assert [one == other for one, other in zip(none, begun, strict=True)] == [True, False, False, False, True, True]
     assert begun[2] == begun[3] != begun[1]
+    assert labels((Word("bin", 3, 6),))[2:] == [begun[2], *none[3:]]
 
 
 def test_a_draw_is_of_different_clips_and_of_its_seed(tiny: Callable[[str], DatasetDir]) -> None:
