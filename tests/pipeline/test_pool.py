@@ -1,3 +1,4 @@
+import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -80,12 +81,18 @@ def run(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: floa
     return list(begin(folder, *tasks, workers=workers, timeout_s=timeout_s))
 
 
-def apart(folder: Path, *tasks: tuple[str, ...], timeout_s: float) -> subprocess.Popen:
+@contextlib.contextmanager
+def apart(folder: Path, *tasks: tuple[str, ...], timeout_s: float) -> Iterator[subprocess.Popen]:
     """`run` in a process group of its own, which prints the outcomes."""
     call = f"test_pool.run(test_pool.Path({str(folder)!r}), *{tasks!r}, timeout_s={timeout_s})"
     main = f"from tests.pipeline import test_pool; print(test_pool.outcomes({call}))"
     command = [sys.executable, "-c", main]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all of it has ended
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def outcomes(events: list) -> dict[str, str | GivenUp]:
@@ -208,25 +215,25 @@ def hanging(folder: Path) -> list[int]:
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = apart(tmp_path, ("hang-1",), ("hang-2",), timeout_s=600)
-    pids = hanging(tmp_path)
-    assert all(alive(pid) for pid in pids)
-    parent.kill()
-    parent.communicate()
-    end = time.monotonic() + 30
-    while any(alive(pid) for pid in pids) and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not any(alive(pid) for pid in pids)
+    with apart(tmp_path, ("hang-1",), ("hang-2",), timeout_s=600) as parent:
+        pids = hanging(tmp_path)
+        assert all(alive(pid) for pid in pids)
+        parent.kill()
+        parent.wait()
+        end = time.monotonic() + 30
+        while any(alive(pid) for pid in pids) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not any(alive(pid) for pid in pids)
 
 
 def test_time_in_which_the_job_is_stopped_does_not_count(tmp_path: Path) -> None:
-    parent = apart(tmp_path, ("steps",), timeout_s=6)
-    while not (tmp_path / "steps").exists():
-        time.sleep(0.01)
-    os.killpg(parent.pid, signal.SIGSTOP)
-    time.sleep(7)
-    os.killpg(parent.pid, signal.SIGCONT)
-    assert parent.communicate()[0] == "{'steps': 'fine'}\n"
+    with apart(tmp_path, ("steps",), timeout_s=6) as parent:
+        while not (tmp_path / "steps").exists():
+            time.sleep(0.01)
+        os.killpg(parent.pid, signal.SIGSTOP)
+        time.sleep(7)
+        os.killpg(parent.pid, signal.SIGCONT)
+        assert parent.communicate()[0] == "{'steps': 'fine'}\n"
 
 
 def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
