@@ -3,6 +3,7 @@
 python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
                                                       goes, and how close the crops are; GRID's layout
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
+python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
 
 Contenders run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
 Markdown. Peers have environments of their own: `make peers` gets them; without one the benchmark says so and goes on.
@@ -16,15 +17,17 @@ from absl import flags
 from pipeline.schema import DataError
 from pipeline.shards import open_dataset
 from scripts import cli
-from scripts.benchmarks import convert, encodings
+from scripts.benchmarks import convert, encodings, read
 from scripts.benchmarks.measure import Measurement, machine, save
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
-flags.DEFINE_string("data", None, "encodings: dataset directory with raw frames")
+flags.DEFINE_string("data", None, "encodings, read: dataset directory; encodings wants raw frames")
 flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
 flags.DEFINE_integer("workers", os.cpu_count(), "processes (encodings: threads) of each contender", lower_bound=1)
+flags.DEFINE_list("batches", ["8", "32"], "read: batch sizes")
+flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
 
@@ -38,13 +41,21 @@ def _encodings() -> list[Measurement]:
     return encodings.run(dataset, values.clips, values.seed, values.workers, values.rounds)
 
 
+def _read() -> list[Measurement]:
+    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    if wrong := [size for size in values.batches if not (size.isdecimal() and int(size))]:
+        raise DataError(f"--batches: want numbers of at least 1, got {wrong[0]!r}")
+    sizes = [int(size) for size in values.batches]
+    return read.run(dataset, values.clips, values.seed, values.workers, values.rounds, sizes, values.seconds)
+
+
 def _needed(name: str) -> str:
     if not flags.FLAGS[name].value:
         raise DataError(f"needed and not given: --{name} (see --help)")
     return flags.FLAGS[name].value
 
 
-COMMANDS = {"convert": _convert, "encodings": _encodings}
+COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read}
 
 
 def main(argv: list[str]) -> None:

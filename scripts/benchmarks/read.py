@@ -1,0 +1,106 @@
+"""Reading clips into batches, our way and the usual ways: clips and windows a second, processor time, memory, bytes."""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.schema import DataError
+from pipeline.shards import DatasetDir
+from scripts.benchmarks import measure, read_export
+from scripts.benchmarks.measure import Contender, Measurement
+
+TORCH, WEBDATASET, GRAIN = "PyTorch DataLoader", "WebDataset", "Grain + ArrayRecord"
+PEERS = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
+FORMS = {TORCH: "npy", WEBDATASET: "tar", GRAIN: "npy"}  # what of the export a peer reads
+OURS = {  # name -> data, unit, layout, in random order
+    "lipflow": ("raw", "sentence", "frames", True),
+    "lipflow, in order": ("raw", "sentence", "frames", False),
+    "lipflow, windows": ("raw", "sentence", "windows", True),
+    "lipflow, jpeg": ("jpeg", "sentence", "frames", True),
+    "lipflow, words": ("raw", "word", "frames", True),
+    "lipflow, words, windows": ("raw", "word", "windows", True),
+    "lipflow, words, jpeg": ("jpeg", "word", "frames", True),
+}
+TUTORIAL_BATCH = 8  # of 18 MB clips; larger ones leave no memory for anything else
+COLUMNS = {
+    "windows_rate": "windows/s",
+    "cpu_ms": "CPU ms an example",
+    "stored_mb": "MB stored a clip",
+    "delivered_mb": "MB in the batch",
+}
+
+
+def run(
+    dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int, batches: Sequence[int], seconds: float
+) -> list[Measurement]:
+    """Measures all ways on the same drawn clips, prints a table for each batch size, and returns every measurement.
+
+    Raises:
+      DataError: the clips do not fill a batch.
+    """
+    records = np.random.default_rng(seed).permutation(len(dataset.index))[:clips].tolist()
+    if len(records) < max(batches):
+        raise DataError(f"--batches: {max(batches)} are more than the {len(records)} clips (--clips, --data)")
+    measured = []
+    with tempfile.TemporaryDirectory() as scratch:
+        print(f"writing {len(records)} clips in {len(read_export.FORMS)} forms")
+        stored = read_export.export(dataset, records, Path(scratch))
+        for batch in batches:
+            ways = _ways(Path(scratch), {"batch": batch, "seconds": seconds}, workers)
+            _warm_up(ways)
+            found = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
+            found = [_with_stored(one, stored, ways, batch) for one in found]
+            print(f"\n{measure.table(found, f'lipflow, batch {batch}', 'examples', COLUMNS)}")
+            measured += found
+    return measured
+
+
+def _ways(scratch: Path, usual: dict[str, Any], workers: int) -> list[Contender]:
+    """Ours, then the peers that are there."""
+    batch = usual["batch"]
+    ways = []
+    for name, (data, unit, layout, shuffle) in OURS.items():
+        argument = {"data": str(scratch / data), "unit": unit, "layout": layout, "shuffle": shuffle, **usual}
+        ways.append(measure.house(f"{name}, batch {batch}", "scripts.benchmarks.read_way", argument))
+    ways.append(_in_tensorflow("dmvr", f"DMVR's way, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual}))
+    if batch <= TUTORIAL_BATCH:
+        argument = {"records": str(scratch / "stacks"), **usual}
+        ways.append(_in_tensorflow("tutorial", f"tutorials' way, float windows, batch {batch}", argument))
+    for peer in measure.peers(PEERS, usual):
+        ways += _widths(peer, scratch / FORMS[peer.name], workers)
+    return ways
+
+
+def _widths(peer: Contender, data: Path, workers: int) -> Iterator[Contender]:
+    """A peer for frames and for windows, in one process and with `workers` beside it."""
+    for layout in ("frames", "windows"):
+        for processes in (0, workers):
+            argument = {data.name: str(data), "layout": layout, "workers": processes, **peer.argument}
+            windows = ", windows" if layout == "windows" else ""
+            name = f"{peer.name}{windows}, {processes or 'no'} workers, batch {argument['batch']}"
+            yield Contender(name, peer.command, argument)
+
+
+def _in_tensorflow(peer: str, name: str, argument: dict[str, Any]) -> Contender:
+    """A peer that needs no environment of its own."""
+    program = Path(__file__).parent / "peers" / f"{peer}_way.py"
+    return Contender(name, (sys.executable, str(program)), argument)
+
+
+def _warm_up(ways: list[Contender]) -> None:
+    """Grain writes the file that it reads, on no clock."""
+    for way in ways:
+        if way.name.startswith(GRAIN):
+            measure.measure(Contender(way.name, way.command, {**way.argument, "seconds": 0.01}))
+            return
+
+
+def _with_stored(one: Measurement, stored: dict[str, float], ways: list[Contender], batch: int) -> Measurement:
+    (argument,) = (way.argument for way in ways if way.name == one.contender)
+    path = next(argument[key] for key in ("data", "records", "npy", "tar") if key in argument)
+    return Measurement(one.contender, {**one.figures, "stored_mb": stored[Path(path).name] / 1e6, "batch": batch})

@@ -1,0 +1,47 @@
+"""Our way of reading: what a training run is fed."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.dataset import load
+from pipeline.plan import PlanConfig
+from pipeline.schema import BatchKey
+from pipeline.shards import open_dataset
+from pipeline.table import DataConfig
+from pipeline.vocab import Vocabulary
+from scripts.benchmarks.peers.consumer import consume
+
+EPOCHS = 10**6
+
+
+def main(data: str, unit: str, layout: str, shuffle: bool, batch: int, seconds: float) -> dict[str, float]:
+    """Epoch after epoch of the split `train`.
+
+    Args:
+      data: a dataset directory.
+      unit: `sentence` or `word`.
+      layout: `frames` or `windows`.
+      shuffle: in random order; else in that of the shards.
+      batch: examples.
+      seconds: to measure.
+    """
+    dataset = open_dataset(Path(data))
+    known = dataset.manifest["vocabulary"]
+    words = unit == "word"
+    vocabulary = Vocabulary.of_words(known["words"]) if words else Vocabulary.of_characters(known["characters"])
+    order = PlanConfig(batch, shuffle=shuffle)
+    batches = load(dataset, "train", DataConfig(vocabulary, unit), order, epochs=EPOCHS, layout=layout)
+
+    def stream() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for one in batches.as_numpy_iterator():
+            yield one[layout], one[BatchKey.LENGTHS]
+
+    return consume(stream(), seconds)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))
