@@ -1,12 +1,14 @@
 """The page: plan -> read -> parse -> select -> decode -> augment -> pad and batch -> windows."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import augment, parse, windows
+from pipeline import augment, damage, mixture, parse, windows
 from pipeline.augment import AugmentConfig
 from pipeline.plan import Plan, PlanConfig
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError, Key
@@ -15,6 +17,7 @@ from pipeline.table import DataConfig, Examples, examples
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
 ENDLESS = 2**62  # epochs
+Rows = dict[str, tf.Tensor]
 
 
 def steps_per_epoch(
@@ -53,6 +56,8 @@ def load(
     epochs: int | None = 1,
     step: int = 0,
     layout: str = "frames",
+    on_bad_record: Literal["raise", "skip"] = "raise",
+    skipped: set[str] | None = None,
 ) -> tf.data.Dataset:
     """The batches of `epochs` epochs from `step` of `epoch` on, as an ordinary `tf.data.Dataset`.
 
@@ -70,6 +75,10 @@ def load(
       step: batches to leave out at the start, which may be more than an epoch has.
       layout: `frames` uint8 [B, F, 112, 112], a nineteenth of the bytes of float windows, for windows made on the
         accelerator by `device.batches`; or `windows` uint8 [B, S, 112, 112, 5], made here.
+      on_bad_record: `raise` at a damaged record, in an error of TensorFlow's that names shard, offset and reason; or
+        `skip` it: its row keeps its place, id and lengths, without pixels and with weight 0, and the other rows are
+        what they would have been.
+      skipped: gets what is wrong with each record that is skipped, once, when reading comes to it.
 
     Returns:
       Batches with the keys, dtypes and shapes of `spec(config, order, layout)`.
@@ -79,18 +88,11 @@ def load(
     """
     expected = spec(order, layout)
     table, planned = _planned(dataset, split, config, order, augmented)
-    example = _example_reader(dataset, table, config, augmented)
+    inspector = damage.Inspector(dataset, on_bad_record, set() if skipped is None else skipped)
+    one_batch = _batch_reader(_example_reader(dataset, table, config, augmented), table, inspector, config.edge)
     plan_epoch = _epoch_planner(table, planned, config, order, augmented)
     first, passed = epoch + step // planned.steps, step % planned.steps
     last = ENDLESS if epochs is None else epoch + epochs
-
-    def one_batch(rows: dict[str, tf.Tensor], longest: tf.Tensor) -> tf.data.Dataset:
-        there = rows["row"] >= 0
-        rows = tf.data.Dataset.from_tensor_slices({name: column[there] for name, column in rows.items()})
-        full = order.max_windows_per_batch is None
-        return rows.map(example).padded_batch(
-            order.batch_size // order.workers, _padded_shapes(longest, config.edge), drop_remainder=full
-        )
 
     ds = tf.data.Dataset.range(first, last).flat_map(plan_epoch)
     ds = ds.skip(passed)  # a planned batch is a few integers: nothing is read to be skipped
@@ -143,26 +145,64 @@ def _epoch_planner(
     return plan_epoch
 
 
+def _batch_reader(
+    example: Callable[..., Rows], table: Examples, inspector: damage.Inspector, edge: str
+) -> Callable[[Rows, tf.Tensor], tf.data.Dataset]:
+    """The function from a planned batch and its windows to a dataset of that batch alone."""
+    record = tf.constant(table.record)
+
+    def again(records: tf.Tensor, longest: tf.Tensor, rows: Rows) -> Rows:
+        sound = inspector.records(records.numpy())
+        each = [{name: column[n] for name, column in rows.items()} for n in range(len(sound))]
+        read = [tf.data.Dataset.from_tensors(example(row, bool(ok))) for row, ok in zip(each, sound, strict=True)]
+        joined = functools.reduce(tf.data.Dataset.concatenate, read)
+        return joined.padded_batch(len(read), _padded_shapes(longest, edge)).get_single_element()
+
+    def one_batch(rows: Rows, longest: tf.Tensor) -> tf.data.Dataset:
+        there = rows["row"] >= 0
+        rows = {name: column[there] for name, column in rows.items()}
+        records = tf.gather(record, rows["row"])
+        rows["sound"] = tf.ensure_shape(tf.numpy_function(inspector.headers, [records], tf.bool), [None])
+        read = tf.data.Dataset.from_tensor_slices(rows).map(example)
+        batch = read.padded_batch(tf.size(records, tf.int64), _padded_shapes(longest, edge), drop_remainder=True)
+        # What cannot be read in one go is read once more, row by row, in Python.
+        mended = damage.eagerly(again, batch.element_spec, records, longest, rows)
+        return batch.ignore_errors().concatenate(mended).take(1)
+
+    return one_batch
+
+
 def _example_reader(
     dataset: DatasetDir, table: Examples, config: DataConfig, augmented: AugmentConfig | None
-) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
-    """The function from a row of `table` and its draw to an element of a batch."""
+) -> Callable[..., Rows]:
+    """The function from a row of `table` and its draw to an element of a batch, empty where it is not readable."""
     paths = tf.constant([str(path) for path in dataset.shards])
     columns = {field.name: tf.constant(getattr(table, field.name)) for field in dataclasses.fields(table)}
     shards, offsets = tf.constant(dataset.index.shard), tf.constant(dataset.index.offset)
-    ids = tf.constant(dataset.index.id)
+    ids, own_ids = tf.constant(dataset.index.id), tf.constant(mixture.own_ids(dataset))
+    texts, totals = tf.constant(dataset.index.text), tf.constant(dataset.index.frames)
     lookup = config.vocabulary.lookup()
 
-    def example(drawn: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        span = {name: column[drawn["row"]] for name, column in columns.items()}
-        record = parse.read(paths[shards[span["record"]]], offsets[span["record"]])
+    def read(span: Rows, sound: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        place = span["record"]
+        with tf.control_dependencies([tf.debugging.Assert(sound, ["a header is not what the index says"])]):
+            record = parse.read(paths[shards[place]], offsets[place])
         features = parse.parse(record, dataset.encoding)
-        frames = parse.decode_frames(features, span["start"], span["stop"], dataset.encoding)
+        with tf.control_dependencies(parse.check(features, own_ids[place], texts[place], totals[place])):
+            frames = parse.decode_frames(features, span["start"], span["stop"], dataset.encoding)
+        return frames, _text(features, span, config)
+
+    def blank(span: Rows) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.zeros([span["stop"] - span["start"], CROP, CROP], tf.uint8), config.vocabulary.symbols[0]
+
+    def example(drawn: Rows, readable: bool = True) -> Rows:
+        span = {name: column[drawn["row"]] for name, column in columns.items()}
+        frames, text = read(span, drawn["sound"]) if readable else blank(span)
         shown = augment.played(span["stop"] - span["start"], drawn["frames"])
         if augmented:
             frames = tf.gather(frames, shown) if augmented.speed else frames
             frames = augment.apply(frames, drawn["seed"], augmented)
-        labels = lookup(_text(features, span, config))
+        labels = lookup(text)
         steps = tf.cast(windows.count(drawn["frames"], config.edge), tf.int32)
         return {
             BatchKey.FRAMES: frames,
@@ -170,14 +210,14 @@ def _example_reader(
             BatchKey.INSIDE: _inside(span, shown, config.edge),
             BatchKey.LABELS: labels,
             BatchKey.LABEL_LENGTHS: tf.size(labels),
-            BatchKey.WEIGHTS: drawn["weight"],
+            BatchKey.WEIGHTS: drawn["weight"] if readable else tf.zeros([]),
             BatchKey.IDS: _name(ids[span["record"]], span["word"], config),
         }
 
     return example
 
 
-def _text(features: dict[str, tf.Tensor], span: dict[str, tf.Tensor], config: DataConfig) -> tf.Tensor:
+def _text(features: Rows, span: Rows, config: DataConfig) -> tf.Tensor:
     """What is said in the span."""
     if config.unit == "word":
         return features[Key.WORD_TEXT][span["word"]]
@@ -191,7 +231,7 @@ def _name(clip: tf.Tensor, word: tf.Tensor, config: DataConfig) -> tf.Tensor:
     return tf.strings.join([clip, "#", tf.strings.as_string(word)]) if config.unit == "word" else clip
 
 
-def _inside(span: dict[str, tf.Tensor], shown: tf.Tensor, edge: str) -> tf.Tensor:
+def _inside(span: Rows, shown: tf.Tensor, edge: str) -> tf.Tensor:
     """uint8 [S]: 1 where a window's middle frame belongs to the unit itself."""
     border = CONTEXT // 2 if edge == "valid" else 0
     middle = span["start"] + shown[border : tf.size(shown) - border]

@@ -46,6 +46,15 @@ def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
     return np.searchsorted(ends[:-1], record, side="right")
 
 
+def own_ids(dataset: DatasetDir) -> np.ndarray:
+    """The ids as the records have them, str [N]: a mixture's without the name of the dataset."""
+    if PARTS not in dataset.manifest:
+        return dataset.index.id
+    before = [len(part["name"]) + 1 for part in dataset.manifest[PARTS]]
+    parts = sources(dataset, np.arange(len(dataset.index)))
+    return np.array([name[before[part] :] for name, part in zip(dataset.index.id.tolist(), parts, strict=True)], str)
+
+
 def fingerprint(dataset: DatasetDir) -> str:
     """SHA-256 of the manifest, hence of every byte of the data."""
     return hashlib.sha256(json.dumps(dataset.manifest, sort_keys=True).encode()).hexdigest()

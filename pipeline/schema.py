@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 SCHEMA_VERSION = 1
 CROP = 112  # pixels: height and width of a lip frame
@@ -119,11 +119,16 @@ class Encoding:
             return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)
         return np.stack([self._pixels(value) for value in values])
 
-    @staticmethod
-    def _pixels(value: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(value)) as image:  # reads the header alone
+    def _pixels(self, value: bytes) -> np.ndarray:
+        try:
+            image = Image.open(io.BytesIO(value), formats=[self.name])  # reads the header alone
+        except UnidentifiedImageError as error:
+            raise ValueError(f"cannot identify image as {self.name}") from error
+        with image:
             if image.size != (CROP, CROP) or image.mode != "L":
                 raise ValueError(f"an image of {image.size[0]}x{image.size[1]}, mode {image.mode}")
+            if getattr(image, "n_frames", 1) > 1:
+                raise ValueError(f"an animation of {image.n_frames} frames")
             return np.asarray(image)
 
     def _image(self, frame: np.ndarray) -> bytes:

@@ -265,20 +265,20 @@ def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
     return None
 
 
-def check_header(dataset: DatasetDir, record: int) -> None:
-    """Compares a record's length in its shard with the index: TensorFlow reserves whatever length it finds there.
+def header_problem(dataset: DatasetDir, record: int) -> str | None:
+    """What is wrong with the length in a record's header: TensorFlow reserves whatever length it finds there.
 
     Raises:
-      DataError: they differ; shard, offset and both are named.
       OSError: the shard cannot be read.
     """
     index = dataset.index
     path, offset, length = dataset.shards[index.shard[record]], int(index.offset[record]), int(index.length[record])
     with path.open("rb", buffering=0) as file:
         header = os.pread(file.fileno(), LENGTH_BYTES, offset)
-    if int.from_bytes(header, "little") != length or len(header) < LENGTH_BYTES:
-        says = f"says {int.from_bytes(header, 'little'):,} bytes" if len(header) == LENGTH_BYTES else "is cut"
-        raise DataError(f"{path} offset {offset}: the record is damaged, its header {says}, the index {length:,}")
+    if header == length.to_bytes(LENGTH_BYTES, "little"):
+        return None
+    says = f"says {int.from_bytes(header, 'little'):,} bytes" if len(header) == LENGTH_BYTES else "is cut"
+    return f"{path} offset {offset}: the record is damaged, its header {says}, the index {length:,}"
 
 
 def read_record(dataset: DatasetDir, record: int) -> Clip:
@@ -288,7 +288,8 @@ def read_record(dataset: DatasetDir, record: int) -> Clip:
       DataError: it is damaged; shard, offset and reason are named.
       OSError: the shard cannot be read.
     """
-    check_header(dataset, record)
+    if problem := header_problem(dataset, record):
+        raise DataError(problem)
     shard, offset = dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
     try:
         return from_example(parse.read(str(shard), offset).numpy(), dataset.encoding)

@@ -47,6 +47,7 @@ ORDER = {
         "table",
         "plan",
         "augment",
+        "damage",
         "dataset",
         "position",
         "device",

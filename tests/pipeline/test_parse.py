@@ -81,7 +81,7 @@ def test_the_frames_of_another_encoding_are_refused(wrote: str, reads: str) -> N
         ("raw", {"FRAMES": b"12"}, (0, 9), "frame_count and frames disagree"),
         ("raw", {"FRAME_COUNT": np.int64(2**60)}, (0, 9), "frame_count and frames disagree"),
         ("png", {"FRAME_COUNT": np.int64(8)}, (0, 8), "frame_count and frames disagree in clip(.|\n)*s1/a"),
-        ("png", {"FRAMES": [b"12"] * 9}, (0, 9), "Unknown image file format"),
+        ("png", {"FRAMES": [b"12"] * 9}, (0, 9), r"pos 37 out of range"),
         ("raw", {}, (0, 10), "no frames(.|\n)*s1/a"),
         ("png", {}, (3, 3), "no frames"),
         ("raw", {}, (-1, 3), "no frames"),
@@ -96,5 +96,5 @@ def test_a_malformed_record_is_refused(encoding: str, changes: dict, span: tuple
 def test_a_png_of_another_size_is_refused() -> None:
     wide = tf.io.encode_png(tf.zeros([112, 113, 1], tf.uint8))
     spoilt = features(Encoding("png"), FRAMES=[wide.numpy()] * 9)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[112,113,1\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="want gray png images of 112x112"):
         parse.decode_frames(spoilt, tf.constant(0, tf.int64), tf.constant(9, tf.int64), Encoding("png"))
