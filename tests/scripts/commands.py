@@ -7,18 +7,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IN_TURN = """
-import importlib, json, sys
+import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
 from scripts import cli
 name, cases = json.loads(sys.argv[1])
-command = importlib.import_module(f"scripts.{name}")
+command, ends = importlib.import_module(f"scripts.{name}"), []
 for arguments in cases:
     sys.argv = [name, *arguments]
-    with flagsaver.flagsaver():
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as printed:
         try:
             cli.run(command.main)
         except SystemExit as end:
-            print(json.dumps(end.code))
+            ends.append((end.code, printed.getvalue()))
+print(json.dumps(ends))
 """
 
 
@@ -50,13 +51,19 @@ def mistakes(*cases: tuple[list[str], list[object]]) -> None:
             assert [name for name in named if str(name) not in stderr] == [], stderr
 
 
-def mistakes_in_turn(name: str, *cases: tuple[list[str], list[object]]) -> None:
-    """Checks as `mistakes` does, for many cases of one command, in one process to save time."""
-    arguments = json.dumps([name, [arguments for arguments, _ in cases]])
-    process = subprocess.run([sys.executable, "-c", IN_TURN, arguments], cwd=ROOT, capture_output=True, text=True)
+def in_turn(name: str, *cases: list[str]) -> list[tuple[int | str | None, str]]:
+    """Runs a command many times, in one process to save time: the exit code or error, and what is printed, of each."""
+    process = subprocess.run(
+        [sys.executable, "-c", IN_TURN, json.dumps([name, cases])], cwd=ROOT, capture_output=True, text=True
+    )
     assert process.returncode == 0, process.stderr
-    ends = [json.loads(line) for line in process.stdout.splitlines()]
-    for (given, named), end in zip(cases, ends, strict=True):
+    return [(end, printed) for end, printed in json.loads(process.stdout)]
+
+
+def mistakes_in_turn(name: str, *cases: tuple[list[str], list[object]]) -> None:
+    """Checks as `mistakes` does, for many cases of one command in one process."""
+    ends = in_turn(name, *(arguments for arguments, _ in cases))
+    for (given, named), (end, _) in zip(cases, ends, strict=True):
         assert isinstance(end, str), (given, end)
         assert end.startswith("error: ")
         assert "\n" not in end

@@ -14,11 +14,15 @@ from tests.scripts import commands
 
 def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
     root, picture = tiny("raw").root, tmp_path / "p.png"
-    stats, verified = commands.run(["records", "stats", f"--data={root}"], ["records", "verify", f"--data={root}"])
-    shown, printed = commands.run(
-        ["records", "show", f"--data={root}", "--id=s2/c05"],
-        ["records", "preview", f"--data={root}", "--clips=2", f"--output={picture}"],
+    ends = commands.in_turn(
+        "records",
+        ["stats", f"--data={root}"],
+        ["verify", f"--data={root}"],
+        ["show", f"--data={root}", "--id=s2/c05"],
+        ["preview", f"--data={root}", "--clips=2", "--augment", "--flip=1", f"--output={picture}"],
     )
+    assert [end for end, _ in ends] == [None] * 4
+    stats, verified, shown, printed = (printed for _, printed in ends)
     assert "records         15 in 4 shards" in stats
     assert "4 shards, 15 records, all as written" in verified
     frames = shards.read_record(tiny("raw"), 5).frames
@@ -35,6 +39,7 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
         ["now", "frames 8 to 9"],
     ]
     assert printed.startswith(f"{picture}: s")
+    assert printed.count("/c") == 2 * (1 + 3)  # each clip and its variants
     with Image.open(picture) as image:
         assert image.width == 15 * 84
 
@@ -65,11 +70,15 @@ def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path)
     brighter = [dataclasses.replace(clip, frames=clip.frames + 2) for clip in clips]
     a = datasets.write_dataset(tmp_path / "a", {"train": [[*clips, datasets.clip("s9/gone", 9)]]}).root
     b = datasets.write_dataset(tmp_path / "b", {"train": [[*brighter[1:]], [clips[0]]]}, Encoding(quality=50)).root
-    differing, named, same = (
-        commands.start("records", "diff", *map(str, arguments))
-        for arguments in ((a, b), (a, b, "--all", "--clips=3"), (tiny("raw").root, tiny("raw").root))
+    data = str(tiny("raw").root)
+    (differ, differing), (_, named), same = commands.in_turn(
+        "records",
+        ["diff", str(a), str(b)],
+        ["diff", str(a), str(b), "--all", "--clips=3"],
+        ["diff", data, data],
     )
-    assert differing.communicate()[0].splitlines() == [
+    assert (differ, same) == (1, (0, "15 clips in both; no difference\n"))
+    assert differing.splitlines() == [
         "setting           A  ->  B",
         "encoding.quality  92  ->  50",
         "only in A: 1",
@@ -81,15 +90,13 @@ def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path)
         "  8 differ in pixels, by 2 levels of 255 in the mean",
         "9 clips in both; they differ",
     ]
-    assert named.communicate()[0].splitlines()[4:] == [
+    assert named.splitlines()[4:] == [
         "differ in bytes: 8",
         *(f"  s{n}/c{n:02}" for n in range(1, 9)),
         "opened: 3 of them",
         "  3 differ in pixels, by 2 levels of 255 in the mean",
         "9 clips in both; they differ",
     ]
-    assert same.communicate() == ("15 clips in both; no difference\n", "")
-    assert [process.returncode for process in (differing, named, same)] == [1, 1, 0]
 
 
 def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
@@ -102,6 +109,7 @@ def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path
         (["verify", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
         (["show", data, "--id=s9/lost"], ["--id", "s9/lost", "ids look like s0/c00"]),
         (["preview", data, f"--output={tmp_path / 'p.docx'}"], ["--output", "p.docx"]),
+        (["preview", data, "--augment", f"--output={tmp_path / 'p.png'}"], ["--augment", "nothing to vary", "--flip"]),
         (["preview", data, f"--output={lost}/p.png"], ["--output", f"no directory {lost};"]),
         (["report", data, f"--output={lost}/r.html"], ["--output", f"no directory {lost};"]),
         (["report", data, f"--output={tmp_path / 'r.png'}"], ["--output", "r.png", "report.html"]),
