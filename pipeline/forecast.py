@@ -78,10 +78,18 @@ def _bytes(left: list[ShardTask], output: Path, config: ConvertConfig) -> str:
     place = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     untimed = sum(clip.span is None and not clip.words for clip in clips)
-    taken = f"{untimed} clips without times taken for {UNTIMED_S:g} s" if untimed else "clips to the end of their words"
+    taken = (
+        f"{untimed} clips without times taken for {UNTIMED_S:g} s"
+        if untimed
+        else "clips taken to end with their last word"
+    )
     less = "" if config.encoding.name == "raw" else f", less as {config.encoding.name}"
     short = ": too little" if size > free else ""
-    return f"{len(clips)} clips, about {size / 1e9:.2f} GB raw ({taken}{less}); {free / 1e9:.2f} GB are free{short}"
+    return f"{len(clips)} clips, about {_size(size)} raw ({taken}{less}); {_size(free)} are free{short}"
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _seconds(clip: ClipSource) -> float:

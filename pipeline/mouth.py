@@ -43,7 +43,7 @@ class CropSettings:
         if not 0.5 <= self.margin <= 8:
             raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
         if (self.box is None) != (self.mode != "box"):
-            raise ValueError(f"box: want one with mode box and only then, got {self.box} with {self.mode}")
+            raise ValueError(f"box: want one with --crop=box and only then, got {self.box} with --crop={self.mode}")
         if self.box is not None and not _is_box(self.box):
             raise ValueError(f"box: want 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {self.box}")
         if not 0 <= self.smoothing <= 50:

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -132,14 +133,20 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(
     assert not list(output.glob(".*"))
     assert states[-1].resumed + states[-1].converted == 8
     assert digest(output) == digest(converted[0])
+    killed, last = json.loads((output / CONVERSION).read_text())["runs"]
+    assert (killed["ended"], last["ended"]) == ("unfinished", "finished")
+    assert killed["clips"]["converted"] <= last["clips"]["resumed"]  # the kill may come before the note
+    assert last["clips"] == {"resumed": states[0].resumed, "converted": 8 - states[0].resumed, "rejected": 0}
+    assert last["flags"] == {"workers": 1, "clip_timeout_s": 120.0, "max_reject_fraction": 0.05}
 
 
 def test_a_finished_conversion_is_left_as_it_is(
     finished: Path, corpus: Path, digest: Callable[[Path], dict[str, str]]
 ) -> None:
-    before = digest(finished)
+    before, runs = digest(finished), (finished / CONVERSION).read_bytes()
     assert run(corpus, finished) == [Progress(clips=8, resumed=8)]
     assert digest(finished) == before
+    assert (finished / CONVERSION).read_bytes() == runs
 
 
 def test_a_second_converter_is_refused(corpus: Path, tmp_path: Path) -> None:
@@ -238,8 +245,25 @@ def test_rejects_are_rows_and_too_many_fail_until_allowed(spoilt: Path, tmp_path
         "unreadable": 1,
     }
     assert (output / shards.REJECTED).read_bytes() == rejected
+    runs = json.loads((output / CONVERSION).read_text())["runs"]
+    assert runs[0]["ended"].startswith("failed: 6 of 9 clips rejected")
+    assert (runs[1]["ended"], runs[1]["clips"]["resumed"]) == ("finished", 9)
     assert not any(shards.verify(opened))
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
+
+
+def test_what_failed_the_job_is_tried_again_once_it_may_be_mended(
+    converted: tuple[Path, list[Progress]], corpus: Path, tmp_path: Path, digest: Callable[[Path], dict[str, str]]
+) -> None:
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    (root / "s1/bbaf2n.mp4").write_bytes(b"no video")
+    ways = "the same command tries again what could not be read.*; --max_reject_fraction=0.125 accepts the rejects"
+    with pytest.raises(DataError, match=f"1 of 8 clips rejected .1 unreadable.*such as s1/bbaf2n.mp4: .*; {ways}"):
+        run(root, output)
+    shutil.copy(corpus / "s1/bbaf2n.mp4", root / "s1/bbaf2n.mp4")
+    states = run(root, output)
+    assert 0 < states[0].resumed < 8
+    assert digest(output) == digest(converted[0])
 
 
 def test_all_clips_rejected_is_an_error(spoilt: Path, tmp_path: Path) -> None:

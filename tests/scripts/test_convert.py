@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from pipeline import shards
@@ -20,6 +21,18 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     assert "rejects: " not in printed
 
 
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    flags = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--crop=resize", "--val=3", "--test=0"]
+    (printed,) = commands.run(["convert", *flags, "--clips_per_shard=2", "--dry_run"])
+    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines())
+    assert said["clips"] == "8, 3 speakers"
+    assert said["train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and on"
+    assert said["output"] == f"{output}: to be begun"
+    assert said["crop"].startswith("mode resize")
+    assert not output.exists()
+
+
 def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
@@ -34,6 +47,7 @@ def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
         (converting(source=tmp_path / "none"), [tmp_path / "none", "no such directory", "--source"]),
         (converting(source=tmp_path / "empty"), [tmp_path / "empty", "no GRID speaker"]),
         (converting(output=tmp_path / "full"), [tmp_path / "full", "--output"]),
+        (converting("--compression=gzip"), ["--compression=gzip: records are read at byte offsets", "--encoding=png"]),
         (converting("--max_frames=3"), ["--max_frames: want at least 5, got 3"]),
         (converting("--speed=9"), ["speed"]),
         (converting("more"), ["'more'"]),

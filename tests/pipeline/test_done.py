@@ -1,0 +1,47 @@
+import errno
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from pipeline import done
+from pipeline.done import Spent
+from pipeline.schema import DataError
+
+WAYS = "make room, or make it writable; the same command then goes on with what is done"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "out: No space left on device"),
+        (OSError(errno.EROFS, "Read-only file system", "out/.lock"), "out/.lock: Read-only file system"),
+        (tf.errors.ResourceExhaustedError(None, None, "out/x; No space left"), "out: out/x; No space left"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_written_is_one_line(error: Exception, said: str) -> None:
+    with pytest.raises(DataError) as caught, done.writing(Path("out")):
+        raise error
+    assert str(caught.value) == f"{said}; {WAYS}"
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(KeyError), done.writing(Path("out")):
+        raise KeyError("a bug")
+
+
+def test_a_shard_is_done_when_noted_and_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / done.PROGRESS).mkdir()
+    assert done.read(tmp_path, "a") is None
+    (tmp_path / "a").write_bytes(b"12345")
+    done.note(tmp_path, "a", [], [])
+    assert (done.read(tmp_path, "a").bytes, done.read(tmp_path, "a").records) == (5, 0)
+    (tmp_path / "a").write_bytes(b"1234")
+    assert done.read(tmp_path, "a") is None
+    (tmp_path / "a").unlink()
+    assert done.read(tmp_path, "a") is None
+
+
+def test_seconds_add_up() -> None:
+    assert Spent(1, 2, 3) + Spent(10, 20, 30) == Spent(11, 22, 33)

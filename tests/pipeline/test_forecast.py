@@ -1,0 +1,71 @@
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pipeline.convert import convert
+from pipeline.corpora import grid
+from pipeline.corpora.source import ClipSource
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.forecast import forecast
+from pipeline.mouth import CropSettings
+from pipeline.schema import DataError, Encoding
+from pipeline.unit import ConvertConfig
+
+CONFIG = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
+
+
+def sources(corpus: Path) -> list[ClipSource]:
+    return assign(grid.clips(corpus), SplitRule(val="2", test="1"))
+
+
+def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:
+    return dict(forecast(clips, corpus, output, config, 0.05))
+
+
+def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
+    clips = sources(corpus)
+    clips[0] = dataclasses.replace(clips[0], text="naïve")
+    clips[1] = dataclasses.replace(clips[1], problem="torn")
+    clips[2] = dataclasses.replace(clips[2], words=(), video=corpus / "nowhere.mp4")
+    clips[3] = dataclasses.replace(clips[3], span=(1.0, 3.0))
+    said = rows(corpus, tmp_path / "new/out", clips, dataclasses.replace(CONFIG, encoding=Encoding("png")))
+    assert said["clips"] == "8, 3 speakers"
+    assert said["  train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and on"
+    assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
+    assert said["bad transcripts"] == (
+        "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
+        '" \'abcdefghijklmnopqrstuvwxyz0123456789"; to be rejected'
+    )
+    assert said["output"] == f"{tmp_path / 'new/out'}: to be begun"
+    # words end after 0.4 s: 6 * 0.4 + 3 + 2 seconds of 25 frames of 12,544 bytes
+    assert said["to write"].startswith("8 clips, about 2.3 MB raw (")
+    assert "1 clips without times taken for 3 s, less as png)" in said["to write"]
+    assert said["crop"].startswith("mode resize, margin 1.6")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_conversion_under_way_and_finished(corpus: Path, tmp_path: Path) -> None:
+    with contextlib.closing(convert(sources(corpus), corpus, tmp_path / "out", CONFIG)) as states:
+        while next(states).converted < 4:
+            pass
+    before = sorted(tmp_path.rglob("*"))
+    said = rows(corpus, tmp_path / "out", sources(corpus))
+    assert said["output"] in [
+        f"{tmp_path / 'out'}: {n} of 5 shards are done, {m} clips, 0 of them rejected"
+        for n, m in ((1, 2), (2, 3), (2, 4))
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+    list(convert(sources(corpus), corpus, tmp_path / "out", CONFIG))
+    said = rows(corpus, tmp_path / "out", sources(corpus))
+    assert said["output"] == f"{tmp_path / 'out'}: finished, nothing is left to do"
+    assert said["to write"].startswith("0 clips, about 0.0 MB raw")
+
+
+def test_it_refuses_what_a_conversion_refuses(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(DataError, match="holds something else than a conversion"):
+        rows(corpus, tmp_path, sources(corpus))
+    with pytest.raises(DataError, match="the corpus has no clips, nothing to convert"):
+        rows(corpus, tmp_path / "out", [])
