@@ -21,6 +21,9 @@ flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, 
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
 flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, and confusions", lower_bound=0)
 DECODE = decoders.define()
+DAMAGED = cli.Options(
+    runs.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
+)
 
 
 def main(argv: list[str]) -> None:
@@ -29,9 +32,8 @@ def main(argv: list[str]) -> None:
     data = open_dataset(Path(values.data))
     opened = runs.open_run(Path(values.run), values.weights)
     runs.check_input(data, opened)
-    report = runs.score(
-        opened.model, data, values.split, opened.data, values.batch_size, decoders.build(DECODE, opened)
-    )
+    how, damaged = decoders.build(DECODE, opened), DAMAGED.build()
+    report = runs.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
     for row in report.predictions[: values.show]:
         print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
@@ -40,6 +42,8 @@ def main(argv: list[str]) -> None:
     guess = best_guess([row.truth for row in report.predictions])
     rows.append(("chance", f"{1 / words:.4f} (one of {words} words)"))
     rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
+    if damaged.on_bad_record == "skip":
+        rows.append(("skipped", str(damaged)))
     rows += [("confused", text) for text in _confused(report.confusion, values.show)]
     cli.table([("examples", f"{report.examples} of split {values.split}"), *rows])
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ from model import run
 from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from pipeline import dataset, device, mixture
+from pipeline import damage, dataset, device, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
@@ -87,6 +87,19 @@ def check_input(data: DatasetDir, opened: Run) -> None:
         raise DataError(f"{data.root}: other crops than the run's ({'; '.join(differing)}); convert with the run's")
 
 
+@dataclasses.dataclass(frozen=True)
+class Damaged:
+    """What to do at a damaged record, `raise` or `skip`, and what is wrong with each that was skipped."""
+
+    on_bad_record: Literal["raise", "skip"] = "raise"
+    skipped: set[str] = dataclasses.field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"{len(self.skipped)} damaged record{'s' * (len(self.skipped) != 1)}" + (
+            ", named above" if self.skipped else ""
+        )
+
+
 def batches(
     data: DatasetDir,
     split: str,
@@ -95,21 +108,23 @@ def batches(
     augmented: AugmentConfig | None = None,
     epoch: int = 0,
     step: int = 0,
+    damaged: Damaged | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """An epoch's batches from `step` on, with windows on the accelerator.
 
     Raises:
-      DataError: a record is damaged.
+      DataError: a record is damaged and not to be skipped, or a shard cannot be read.
     """
+    at_damage = vars(damaged or Damaged())
     try:
-        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step)
+        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, **at_damage)
         yield from device.batches(ds, config.edge)
     except tf.errors.OpError as error:
+        if problem := damage.named(error):
+            way_out = "restore the shard, or leave damaged records out with --on_bad_record=skip"
+            raise DataError(f"{problem}; {way_out}") from error
         reason = error.message.splitlines()[0]
-        way_out = f"python -m scripts.records verify --data={data.root} names the record"
-        raise DataError(
-            f"{data.root}: split {split!r} holds a record that cannot be read ({reason}); {way_out}"
-        ) from error
+        raise DataError(f"{data.root}: split {split!r} cannot be read ({reason})") from error
 
 
 def score(
@@ -119,7 +134,9 @@ def score(
     config: DataConfig,
     batch_size: int,
     how: DecodeConfig = GREEDY,
+    damaged: Damaged | None = None,
 ) -> Report:
     """Reads every example of a split once, whole and in index order; texts are decoded as `how` says."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    return evaluate(model, batches(data, split, config.whole(), order), config.vocabulary.decode, how)
+    read = batches(data, split, config.whole(), order, damaged=damaged)
+    return evaluate(model, read, config.vocabulary.decode, how)

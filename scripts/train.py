@@ -52,6 +52,9 @@ ORDER = cli.Options(
     },
 )
 AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
+DAMAGED = cli.Options(
+    runs.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
+)
 MODEL = cli.Options(
     LipReaderConfig,
     {
@@ -96,15 +99,18 @@ def main(argv: list[str]) -> None:
         run.initialise(model, Path(flags.FLAGS.init_from))
     saved = runs.settings(data, config, order, augment=augmented, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
-    feed = functools.partial(runs.batches, data, "train", config, order, augmented)
+    damaged = DAMAGED.build()
+    feed = functools.partial(runs.batches, data, "train", config, order, augmented, damaged=damaged)
 
     def validate() -> dict[str, float]:
-        return runs.score(model, data, "val", config, order.batch_size).metrics
+        return runs.score(model, data, "val", config, order.batch_size, damaged=damaged).metrics
 
     result = train(model, how, feed, steps, output, validate if validates else None)
     state = "stopped: the same command goes on from here" if result.interrupted else "done"
     shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
     print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")
+    if damaged.on_bad_record == "skip":
+        print(f"skipped: {damaged}")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,15 @@ def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[shar
         return [shards.Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
 
 
+def flip(path: Path, at: int, bit: int = 0) -> None:
+    """Turns over one bit of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1 << bit]))
+
+
 def write_video(path: Path, frames: np.ndarray) -> None:
     """uint8 [F, H, W] as MPEG-4 at 25 frames a second."""
     path.parent.mkdir(parents=True, exist_ok=True)

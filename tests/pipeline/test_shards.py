@@ -129,12 +129,6 @@ def test_an_unknown_split_is_refused(dataset: DatasetDir) -> None:
         dataset.records("val")
 
 
-def flip(path: Path, at: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-
-
 def test_verify_finds_nothing_in_a_sound_dataset(dataset: DatasetDir) -> None:
     assert list(shards.verify(dataset)) == [None] * (3 + 6)
 
@@ -142,7 +136,7 @@ def test_verify_finds_nothing_in_a_sound_dataset(dataset: DatasetDir) -> None:
 @pytest.mark.parametrize("where", ["payload", "length", "CRC of the length"])
 def test_verify_names_a_damaged_record_and_goes_on(dataset: DatasetDir, where: str) -> None:
     offset = int(dataset.index.offset[1])
-    flip(dataset.shards[0], offset + {"payload": 500, "length": 1, "CRC of the length": 9}[where])
+    datasets.flip(dataset.shards[0], offset + {"payload": 500, "length": 1, "CRC of the length": 9}[where])
     found = list(shards.verify(shards.open_dataset(dataset.root)))
     assert [problem is not None for problem in found] == [True, *[False] * 3, True, *[False] * 4]
     assert f"{dataset.shards[0]}: its SHA-256 is not the manifest's" in found[0]
@@ -151,7 +145,7 @@ def test_verify_names_a_damaged_record_and_goes_on(dataset: DatasetDir, where: s
 
 
 def test_a_damaged_record_costs_that_record_alone(dataset: DatasetDir) -> None:
-    flip(dataset.shards[0], int(dataset.index.offset[0]) + 500)
+    datasets.flip(dataset.shards[0], int(dataset.index.offset[0]) + 500)
     with pytest.raises(DataError, match=f"{re.escape(str(dataset.shards[0]))} offset 0: the record is damaged"):
         shards.read_record(dataset, 0)
     assert [shards.read_record(dataset, n).id for n in range(1, 6)] == [f"s1/c{n}" for n in range(1, 6)]

@@ -14,31 +14,52 @@ from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
 from pipeline.vocab import Vocabulary
 from scripts import runs
+from tests import datasets
 
 MODEL = LipReaderConfig(classes=2, width=0.0625, lstm_units=4)
+CONFIG = DataConfig(Vocabulary.of_characters())
 
 
 def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
     data = tiny()
     conversion = data.manifest["conversion"]
     crop = CropSettings(**conversion["crop"])
-    opened = runs.Run(LipReader(MODEL), DataConfig(Vocabulary.of_characters()), crop, conversion["fps"])
+    opened = runs.Run(LipReader(MODEL), CONFIG, crop, conversion["fps"])
     runs.check_input(data, opened)
     other = dataclasses.replace(opened, crop=dataclasses.replace(crop, smoothing=7.0), fps=50.0)
     with pytest.raises(DataError, match=r"crop.smoothing is .*, the run has 7.0; fps is 25.0, the run has 50.0"):
         runs.check_input(data, other)
 
 
-def test_a_damaged_record_stops_reading_with_a_way_out(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
-    whole = tiny()
+@pytest.fixture
+def damaged(tiny: Callable[[], DatasetDir], tmp_path: Path) -> DatasetDir:
+    """A bit of the first record of `train`, and of the last of `val`, is flipped."""
     root = tmp_path / "data"
-    shutil.copytree(whole.root, root)
+    shutil.copytree(tiny().root, root)
     data = shards.open_dataset(root)
-    with data.shards[0].open("r+b") as file:
-        file.seek(int(data.index.offset[0]) + 500)
-        byte = file.read(1)
-        file.seek(-1, 1)
-        file.write(bytes([byte[0] ^ 1]))
+    for record in (0, len(data.index) - 1):
+        datasets.flip(data.shards[data.index.shard[record]], int(data.index.offset[record]) + 500)
+    return data
+
+
+def test_a_damaged_record_stops_reading_with_a_way_out(damaged: DatasetDir) -> None:
     order = PlanConfig(batch_size=2, shuffle=False)
-    with pytest.raises(DataError, match=r"split 'train' holds a record that cannot be read .*records verify --data="):
-        list(runs.batches(data, "train", DataConfig(Vocabulary.of_characters()), order))
+    first = damaged.shards[0]
+    with pytest.raises(DataError, match=f"^{first} offset 0: .*CRC.*; restore the shard, or .*--on_bad_record=skip$"):
+        list(runs.batches(damaged, "train", CONFIG, order))
+
+
+def test_a_shard_that_is_gone_stops_reading_whatever_is_skipped(damaged: DatasetDir) -> None:
+    damaged.shards[1].unlink()
+    order = PlanConfig(batch_size=2, shuffle=False)
+    with pytest.raises(DataError, match=r"split 'train' cannot be read .*No such file.*00001-of-00003"):
+        list(runs.batches(damaged, "train", CONFIG, order, damaged=runs.Damaged("skip")))
+
+
+def test_a_score_leaves_out_the_damaged_and_counts_them(damaged: DatasetDir) -> None:
+    model = LipReader(dataclasses.replace(MODEL, classes=len(CONFIG.vocabulary), head="ctc"))
+    met = runs.Damaged("skip")
+    report = runs.score(model, damaged, "val", CONFIG, batch_size=2, damaged=met)
+    assert [row.id for row in report.predictions] == [damaged.index.id[-2]]
+    assert report.examples == len(met.skipped) == 1
+    assert str(met) == "1 damaged record, named above"
