@@ -77,7 +77,7 @@ def joined(parts: list[shards.Index]) -> shards.Index:
 
 def too_many(rejected: int, clips: int, limit: float) -> bool:
     """Whether so many rejects fail the job: all of the clips, or more than `limit` of them."""
-    return rejected == clips or rejected > limit * clips
+    return rejected == clips or rejected / clips > limit
 
 
 def _check_rejects(output: Path, reasons: Counter[str], first: Rejected | None, clips: int, limit: float) -> None:

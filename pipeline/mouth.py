@@ -107,8 +107,9 @@ class MouthCropper:
         Raises:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
         """
-        path, tracked = self._every(luma, self.settings.stride)
-        if not tracked.all() and self.settings.stride > 1:  # a gap is worth every frame around it
+        stride = min(self.settings.stride, self.settings.max_gap + 1)  # no gap that is too long lies between two keys
+        path, tracked = self._every(luma, stride)
+        if not tracked.all() and stride > 1:  # a gap is worth every frame
             path, tracked = self._every(luma, 1)
         check_gaps(tracked, self.settings.max_gap)
         return smooth(path, self.settings.smoothing), tracked

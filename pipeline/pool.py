@@ -227,7 +227,7 @@ class _Pool:
             return
         try:
             event = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it died in the middle of a message
             yield self._replace(worker, DIED)
             return
         if isinstance(event, self._fatal):

@@ -25,7 +25,9 @@ flags.DEFINE_string("data", None, "encodings, read: dataset directory; encodings
 flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
-flags.DEFINE_integer("workers", os.cpu_count(), "processes (encodings: threads) of each contender", lower_bound=1)
+flags.DEFINE_integer(
+    "workers", len(os.sched_getaffinity(0)), "processes (encodings: threads) of each contender", lower_bound=1
+)
 flags.DEFINE_list("batches", ["8", "32"], "read: batch sizes")
 flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pipeline import landmarks, video
 from pipeline.mouth import CropSettings, MouthCropper
-from pipeline.schema import Clip, Encoding, to_example
+from pipeline.schema import Clip, ClipError, Encoding, to_example
 from pipeline.shards import ShardWriter
 
 STAGES = ("decode", "landmarks", "crop", "encode", "write")
@@ -27,19 +27,22 @@ def main(videos: list[str], scratch: str) -> dict[str, float]:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     landmarks.tracker()
     with tempfile.TemporaryDirectory(dir=scratch) as output, ShardWriter(Path(output) / "shard") as writer:
-        _clip(videos[0], writer)
-        clips = [_clip(path, writer) for path in videos[1:]]
+        timed = [_clip(path, writer) for path in videos]
+    clips = [clip for clip in timed[1:] if clip]
     totals = {f"{name}_s": sum(times[k] for _, times in clips) for k, name in enumerate(STAGES)}
     return {"items": sum(frames for frames, _ in clips), "seconds": sum(totals.values()), **totals}
 
 
-def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]]:
-    """The frames of a clip, and the seconds of each stage."""
+def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
+    """The frames of a clip, and the seconds of each stage; None where the clip cannot be converted."""
     cropper = MouthCropper(CropSettings())
     at = [time.perf_counter()]
-    luma = video.read(Path(path)).luma
-    at.append(time.perf_counter())
-    track = cropper.track(luma)
+    try:
+        luma = video.read(Path(path)).luma
+        at.append(time.perf_counter())
+        track = cropper.track(luma)
+    except ClipError:
+        return None
     at.append(time.perf_counter())
     crops = cropper.cut(luma, *track)
     at.append(time.perf_counter())

@@ -218,6 +218,13 @@ def test_a_stride_stays_close_and_bridges_the_same_gaps(drawn: np.ndarray) -> No
         assert np.linalg.norm(crops.corners - every(drawn).corners, axis=2).max() < 4
 
 
+def test_a_gap_between_two_keys_is_no_longer_than_any_other(drawn: np.ndarray) -> None:
+    gap = drawn.copy()
+    gap[11:15] = 128
+    with pytest.raises(ClipError, match="no face in frames 11 to 14 of 30, at most 3 are bridged"):
+        MouthCropper(CropSettings(max_gap=3))(gap)
+
+
 def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     """The crop's content does not depend on how the head lies in the picture."""
     upright = MouthCropper(CropSettings())(drawn[:8])
