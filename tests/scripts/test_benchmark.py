@@ -135,6 +135,7 @@ def test_shifts_are_in_pixels_of_their_crop() -> None:
     np.testing.assert_allclose(convert.shifts(wider, theirs), [[-4 - 4j, 4 - 4j, 4 + 4j, -4 + 4j]])
 
 
+@pytest.mark.slow
 def test_converting_is_measured(tmp_path: Path) -> None:
     config = synthetic.SyntheticConfig(clips=2, speakers=1, width=280, height=224)
     list(synthetic.render(tmp_path / "corpus", config))

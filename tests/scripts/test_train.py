@@ -61,6 +61,7 @@ def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     assert "1 of 1 steps" in tuned
 
 
+@pytest.mark.slow
 def test_training_with_every_option_goes_on_and_refuses_others(place: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").symlink_to(place / "data")
     data = [f"--data={place / 'data'}", f"--data={tmp_path / 'copy'}", "--mix=1,3"]
