@@ -100,7 +100,7 @@ def test_the_ways_in_tensorflow_from_end_to_end(
         windows = one["windows_rate"] * one["seconds"] / one["items"]
         assert 1 <= windows <= 12, name
     assert rows["lipflow, words, jpeg"]["stored_mb"] < rows["lipflow"]["stored_mb"] / 5
-    # clips of 10 to 16 frames: windows hold 3 to 3.8 times their bytes, float windows 4 times those; which clips, time decides
+    # of 10 to 16 frames: windows are 3 to 3.8 times as large, floats 4 times that; which clips were read, time decides
     assert rows["lipflow, windows"]["delivered_mb"] > 1.5 * rows["lipflow"]["delivered_mb"]
     assert rows["tutorials' way, float windows"]["delivered_mb"] > 2 * rows["lipflow, windows"]["delivered_mb"]
 
