@@ -53,6 +53,7 @@ def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
     assert again == text
 
 
+@pytest.mark.slow
 def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     same = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'sentences'}"]
     started = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'tuned'}", f"--init_from={place / 'sentences'}"]
