@@ -154,6 +154,7 @@ def test_converting_is_measured(tmp_path: Path) -> None:
     assert float(close[2]) < 4
 
 
+@pytest.mark.slow
 def test_encodings_are_measured(
     tiny: Callable[[str], DatasetDir], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ def test_encodings_are_measured(
         encodings.run(tiny("png"), clips=4, seed=0, workers=1, rounds=1)
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     commands.mistakes(
         (["benchmark", "reading"], ["want one of convert, encodings", "got reading"]),

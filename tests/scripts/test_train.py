@@ -90,6 +90,7 @@ def test_training_with_every_option_goes_on_and_refuses_others(place: Path, tmp_
     )
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     empty = tmp_path / "empty"
