@@ -42,17 +42,21 @@ def listing(directory: Path) -> list[Path]:
     """The images of a directory in natural name order (img2 before img10), hidden files left out.
 
     Raises:
-      ClipError: NO_VIDEO where there is none.
+      ClipError: NO_VIDEO where there is none; UNREADABLE where the directory may not be listed.
     """
-    paths = [p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    try:
+        paths = [p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except OSError as error:
+        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({error.strerror})") from error
     if not paths:
         raise ClipError(Reason.NO_VIDEO, f"{directory}: no image in it, want {' '.join(SUFFIXES)}")
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=lambda path: natural(path.name))
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.split(r"([0-9]+)", path.name)
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], path.name
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts names by the numbers in them."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
 
 
 def read(paths: list[Path]) -> np.ndarray:
