@@ -1,6 +1,7 @@
+import ctypes
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetDir
         return made[name]
 
     return make
+
+
+@pytest.fixture
+def mortal() -> Iterator[None]:
+    """Takes from root what other users do not have: reading what the modes of files and directories forbid."""
+    libc = ctypes.CDLL(None)
+    head, had = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3, this thread
+    assert libc.capget(head, had) == 0
+    less = type(had)(had[0] & ~0b110, *had[1:])  # effective: without CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(head, less) == 0
+    yield
+    assert libc.capset(head, had) == 0
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def clips(root: Path) -> Iterator[ClipSource]:
 
 
 def _read(table: Path, root: Path) -> str:
-    if not table.exists():
+    if not paths.exists(table):
         raise DataError(f"{table}: no such file; want one with the columns {','.join(COLUMNS)}, a row a clip")
     try:
         return paths.read_text(table, root, paths.TABLE_BYTES)

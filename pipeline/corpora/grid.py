@@ -5,7 +5,6 @@ Layout: `s1/bbaf2n.mpg` (or another video format, or a directory of images `s1/b
 units of 1/25000 s; a clip without one gets its sentence from its name.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from pipeline import images
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
-from pipeline.schema import DataError
+from pipeline.schema import ClipError, DataError, Reason
 
 UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})
@@ -61,7 +60,7 @@ def clips(root: Path) -> Iterator[ClipSource]:
     """Every clip below `root`, speaker by speaker; `split` is the published unseen-speaker split.
 
     Raises:
-      DataError: `root` is not a directory, or holds no speaker.
+      DataError: `root` is not a directory, or holds no speaker; or a speaker's directory may not be read.
     """
     speakers = _speakers(root)
     if not speakers:
@@ -72,24 +71,29 @@ def clips(root: Path) -> Iterator[ClipSource]:
 
 
 def _speakers(root: Path) -> list[str]:
-    if not root.is_dir():
+    if not paths.is_folder(root):
         raise DataError(f"{root}: no such directory; --source wants the directory that holds s1, s2, …")
-    names = [entry.name for entry in root.iterdir() if re.fullmatch(r"s\d+", entry.name) and entry.is_dir()]
+    names = [folder.name for folder in paths.folders(root) if re.fullmatch(r"s\d+", folder.name)]
     return sorted(names, key=lambda name: int(name[1:]))
 
 
 def _videos(folder: Path) -> list[Path]:
-    places = [place for place in (folder, folder / "video", folder / folder.name) if place.is_dir()]
-    return [entry for place in places for entry in sorted(place.iterdir()) if _is_clip(entry)]
+    places = [place for place in (folder, folder / "video", folder / folder.name) if paths.is_folder(place)]
+    return [entry for place in places for entry in paths.entries(place) if _is_clip(entry)]
 
 
 def _is_clip(entry: Path) -> bool:
-    if entry.name.startswith("."):
-        return False
-    if entry.is_dir():
-        holds_images = any(child.suffix.lower() in images.SUFFIXES for child in entry.iterdir())
-        return holds_images or sentence(entry.name) is not None
-    return entry.suffix.lower() in paths.VIDEO_SUFFIXES
+    if entry.suffix.lower() in paths.VIDEO_SUFFIXES:
+        return True
+    return paths.is_folder(entry) and (sentence(entry.name) is not None or _may_hold_images(entry))
+
+
+def _may_hold_images(folder: Path) -> bool:
+    """Whether there are images in it; so too where it may not be listed, for conversion to reject it by name."""
+    try:
+        return bool(images.listing(folder))
+    except ClipError as error:
+        return error.reason is not Reason.NO_VIDEO
 
 
 def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
@@ -120,4 +124,4 @@ def _alignment(root: Path, speaker: str, name: str) -> Path | None:
         root / "align" / speaker,
         root / speaker / "align",
     )
-    return next((p for p in (folder / f"{name}.align" for folder in folders) if os.path.lexists(p)), None)
+    return next((p for p in (folder / f"{name}.align" for folder in folders) if paths.exists(p)), None)

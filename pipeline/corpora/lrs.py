@@ -8,7 +8,6 @@ or `{NS}` (laughter, noise) are left out. The talk (a broadcast, a video) stands
 """
 
 import itertools
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,13 +61,14 @@ def clips(root: Path) -> Iterator[ClipSource]:
     """Every clip below `root`, set by set.
 
     Raises:
-      DataError: `root` is not a directory or holds no set; a list cannot be read, or has a clip of another list.
+      DataError: `root` is not a directory or holds no set; a directory or a list cannot be read; or a list has a clip
+        of another.
     """
-    if not root.is_dir():
+    if not paths.is_folder(root):
         raise DataError(
             f"{root}: no such directory; --source wants the directory that holds main, or trainval and test"
         )
-    sets = [name for name in SETS if (root / name).is_dir()]
+    sets = [name for name in SETS if paths.is_folder(root / name)]
     if not sets:
         raise DataError(f"{root}: no set of LRS2 or LRS3; want directories among {', '.join(SETS)}")
     listed = _listed(root)
@@ -82,7 +82,7 @@ def _listed(root: Path) -> dict[str, str]:
     """The clips of main in LRS2's lists, each with its split."""
     found: dict[str, tuple[str, str]] = {}
     for split in SPLITS:
-        if not os.path.lexists(path := root / f"{split}.txt"):
+        if not paths.exists(path := root / f"{split}.txt"):
             continue
         try:
             lines = paths.read_text(path, root, paths.TABLE_BYTES).splitlines()

@@ -5,7 +5,6 @@ line `Duration: 0.47 seconds` of the word. A clip without its `.txt` has its wor
 say who talks.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,11 +39,11 @@ def clips(root: Path) -> Iterator[ClipSource]:
     """Every clip below `root`, word by word.
 
     Raises:
-      DataError: `root` is not a directory, or holds no word.
+      DataError: `root` is not a directory, or holds no word; or a directory may not be read.
     """
-    if not root.is_dir():
+    if not paths.is_folder(root):
         raise DataError(f"{root}: no such directory; --source wants the directory that holds ABOUT, ABSOLUTELY, …")
-    places = [(word, split) for word in paths.folders(root) for split in SPLITS if (word / split).is_dir()]
+    places = [(word, split) for word in paths.folders(root) for split in SPLITS if paths.is_folder(word / split)]
     if not places:
         raise DataError(
             f"{root}: no LRW word; want directories ABOUT/train, ABOUT/val, ABOUT/test, … with videos in them"
@@ -56,7 +55,7 @@ def clips(root: Path) -> Iterator[ClipSource]:
 
 def _clip(root: Path, word: str, split: str, video: Path) -> ClipSource:
     text, words, problem = printable(word).lower(), (), ""
-    if os.path.lexists(label := video.with_suffix(".txt")):
+    if paths.exists(label := video.with_suffix(".txt")):
         try:
             duration = read_duration(label, root)
             words = (SpokenWord(text, (SECONDS - duration) / 2, (SECONDS + duration) / 2),)

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from pipeline import images
-from pipeline.schema import ClipError, Reason
+from pipeline.schema import ClipError, DataError, Reason
 
 VIDEO_SUFFIXES = frozenset(
     {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}
@@ -29,15 +29,57 @@ def below(root: Path, name: str) -> Path:
     return root / path
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a directory, by name, hidden files left out.
+
+    Raises:
+      DataError: it may not be listed.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise _closed(folder, error) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a directory, or a link to one.
+
+    Raises:
+      DataError: that may not be asked.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of this name, a broken link too.
+
+    Raises:
+      DataError: that may not be asked.
+    """
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise _closed(path, error) from error
+    except OSError:  # no such directory, or no name that could be
+        return False
+    return True
+
+
+def _closed(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); make its directory readable, or leave that out")
+
+
 def folders(folder: Path) -> list[Path]:
     """The directories in a directory by name, hidden ones left out."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
+    return [entry for entry in entries(folder) if is_folder(entry)]
 
 
 def videos(folder: Path) -> list[Path]:
     """What has a video's suffix in a directory, by name, hidden files left out; nothing is opened."""
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted(entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES)
+    return [entry for entry in entries(folder) if entry.suffix.lower() in VIDEO_SUFFIXES]
 
 
 def leads_out(path: Path, root: Path) -> bool:
@@ -50,15 +92,22 @@ def check_video(video: Path, root: Path) -> None:
     """Refuses a video that leads out of `root`, and a directory of images one of which does.
 
     Raises:
-      ClipError: OUTSIDE_ROOT; UNREADABLE where it is neither a regular file nor a directory; NO_VIDEO where it is a
-        directory without an image.
+      ClipError: OUTSIDE_ROOT; UNREADABLE where it is neither a regular file nor a directory, or a directory that may
+        not be read; NO_VIDEO where it is a directory without an image.
     """
-    suspects = [video]
-    if images.is_directory(video):
-        suspects += [image for image in images.listing(video) if image.is_symlink()]
+    suspects = [video, *_links(video)] if images.is_directory(video) else [video]
     for path in suspects:
         if leads_out(path, root):
             raise ClipError(Reason.OUTSIDE_ROOT, f"{path}: {LINKED_OUT}")
+
+
+def _links(directory: Path) -> list[Path]:
+    """The images of a directory that are symbolic links."""
+    listed = images.listing(directory)
+    try:
+        return [image for image in listed if image.is_symlink()]
+    except OSError as error:
+        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be searched ({error.strerror})") from error
 
 
 def read_text(path: Path, root: Path, limit: int = LABEL_BYTES) -> str:

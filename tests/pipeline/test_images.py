@@ -97,6 +97,14 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     reject(directory, Reason.UNREADABLE, "1.png: a directory where an image should be")
 
 
+@pytest.mark.usefixtures("mortal")
+def test_a_directory_that_may_not_be_listed(tmp_path: Path) -> None:
+    fill(tmp_path / "c", ["1.png"])
+    (tmp_path / "c").chmod(0o300)
+    reject(tmp_path / "c", Reason.UNREADABLE, r"/c: cannot be listed \(Permission denied\)")
+    (tmp_path / "c").chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("size", "fitted"),
     [

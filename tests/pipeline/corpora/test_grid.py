@@ -122,6 +122,35 @@ def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: P
     ]
 
 
+@pytest.mark.usefixtures("mortal")
+def test_images_that_may_not_be_listed_are_a_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "s1/hello/1.png", "s1/bbaf2n.mpg")
+    (tmp_path / "s1/hello").chmod(0)
+    assert [clip.id for clip in grid.clips(tmp_path)] == ["s1/bbaf2n", "s1/hello"]
+    (tmp_path / "s1/hello").chmod(0o700)
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize(
+    ("closed", "mode", "named"),
+    [
+        ("", 0o300, ""),
+        ("", 0o600, "alignments"),  # listed, but nothing in it can be looked at
+        ("s1", 0o300, "s1"),
+        ("s1/video", 0o300, "s1/video"),
+        ("alignments/s1", 0, "alignments/s1/bbaf2n.align"),
+    ],
+)
+def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
+    root = tmp_path / "corpus"
+    touch(root, "s1/video/bbaf2n.mpg", "alignments/s1/bbaf2n.align")
+    (root / closed).chmod(mode)
+    with pytest.raises(DataError) as caught:
+        list(grid.clips(root))
+    assert str(caught.value).startswith(f"{root / named}: cannot be read (Permission denied); make its directory")
+    (root / closed).chmod(0o700)
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("grid")

@@ -8,7 +8,7 @@ from pipeline import unit
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
 from pipeline.mouth import CropSettings, MouthCropper
-from pipeline.schema import Clip, ClipError, Reason
+from pipeline.schema import Clip, ClipError, DataError, Reason
 from tests import datasets
 
 CONFIG = unit.ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
@@ -118,6 +118,30 @@ def test_what_is_no_file_is_unreadable_and_not_opened(root: Path) -> None:
         with pytest.raises(ClipError) as caught:
             convert(root, root / name)
         assert caught.value.reason == Reason.UNREADABLE, name
+
+
+@pytest.mark.usefixtures("mortal")
+def test_a_directory_that_may_not_be_read(root: Path) -> None:
+    closed = root / "closed"
+    write_images(closed)
+    for mode, match in ((0o300, "closed: cannot be listed"), (0o600, "closed: cannot be searched")):
+        closed.chmod(mode)
+        with pytest.raises(ClipError, match=rf"{match} \(Permission denied\)") as caught:
+            paths.check_video(closed, root)
+        assert caught.value.reason == Reason.UNREADABLE
+    for ask in (paths.folders, lambda path: paths.is_folder(path / "0.png"), lambda path: paths.exists(path / "0.png")):
+        with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\); make its directory"):
+            ask(closed)
+    closed.chmod(0o300)
+    with pytest.raises(DataError, match="closed: cannot be read"):
+        paths.videos(closed)
+    closed.chmod(0o700)
+
+
+def test_what_exists_by_name(root: Path) -> None:
+    (root / "broken").symlink_to("gone")
+    names = {"in.mp4": True, "broken": True, "gone": False, "in.mp4/x": False, "a" * 300: False}
+    assert {name: paths.exists(root / name) for name in names} == names
 
 
 @pytest.mark.parametrize("name", ODD)
