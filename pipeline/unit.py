@@ -168,23 +168,43 @@ def convert_shard(
     """
     path = output / task.file(config.name)
     rows, rejects = [], []
+    with _Writer(path) as writer:
+        for source in task.sources:
+            yield pool.Started(source.id)
+            watch = _Watch(cropper)
+            try:
+                if source.id in given_up:
+                    raise _given_up(given_up[source.id])
+                clip = convert_clip(source, root, config, watch.crop)
+            except ClipError as error:
+                rejects.append(_rejected(source, root, error))
+                yield pool.Finished(source.id, Outcome(rejects[-1], watch.spent()))
+                continue
+            record = to_example(clip, config.encoding)
+            rows.append(shards.Row.of(clip, writer.write(record), len(record)))
+            yield pool.Finished(source.id, Outcome(None, watch.spent()))
     with done.writing(path):
-        with shards.ShardWriter(path) as writer:
-            for source in task.sources:
-                yield pool.Started(source.id)
-                watch = _Watch(cropper)
-                try:
-                    if source.id in given_up:
-                        raise _given_up(given_up[source.id])
-                    clip = convert_clip(source, root, config, watch.crop)
-                except ClipError as error:
-                    rejects.append(_rejected(source, root, error))
-                    yield pool.Finished(source.id, Outcome(rejects[-1], watch.spent()))
-                    continue
-                record = to_example(clip, config.encoding)
-                rows.append(shards.Row.of(clip, writer.write(record), len(record)))
-                yield pool.Finished(source.id, Outcome(None, watch.spent()))
         done.note(output, path.name, rows, rejects)
+
+
+class _Writer:
+    """A `ShardWriter` that says in a line what the system refuses it; what its block raises passes as it is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._shard = path, shards.ShardWriter(path)
+
+    def __enter__(self) -> "_Writer":
+        with done.writing(self._path):
+            self._shard.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with done.writing(self._path):
+            self._shard.__exit__(*error)
+
+    def write(self, record: bytes) -> int:
+        with done.writing(self._path):
+            return self._shard.write(record)
 
 
 class _Watch:

@@ -11,8 +11,8 @@ from pipeline import done, pool, shards, unit
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth import CropSettings, MouthCropper
-from pipeline.schema import ClipError, Encoding, Reason, Word, from_example
+from pipeline.mouth import Crops, CropSettings, MouthCropper
+from pipeline.schema import ClipError, DataError, Encoding, Reason, Word, from_example
 from pipeline.unit import ConvertConfig, ShardTask
 from tests import datasets
 
@@ -136,6 +136,21 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     assert [row.id for row in noted.index_rows()] == ["s1/bbaf2n"]
     path.write_bytes(path.read_bytes()[:-1])
     assert done.read(tmp_path, path.name) is None
+
+
+def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_path: Path) -> None:
+    def cropper(luma: np.ndarray) -> Crops:
+        raise OSError("a library misses a file")
+
+    (tmp_path / done.PROGRESS).mkdir()
+    task = ShardTask("train", 0, 1, tuple(grid.clips(corpus)))
+    with pytest.raises(OSError, match="a library misses a file"):
+        list(unit.convert_shard(corpus, tmp_path, CONFIG, cropper, task, {}))
+    (tmp_path / done.PROGRESS).rmdir()
+    with pytest.raises(DataError, match=r"tiny-train.*: No such file or directory; make room, or make it writable"):
+        list(unit.convert_shard(corpus, tmp_path, CONFIG, CROPPER, dataclasses.replace(task, sources=()), {}))
+    with pytest.raises(DataError, match=r"gone/tiny-train.*; make room, or make it writable"):
+        list(unit.convert_shard(corpus, tmp_path / "gone", CONFIG, CROPPER, task, {}))
 
 
 @pytest.mark.parametrize(
