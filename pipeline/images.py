@@ -74,7 +74,16 @@ def read(paths: list[Path]) -> np.ndarray:
     return np.stack(planes)
 
 
-def _read_one(path: Path) -> np.ndarray:
+def colour(path: Path) -> np.ndarray:
+    """An image as `read` reads it, but in colour: uint8 [H, W, 3], red first.
+
+    Raises:
+      ClipError: as `read`.
+    """
+    return _read_one(path, "RGB")
+
+
+def _read_one(path: Path, mode: str = "L") -> np.ndarray:
     if is_directory(path):
         raise ClipError(Reason.UNREADABLE, f"{path}: a directory where an image should be")
     try:
@@ -82,8 +91,8 @@ def _read_one(path: Path) -> np.ndarray:
             check_pixels(*image.size, path)
             if image.mode.startswith(("I", "F")):
                 raise ClipError(Reason.UNREADABLE, f"{path}: mode {image.mode}, want 8 bits a channel")
-            gray = ImageOps.exif_transpose(image).convert("L")
-            return np.asarray(gray.resize(fit(*gray.size), Image.Resampling.BOX))
+            upright = ImageOps.exif_transpose(image).convert(mode)
+            return np.asarray(upright.resize(fit(*upright.size), Image.Resampling.BOX))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({error})") from error
 

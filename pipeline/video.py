@@ -1,5 +1,6 @@
-"""A video file, or a directory of images, to gray frames at a constant rate."""
+"""A video file, or a directory of images, to frames at a constant rate: gray ones, or in colour to be looked at."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -86,11 +87,9 @@ def read(
     _check_length(0 if span is None else _frames_in(span, fps), limit, path)
     if images.is_directory(path):
         return _read_images(path, span, fps, limit)
-    try:
-        return _read_container(path, span, fps, limit)
-    except av.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
-        raise ClipError(Reason.UNREADABLE, f"{path}: not a video that can be decoded ({reason})") from error
+    with _shown(path, span, fps) as pictures:
+        luma, times = _convert(pictures, limit, path)
+    return Video(luma, fps, times)
 
 
 def _frames_in(span: tuple[float, float], fps: float) -> int:
@@ -117,18 +116,36 @@ def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
     raise ClipError(Reason.TRUNCATED, f"{path}: ends at {end:.3f} s, the span is {span[0]:g} to {span[1]:g} s")
 
 
-def _read_container(path: Path, span: tuple[float, float] | None, fps: float, limit: float) -> Video:
+def colours(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
+    """The frames that `read` gives of a whole source, in colour and one at a time: uint8 [H, W, 3], red first.
+
+    Raises:
+      ClipError: as `read`.
+    """
+    if images.is_directory(path):
+        yield from map(images.colour, images.listing(path))
+        return
+    reformatter = VideoReformatter()
+    with _shown(path, None, fps) as pictures:
+        for picture in pictures:
+            yield _converted(picture.frame, reformatter, "rgb24")
+
+
+@contextlib.contextmanager
+def _shown(path: Path, span: tuple[float, float] | None, fps: float) -> Iterator[Iterator[_Picture]]:
+    """The picture of every output frame of a container; errors of libav, also in the block, are UNREADABLE."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    # "file:" keeps libav from taking a name with a colon in it for a URL.
-    with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
-        stream = _video_stream(container, path)
-        frames = _decode(container, stream, path)
-        if span is not None and span[0] > SEEK_FROM:
-            frames = _seek(container, stream, span[0], path)
-        pictures = _timed(frames, container, stream)
-        shown = _resample(pictures, stream, span, fps, path)
-        luma, times = _convert(shown, limit, path)
-    return Video(luma, fps, times)
+    try:
+        # "file:" keeps libav from taking a name with a colon in it for a URL.
+        with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
+            stream = _video_stream(container, path)
+            frames = _decode(container, stream, path)
+            if span is not None and span[0] > SEEK_FROM:
+                frames = _seek(container, stream, span[0], path)
+            yield _resample(_timed(frames, container, stream), stream, span, fps, path)
+    except av.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        raise ClipError(Reason.UNREADABLE, f"{path}: not a video that can be decoded ({reason})") from error
 
 
 def _video_stream(container: InputContainer, path: Path) -> av.VideoStream:
@@ -270,21 +287,28 @@ def _convert(shown: Iterator[_Picture], limit: float, path: Path) -> tuple[np.nd
 
 
 def _gray(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    size = images.fit(frame.width, frame.height)
-    plane = frame.planes[0]
-    if size == (frame.width, frame.height) and frame.format.name in PLANAR and plane.line_size > 0:
-        gray = _luma(frame)
-    else:
-        gray = reformatter.reformat(
-            frame,
-            width=size[0],
-            height=size[1],
-            format="gray",
-            dst_color_range="JPEG",
-            interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
-            threads=1,
-        ).to_ndarray()
-    return np.rot90(gray, k=round(frame.rotation / 90))  # both count anticlockwise
+    whole = images.fit(frame.width, frame.height) == (frame.width, frame.height)
+    if whole and frame.format.name in PLANAR and frame.planes[0].line_size > 0:
+        return _turned(_luma(frame), frame)
+    return _converted(frame, reformatter, "gray")
+
+
+def _converted(frame: av.VideoFrame, reformatter: VideoReformatter, format: str) -> np.ndarray:
+    width, height = images.fit(frame.width, frame.height)
+    converted = reformatter.reformat(
+        frame,
+        width=width,
+        height=height,
+        format=format,
+        dst_color_range="JPEG",
+        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+        threads=1,
+    )
+    return _turned(converted.to_ndarray(), frame)
+
+
+def _turned(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    return np.rot90(pixels, k=round(frame.rotation / 90))  # both count anticlockwise
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:

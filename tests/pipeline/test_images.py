@@ -59,6 +59,13 @@ def test_gray_cmyk_and_turned_images(tmp_path: Path) -> None:
     np.testing.assert_allclose(video.read(tmp_path / "c").luma[2], 100, atol=1)
 
 
+def test_colours_of_a_directory(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 12), (200, 40, 30)).save(tmp_path / "a2.png")
+    Image.new("L", (16, 12), 90).save(tmp_path / "a10.png")
+    seen = np.stack(list(video.colours(tmp_path)))
+    assert (seen.shape, seen[:, 0, 0].tolist()) == ((2, 12, 16, 3), [[200, 40, 30], [90, 90, 90]])
+
+
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     fill(tmp_path / "c", ["1.png", "2.png"])
     fill(tmp_path / "c", ["3.png"], size=(16, 14))

@@ -134,6 +134,32 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
         assert corner.mean() == pytest.approx(255 if turn == rotation else 0, abs=3)
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_colours_are_those_of_the_gray_frames(tmp_path: Path, rotation: int) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [k / 30 for k in range(30)], rotation=rotation)
+    gray, colours = video.read(path).luma, list(video.colours(path))
+    assert (len(colours), colours[0].shape, colours[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
+    np.testing.assert_allclose(np.stack(colours).mean(-1), gray, atol=2)
+
+
+def test_colours_are_red_first(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        red = av.VideoFrame.from_ndarray(np.full((*SIZE[::-1], 3), (200, 40, 30), np.uint8), format="rgb24")
+        container.mux(stream.encode(red))
+        container.mux(stream.encode(None))
+    (seen,) = video.colours(tmp_path / "a.mp4")
+    np.testing.assert_allclose(seen.mean((0, 1)), (200, 40, 30), atol=4)
+
+
+def test_colours_of_no_video_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(ClipError, match="unreadable: .*a.mp4: not a video that can be decoded"):
+        next(video.colours(tmp_path / "a.mp4"))
+
+
 def test_luma_has_full_range(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
     np.testing.assert_allclose(video.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
