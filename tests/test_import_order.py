@@ -71,6 +71,9 @@ ORDER = {
         "run",
         "train",
         "evaluate",
+        "spelling",
+        "export",
+        "streaming",
     ],
     "scripts": [
         "__init__",

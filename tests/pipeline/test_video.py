@@ -156,7 +156,7 @@ def test_colours_are_red_first(tmp_path: Path) -> None:
 
 def test_colours_of_no_video_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(ClipError, match="unreadable: .*a.mp4: not a video that can be decoded"):
+    with pytest.raises(ClipError, match=r"unreadable: .*a\.mp4: not a video that can be decoded"):
         next(video.colours(tmp_path / "a.mp4"))
 
 

@@ -1,0 +1,51 @@
+"""Small lip readers whose texts are worth comparing, and what they read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from model import decoding
+from model.lipreader import LipReader, LipReaderConfig
+
+SYMBOLS = (" ", "a", "b", "c")
+
+
+def reader(**settings: Any) -> LipReader:
+    """Untrained, with a head that finds every symbol in `frames`: its logits have mean 0 and deviation 3."""
+    shape = {"head": "ctc", "width": 0.0625, "lstm_units": 8, "bidirectional": False, **settings}
+    model = LipReader(LipReaderConfig(classes=len(SYMBOLS), **shape), seed=1)
+    clips = windows(frames(4, 20))
+    batch = {"windows": clips, "lengths": tf.fill([4], 16), "inside": tf.ones([4, 16], tf.uint8)}
+    logits = tf.reshape(model(batch), [-1, model.head.units])  # [4, 16, n] or [4, n] -> [N, n]
+    scale = 3 / tf.math.reduce_std(logits, 0)
+    model.head.kernel.assign(scale * model.head.kernel)
+    model.head.bias.assign(-scale * tf.reduce_mean(logits, 0))
+    return model
+
+
+def unit(model: LipReader) -> str:
+    return "word" if model.config.head == "word" else "character"
+
+
+def frames(clips: int, count: int) -> np.ndarray:
+    """uint8 [clips, count, 112, 112]: bars that move, each clip's at another speed."""
+    place, time = np.arange(112), np.arange(count)
+    speed = np.arange(1, clips + 1)[:, None]
+    waves = np.sin(place * (0.05 + 0.04 * np.sin(speed * time)[..., None]) + (speed * time)[..., None])
+    return np.broadcast_to(128 + 120 * waves[:, :, None], [clips, count, 112, 112]).astype(np.uint8)
+
+
+def windows(frames: np.ndarray | tf.Tensor, lengths: Sequence[int] | tf.Tensor | None = None) -> tf.Tensor:
+    """uint8 [B, F, 112, 112] -> [B, F - 4, 112, 112, 5]."""
+    steps = tf.maximum(tf.shape(frames)[1] - 4, 0)
+    return tf.stack([frames[:, k : k + steps] for k in range(5)], -1)
+
+
+def read(model: LipReader, frames: np.ndarray, lengths: np.ndarray) -> list[tuple[str, float]]:
+    """Text and score of each clip, by the decoder in NumPy."""
+    logits = model({"windows": windows(frames), "lengths": tf.constant(lengths - 4, tf.int32)}).numpy()
+    between = "" if model.config.head == "ctc" else " "
+    read = decoding.decode(model.config.head, logits, lengths - 4)
+    return [(" ".join(between.join(SYMBOLS[label] for label in row.labels).split()), row.score) for row in read]
