@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test test-slow lint format lock peers
+.PHONY: setup demo test test-slow fuzz lint format lock peers
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# A million damaged records, ten to twenty minutes.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.records 1000000
 
 # What scripts.benchmark measures against, each in an environment of its own.
 peers: $(patsubst scripts/benchmarks/peers/%.txt,peer-%,$(wildcard scripts/benchmarks/peers/*.txt))

@@ -80,12 +80,34 @@ def longest(frames: np.ndarray, most: int | None, config: AugmentConfig) -> np.n
     return slowest if most is None else np.maximum(frames, np.minimum(slowest, most))
 
 
-def played(frames: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def played(frames: int, count: int) -> np.ndarray:
     """Int64 [count]: which of `frames` frames to show so that they last `count`: the nearest in time.
 
     Frame k of the result stands at (k + 1/2) / count of the clip.
     """
-    return (2 * tf.range(count) + 1) * frames // (2 * count)
+    return (2 * np.arange(count) + 1) * frames // (2 * count)
+
+
+def batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """`apply` to every row of a batch, and not to its padding.
+
+    Args:
+      frames: uint8 [B, F, 112, 112].
+      counts: int [B], the frames of each row, at least one.
+      seeds: int64 [B, 2].
+      config: how.
+
+    Returns:
+      uint8 [B, F, 112, 112].
+    """
+    total = tf.shape(frames)[1]
+
+    def row(own: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        clip, count, seed = own
+        return tf.pad(apply(clip[:count], seed, config), [[0, total - count], [0, 0], [0, 0]])
+
+    spec = tf.TensorSpec([None, CROP, CROP], tf.uint8)
+    return tf.map_fn(row, (frames, tf.cast(counts, tf.int32), seeds), fn_output_signature=spec)
 
 
 def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
@@ -114,7 +136,7 @@ def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
     """A clip with a draw of its own, its words and gaps moved along: what training would see, to be looked at."""
     total = len(clip.frames)
     counts, seeds = draw(np.array([total]), np.array([CONTEXT]), None, config, seed, epoch)
-    shown = played(tf.constant(total, tf.int64), tf.constant(counts[0])).numpy()
+    shown = played(total, int(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
     edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}
     words = tuple(Word(word.text, *edge) for word, edge in edges.items() if edge[0] < edge[1])

@@ -10,6 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from PIL import Image, UnidentifiedImageError
 
+from pipeline import jpeg
+
 SCHEMA_VERSION = 1
 CROP = 112  # pixels: height and width of a lip frame
 CONTEXT = 5  # consecutive frames that make one window
@@ -114,10 +116,18 @@ class Encoding:
         return [self._image(frame) for frame in frames]
 
     def decode(self, values: list[bytes]) -> np.ndarray:
-        """The inverse of `encode`: uint8 [F, 112, 112]."""
+        """The inverse of `encode`: uint8 [F, 112, 112].
+
+        Raises:
+          ValueError: the values are something else.
+        """
         if self.name == "raw":
             return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)
-        return np.stack([self._pixels(value) for value in values])
+        try:
+            alike = jpeg.decode_alike(values, CROP) if self.name == "jpeg" and values else None
+            return np.stack([self._pixels(value) for value in values]) if alike is None else alike
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(str(error)) from error
 
     def _pixels(self, value: bytes) -> np.ndarray:
         try:
@@ -132,8 +142,10 @@ class Encoding:
             return np.asarray(image)
 
     def _image(self, frame: np.ndarray) -> bytes:
+        if self.name == "jpeg":
+            return jpeg.encode(frame, self.quality)
         buffer = io.BytesIO()
-        Image.fromarray(frame).save(buffer, self.name, quality=self.quality)
+        Image.fromarray(frame).save(buffer, self.name)
         return buffer.getvalue()
 
 
@@ -220,7 +232,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
     try:
         frames = encoding.decode(values[Key.FRAMES])
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except ValueError as error:
         raise DataError(f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}") from error
     try:
         clip = Clip(

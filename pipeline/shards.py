@@ -2,17 +2,19 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import crc32c
 import numpy as np
 import tensorflow as tf
 
-from pipeline import checks, parse
+from pipeline import checks
 from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, Word, from_example
 
 MANIFEST = "manifest.json"
@@ -265,20 +267,69 @@ def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
     return None
 
 
-def header_problem(dataset: DatasetDir, record: int) -> str | None:
-    """What is wrong with the length in a record's header: TensorFlow reserves whatever length it finds there.
+def place(dataset: DatasetDir, record: int) -> str:
+    """Where a record lies, for messages."""
+    return f"{dataset.shards[dataset.index.shard[record]]} offset {dataset.index.offset[record]}"
+
+
+@contextlib.contextmanager
+def opened(dataset: DatasetDir, record: int) -> Iterator[int]:
+    """The descriptor of a record's shard."""
+    descriptor = os.open(dataset.shards[dataset.index.shard[record]], os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def fill(descriptor: int, buffers: list[bytearray | np.ndarray], offset: int) -> None:
+    """Reads a file from `offset` on into buffers, one after the other.
 
     Raises:
+      ValueError: the file ends before they are full.
+    """
+    wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
+    if os.preadv(descriptor, buffers, offset) < wanted:
+        raise ValueError("the record is damaged, it is cut")
+
+
+def check_header(header: bytes | bytearray, length: int) -> None:
+    """Refuses a record whose header, 12 bytes, does not say this length: what it says is not to be reserved.
+
+    Raises:
+      ValueError: it says another.
+    """
+    if (says := int.from_bytes(header[:LENGTH_BYTES], "little")) != length:
+        raise ValueError(f"the record is damaged, its header says {says:,} bytes, the index {length:,}")
+    check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
+
+
+def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | bytearray) -> None:
+    """Refuses bytes, in pieces, whose CRC-32C is not the four that follow them, masked as TFRecords do.
+
+    Raises:
+      ValueError: it is another.
+    """
+    crc = functools.reduce(lambda value, piece: crc32c.crc32c(piece, value), pieces, 0)
+    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
+    if rotated.to_bytes(4, "little") != masked:
+        raise ValueError("the record is damaged, its CRC does not match")
+
+
+def payload(dataset: DatasetDir, record: int) -> bytes:
+    """A record's bytes, header and CRC checked.
+
+    Raises:
+      ValueError: it is damaged.
       OSError: the shard cannot be read.
     """
-    index = dataset.index
-    path, offset, length = dataset.shards[index.shard[record]], int(index.offset[record]), int(index.length[record])
-    with path.open("rb", buffering=0) as file:
-        header = os.pread(file.fileno(), LENGTH_BYTES, offset)
-    if header == length.to_bytes(LENGTH_BYTES, "little"):
-        return None
-    says = f"says {int.from_bytes(header, 'little'):,} bytes" if len(header) == LENGTH_BYTES else "is cut"
-    return f"{path} offset {offset}: the record is damaged, its header {says}, the index {length:,}"
+    length = int(dataset.index.length[record])
+    header, found, footer = bytearray(HEADER_BYTES), bytearray(length), bytearray(FOOTER_BYTES)
+    with opened(dataset, record) as descriptor:
+        fill(descriptor, [header, found, footer], int(dataset.index.offset[record]))
+    check_header(header, length)
+    check_crc([found], footer)
+    return bytes(found)
 
 
 def read_record(dataset: DatasetDir, record: int) -> Clip:
@@ -288,15 +339,10 @@ def read_record(dataset: DatasetDir, record: int) -> Clip:
       DataError: it is damaged; shard, offset and reason are named.
       OSError: the shard cannot be read.
     """
-    if problem := header_problem(dataset, record):
-        raise DataError(problem)
-    shard, offset = dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
     try:
-        return from_example(parse.read(str(shard), offset).numpy(), dataset.encoding)
-    except tf.errors.DataLossError as error:
-        raise DataError(f"{shard} offset {offset}: the record is damaged, its CRC does not match") from error
-    except DataError as error:
-        raise DataError(f"{shard} offset {offset}: {error}") from error
+        return from_example(payload(dataset, record), dataset.encoding)
+    except (ValueError, DataError) as error:
+        raise DataError(f"{place(dataset, record)}: {error}") from error
 
 
 def verify(dataset: DatasetDir) -> Iterator[str | None]:
@@ -322,5 +368,4 @@ def record_problem(dataset: DatasetDir, record: int) -> str | None:
         return str(error)
     names = [field.name for field in dataclasses.fields(Row)]
     differing = [name for name in names if getattr(found, name) != getattr(expected, name)]
-    where = f"{dataset.shards[dataset.index.shard[record]]} offset {expected.offset}"
-    return f"{where}: differs from the index in {', '.join(differing)}" if differing else None
+    return f"{place(dataset, record)}: differs from the index in {', '.join(differing)}" if differing else None

@@ -117,6 +117,14 @@ def examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
     return table
 
 
+def labels(dataset: DatasetDir, table: Examples, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """The label ids of all examples, int32 [M], and where each one's begin, int64 [N + 1]."""
+    known = {symbol: number for number, symbol in enumerate(vocabulary.symbols)}
+    ids = [[known[symbol] for symbol in vocabulary.split(text)] for text in _texts(dataset, table)]
+    begins = np.cumsum([0, *(len(one) for one in ids)], dtype=np.int64)
+    return np.fromiter(itertools.chain.from_iterable(ids), np.int32, begins[-1]), begins
+
+
 def sentences(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
     """Every clip of a split, whole."""
     records = dataset.records(split)

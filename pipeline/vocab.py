@@ -3,8 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from pipeline.schema import DataError
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
@@ -66,30 +64,3 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, the inverse of `encode`."""
         return ("" if self.unit == "character" else " ").join(self.symbols[i] for i in ids)
-
-    def lookup(self) -> "Lookup":
-        """`encode` as a graph operation."""
-        return Lookup(self)
-
-
-class Lookup:
-    """Text tensors to id tensors; holds the table, so keep it as long as the graph that calls it."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._unit = vocabulary.unit
-        ids = tf.range(len(vocabulary), dtype=tf.int64)
-        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary.symbols), ids)
-        self._table = tf.lookup.StaticHashTable(entries, default_value=-1)
-
-    def __call__(self, text: tf.Tensor) -> tf.Tensor:
-        """String [] -> int32 [L].
-
-        Raises:
-          tf.errors.InvalidArgumentError: a symbol is not in the vocabulary; the text is named.
-        """
-        by_character = self._unit == "character"
-        symbols = tf.strings.unicode_split(text, "UTF-8") if by_character else tf.strings.split(text)
-        ids = self._table.lookup(symbols)
-        known = tf.debugging.assert_non_negative(ids, f"unknown {self._unit} in this text", summarize=64)
-        with tf.control_dependencies([known]):
-            return tf.cast(ids, tf.int32)

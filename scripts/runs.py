@@ -11,7 +11,7 @@ from model import run
 from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from pipeline import damage, dataset, device, mixture
+from pipeline import assemble, dataset, device, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
@@ -120,7 +120,7 @@ def batches(
         ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, **at_damage)
         yield from device.batches(ds, config.edge)
     except tf.errors.OpError as error:
-        if problem := damage.named(error):
+        if problem := assemble.problem(error):
             way_out = "restore the shard, or leave damaged records out with --on_bad_record=skip"
             raise DataError(f"{problem}; {way_out}") from error
         reason = error.message.splitlines()[0]

@@ -1,5 +1,6 @@
 """Small datasets and corpora, made for tests: clips whose every pixel is known."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,26 @@ def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[shar
     with shards.ShardWriter(path) as writer:
         records = [to_example(clip, encoding) for clip in clips]
         return [shards.Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
+
+
+def with_record(dataset: shards.DatasetDir, record: int, payload: bytes) -> shards.DatasetDir:
+    """A dataset with other bytes in the place of a record, CRCs, index and manifest fitting; it is opened anew."""
+    index = {name: column.copy() for name, column in vars(dataset.index).items()}
+    number = index["shard"][record]
+    path, rows = dataset.shards[number], np.flatnonzero(index["shard"] == number)
+    file, begins = path.read_bytes(), index["offset"][rows] + shards.HEADER_BYTES
+    payloads = [file[begin : begin + length] for begin, length in zip(begins, index["length"][rows], strict=True)]
+    payloads[list(rows).index(record)] = payload
+    with shards.ShardWriter(path) as writer:
+        index["offset"][rows] = [writer.write(each) for each in payloads]
+    index["length"][record] = len(payload)
+    shards.save_index(dataset.root / shards.INDEX, shards.Index(**index))
+    manifest = copy.deepcopy(dataset.manifest)
+    entry = [entry for split in manifest["splits"].values() for entry in split["shards"]][number]
+    entry.update(bytes=path.stat().st_size, sha256=shards.sha256(path))
+    manifest["index"]["sha256"] = shards.sha256(dataset.root / shards.INDEX)
+    shards.write_json(dataset.root / shards.MANIFEST, manifest)
+    return shards.open_dataset(dataset.root)
 
 
 def flip(path: Path, at: int, bit: int = 0) -> None:

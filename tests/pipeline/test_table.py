@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 
@@ -169,3 +170,14 @@ def test_whole_leaves_nothing_out() -> None:
 def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         DataConfig(LETTERS, **settings)
+
+
+def test_labels_are_those_of_each_example(words: DatasetDir) -> None:
+    ids, begins = table.labels(words, table.examples(words, "train", WORD), WORDS)
+    assert (ids.tolist(), begins.tolist()) == ([1, 0, 2, 0], [0, 1, 2, 3, 4])
+    ids, begins = table.labels(words, table.examples(words, "train", SENTENCE), LETTERS)
+    texts = [LETTERS.decode(ids[first:last]) for first, last in itertools.pairwise(begins.tolist())]
+    assert texts == ["bin at now", "at"]
+    cut = DataConfig(LETTERS, max_frames=12, overlong="truncate")
+    ids, begins = table.labels(words, table.examples(words, "train", cut), LETTERS)
+    assert LETTERS.decode(ids[: begins[1]]) == "bin at"

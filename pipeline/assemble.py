@@ -1,0 +1,137 @@
+"""A planned batch -> its arrays: spans of records side by side, filled up with zeros, labels beside them. NumPy."""
+
+import logging
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import augment, windows
+from pipeline.reader import Reader
+from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
+from pipeline.shards import DatasetDir
+from pipeline.table import DataConfig, Examples, labels
+
+ON_BAD_RECORD = ("raise", "skip")
+ALIGNMENT = 64  # bytes: TensorFlow takes over an array that begins so, and copies any other
+KEYS = {  # what `Assembler` returns, in this order
+    BatchKey.FRAMES: tf.uint8,
+    BatchKey.LENGTHS: tf.int32,
+    BatchKey.INSIDE: tf.uint8,
+    BatchKey.LABELS: tf.int32,
+    BatchKey.LABEL_LENGTHS: tf.int32,
+    BatchKey.WEIGHTS: tf.float32,
+    BatchKey.IDS: tf.string,
+}
+
+
+class Assembler:
+    """Makes batches of the rows of a table.
+
+    Args:
+      dataset: where the records lie.
+      table: what can be read of them.
+      config: as the table was made with.
+      reader: of the dataset.
+      on_bad_record: `raise` at a damaged record, or `skip` it: its row stays, without pixels and with weight 0.
+      skipped: gets what is wrong with each record that is skipped, once.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetDir,
+        table: Examples,
+        config: DataConfig,
+        reader: Reader,
+        on_bad_record: str,
+        skipped: set[str],
+    ) -> None:
+        if on_bad_record not in ON_BAD_RECORD:
+            raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
+        self._table, self._config, self._reader = table, config, reader
+        self._skips, self._skipped = on_bad_record == "skip", skipped
+        self._ids = dataset.index.id
+        self._symbols, self._begins = labels(dataset, table, config.vocabulary)
+
+    def __call__(
+        self, rows: np.ndarray, weights: np.ndarray, counts: np.ndarray, longest: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """The arrays of `KEYS`.
+
+        Args:
+          rows: int64 [B], of the table.
+          weights: float32 [B].
+          counts: int64 [B], the frames that each is played in.
+          longest: int64 [], the windows that all are filled up to.
+
+        Raises:
+          DataError: a record is damaged, and that is not to be skipped.
+          OSError: a shard cannot be read.
+        """
+        border = CONTEXT - 1 if self._config.edge == "valid" else 0
+        frames = _aligned((len(rows), int(longest) + border, CROP, CROP))
+        inside = np.zeros((len(rows), int(longest)), np.uint8)
+        weights = weights.copy()
+        for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
+            shown = augment.played(int(self._table.frames[row]), count)
+            weights[place] *= self._fill(row, shown, frames[place])
+            middle = self._table.start[row] + shown[border // 2 : count - border // 2]
+            belongs = (middle >= self._table.inside_start[row]) & (middle < self._table.inside_stop[row])
+            inside[place, : len(middle)] = belongs
+        symbols = [self._symbols[self._begins[row] : self._begins[row + 1]] for row in rows]
+        lengths = windows.count(counts, self._config.edge).astype(np.int32)
+        label_lengths = np.array([len(one) for one in symbols], np.int32)
+        return frames, lengths, inside, _padded(symbols), label_lengths, weights, self._names(rows)
+
+    def _fill(self, row: int, shown: np.ndarray, out: np.ndarray) -> bool:
+        """Puts a row's frames, as they are shown, at the beginning of `out`, zeros behind; whether they are sound."""
+        record, start, stop = (int(column[row]) for column in (self._table.record, self._table.start, self._table.stop))
+        out[len(shown) :] = 0
+        as_read = len(shown) == stop - start
+        frames = out[: len(shown)] if as_read else np.empty([stop - start, CROP, CROP], np.uint8)
+        try:
+            self._reader.read(record, start, stop, frames)
+        except DataError as error:
+            if not self._skips:
+                raise
+            self._note(str(error))
+            out[:] = 0
+            return False
+        if not as_read:
+            np.take(frames, shown, axis=0, out=out[: len(shown)])
+        return True
+
+    def _note(self, problem: str) -> None:
+        if problem not in self._skipped:
+            self._skipped.add(problem)
+            logging.warning("skipped: %s", problem)
+
+    def _names(self, rows: np.ndarray) -> np.ndarray:
+        """Clip ids; of words with their number, `clip#word`."""
+        clips = self._ids[self._table.record[rows]].tolist()
+        if self._config.unit == "word":
+            clips = [f"{clip}#{word}" for clip, word in zip(clips, self._table.word[rows].tolist(), strict=True)]
+        return np.array([clip.encode() for clip in clips], object)
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """uint8, not set to anything."""
+    size = int(np.prod(shape))
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -buffer.ctypes.data % ALIGNMENT
+    return buffer[begin : begin + size].reshape(shape)
+
+
+def _padded(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """int32 [B, L], zeros behind each."""
+    padded = np.zeros((len(labels), max(map(len, labels), default=0)), np.int32)
+    for row, label in zip(padded, labels, strict=True):
+        row[: len(label)] = label
+    return padded
+
+
+def problem(error: tf.errors.OpError) -> str | None:
+    """The DataError behind an error of a dataset's, None where there is none."""
+    found = re.search(r"DataError: (.*)", error.message)
+    return found and found[1]
