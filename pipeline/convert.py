@@ -57,7 +57,7 @@ def convert(
                 setup = functools.partial(shard_work, root, output, config)
                 events = pool.run(left, setup, min(workers, len(left)), clip_timeout_s, output / PROGRESS, DataError)
                 with contextlib.closing(events):
-                    yield from _follow(events, state, output, config, journal)
+                    yield from _follow(events, state, journal)
                 with writing(output):
                     finish.finish(output, tasks, config, max_reject_fraction)
         _clean(output)
@@ -84,9 +84,7 @@ def survey(
     return left, Progress(clips, resumed=resumed, resumed_rejected=rejected)
 
 
-def _follow(
-    events: Iterator[Any], state: Progress, output: Path, config: ConvertConfig, journal: Journal
-) -> Iterator[Progress]:
+def _follow(events: Iterator[Any], state: Progress, journal: Journal) -> Iterator[Progress]:
     yield state
     for event in events:
         if isinstance(event, pool.Restarted):
@@ -96,11 +94,15 @@ def _follow(
             state = dataclasses.replace(state, spent=state.spent + event.outcome.spent)
             yield state
         elif isinstance(event, pool.Done):
-            journal.shard(done.read(output, event.task.file(config.name)), state.spent)
+            journal.shard(_outcomes(event.finished), state.spent)
+
+
+def _outcomes(events: Sequence[pool.Finished]) -> list[Outcome]:
+    return [event.outcome for event in events]
 
 
 def _count(state: Progress, events: Sequence[pool.Finished], sign: int) -> Progress:
-    outcomes: list[Outcome] = [event.outcome for event in events]
+    outcomes = _outcomes(events)
     rejected = sum(outcome.rejected is not None for outcome in outcomes)
     converted = len(outcomes) - rejected
     return dataclasses.replace(

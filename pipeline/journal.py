@@ -11,13 +11,14 @@ import json
 import platform
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 
 from pipeline import shards
-from pipeline.done import ShardDone, Spent, writing
+from pipeline.done import Outcome, Spent, writing
 from pipeline.schema import DataError
 
 CONVERSION = "conversion.json"
@@ -79,10 +80,10 @@ class Journal:
         with contextlib.suppress(OSError) if kind else writing(self._path):
             self._write()
 
-    def shard(self, done: ShardDone, spent: Spent) -> None:
-        """Notes that a shard is finished, and the seconds so far."""
-        self._run["clips"]["converted"] += done.records
-        self._run["clips"]["rejected"] += len(done.rejected)
+    def shard(self, outcomes: Sequence[Outcome], spent: Spent) -> None:
+        """Notes that a shard is finished, of clips that came to `outcomes`, and the seconds so far."""
+        for outcome in outcomes:
+            self._run["clips"]["rejected" if outcome.rejected else "converted"] += 1
         self._run["worker_seconds"] = {key: round(value, 1) for key, value in dataclasses.asdict(spent).items()}
         with writing(self._path):
             self._write()

@@ -17,7 +17,10 @@ from typing import Any
 
 DIED, HUNG = "died", "hung"
 ATTEMPTS = 2  # of a task on the item that ends its worker, before the item is given up
-TICK_S = 1.0  # the pool looks at its clock at least this often while an item is under way
+TICK_S = 1.0  # the pool looks at its clock at least this often
+SILENT_S = 1800.0  # the longest that a worker may load what is heavy, or put on disk what a task has come to
+LAST_WORDS_S = 5.0  # that a worker gets to end in
+READY, ENDED = "ready", "ended"  # what a worker says of itself and of its task
 HOPELESS = 10  # items that ended their workers, when no more than that came through: the fault is not theirs
 
 
@@ -38,9 +41,10 @@ class Finished:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """A task has ended well."""
+    """A task has ended well, with these items."""
 
     task: Any
+    finished: tuple[Finished, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +90,12 @@ class _Clock:
 
 
 class _Worker:
-    """A process, the task it has, and the item it is at."""
+    """A process, the task it has or will get, and the item it is at since a time."""
 
-    def __init__(self, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
+    def __init__(self, task: Any, setup: Callable[[], Work], log: Path, fatal: type[Exception], now: float) -> None:
+        self.task, self.since = task, now
+        self.item: str | None = None
+        self.finished: list[Finished] = []
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
         self.log = log
@@ -97,32 +104,34 @@ class _Worker:
         resource_tracker.ensure_running()  # where it starts it unblocks SIGINT
         # Ctrl-C reaches the whole process group; blocked from the start in the worker, so that the parent decides
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self.process.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         end.close()
-        self.task: Any = None
-        self.item: str | None = None
-        self.since = 0.0
-        self.finished: list[Finished] = []
 
-    def give(self, task: Any, given_up: dict[str, GivenUp]) -> None:
-        self.task, self.item, self.finished = task, None, []
+    def send_task(self, given_up: dict[str, GivenUp]) -> None:
+        """To a worker that waits for it: one that still loads would not take a large task off the pipe."""
+        self.finished = []
         with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
-            self.pipe.send((task, given_up))
+            self.pipe.send((self.task, given_up))
 
     def end(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.join(LAST_WORDS_S)  # one that waits for a dead disk cannot be killed, and is left to itself
         self.pipe.close()
 
     def cause_of_death(self) -> str:
         """The name of a signal, or the last line of the log."""
-        self.process.join(5)  # seconds, in which it writes its last words
+        self.process.join(LAST_WORDS_S)
+        ended = self.process.exitcode
         self.end()
-        if self.process.exitcode < 0:
-            return signal.Signals(-self.process.exitcode).name
+        if ended is None:
+            return f"closed its pipe and did not end in {LAST_WORDS_S:g} s"
+        if ended < 0:
+            return signal.Signals(-ended).name
         lines = self.log.read_text("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), f"exit {self.process.exitcode}")
+        return next((line.strip() for line in reversed(lines) if line.strip()), f"exit {ended}")
 
 
 def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
@@ -133,11 +142,11 @@ def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fa
     faulthandler.enable()
     try:
         work = setup()
+        pipe.send(READY)
         while True:
-            task, given_up = pipe.recv()
-            for event in work(task, given_up):
+            for event in work(*pipe.recv()):
                 pipe.send(event)
-            pipe.send(Done(task))
+            pipe.send(ENDED)
     except (EOFError, BrokenPipeError):  # the parent is gone
         return
     except fatal as error:
@@ -157,8 +166,8 @@ def run(
 
     A task is work over named items. The work gets the items given up so far and leaves them out. A worker that dies, of
     a signal or of an error, is replaced and its task begun anew; an item at which a worker dies a second time is given
-    up. An item that takes longer than `timeout_s` seconds is given up at once. Workers end when this process does,
-    however it ends.
+    up. An item that takes longer than `timeout_s` seconds is given up at once. A worker gets a task once its setup is
+    over. Workers end when this process does, however it ends.
 
     Args:
       tasks: picklable, hashable.
@@ -170,7 +179,8 @@ def run(
 
     Raises:
       fatal: the work raised it.
-      WorkerError: a worker died twice outside of any item, or at least as many items end their workers as come through.
+      WorkerError: a worker died twice outside of any item, or said nothing there for `SILENT_S` seconds; or at least as
+        many items end their workers as come through.
     """
     pool = _Pool(tasks, setup, timeout_s, logs, fatal)
     try:
@@ -200,25 +210,21 @@ class _Pool:
     def fill(self, workers: int) -> bool:
         """Starts workers for the tasks that wait; whether there are any workers."""
         while self._waiting and len(self.workers) < workers:
-            self.workers.append(_Worker(self._setup, next(self._logs), self._fatal))
-            self._give(self.workers[-1])
+            log, now = next(self._logs), self._clock.look()
+            self.workers.append(_Worker(self._waiting.pop(), self._setup, log, self._fatal, now))
         return bool(self.workers)
-
-    def _give(self, worker: _Worker) -> None:
-        task = self._waiting.pop()
-        worker.give(task, self._given_up.get(task, {}))
 
     def ready(self) -> list[_Worker]:
         """Waits a little for workers that have something to say, have died, or are over their time."""
         now = self._clock.look()
-        left = [worker.since + self._timeout_s - now for worker in self.workers if worker.item is not None]
-        patience = min(TICK_S, max(0.0, min(left))) if left else None
+        patience = min(TICK_S, *(max(0.0, self._end_of_time(worker) - now) for worker in self.workers))
         speaking = connection.wait([worker.pipe for worker in self.workers], patience)
         self._clock.look()
-        return [worker for worker in self.workers if worker.pipe in speaking or self._is_late(worker)]
+        late = [worker for worker in self.workers if self._clock.now >= self._end_of_time(worker)]
+        return [worker for worker in self.workers if worker.pipe in speaking or worker in late]
 
-    def _is_late(self, worker: _Worker) -> bool:
-        return worker.item is not None and self._clock.now - worker.since >= self._timeout_s
+    def _end_of_time(self, worker: _Worker) -> float:
+        return worker.since + (SILENT_S if worker.item is None else self._timeout_s)
 
     def hear(self, worker: _Worker) -> Iterator[Started | Finished | Done | Restarted]:
         """Passes on what a worker reports; replaces one that will report no more."""
@@ -237,14 +243,22 @@ class _Pool:
         if isinstance(event, Finished):
             worker.finished.append(event)
             self._through += 1
-        yield event
-        if isinstance(event, Done):
+        if event == READY:
+            self._send_task(worker)
+        elif event == ENDED:
+            yield Done(worker.task, tuple(worker.finished))
             self._dismiss(worker)
+        else:
+            yield event
+
+    def _send_task(self, worker: _Worker) -> None:
+        worker.send_task(self._given_up.get(worker.task, {}))
 
     def _dismiss(self, worker: _Worker) -> None:
         """A new task for a worker, or the end."""
         if self._waiting:
-            self._give(worker)
+            worker.task = self._waiting.pop()
+            self._send_task(worker)
         else:
             self.workers.remove(worker)
             worker.end()
@@ -264,6 +278,8 @@ class _Pool:
         self._deaths[worker.task, worker.item] += end.how == DIED
         if end.how == DIED and self._deaths[worker.task, worker.item] < ATTEMPTS:
             return
+        if worker.item is None and end.how == HUNG:
+            raise WorkerError(f"a worker said nothing for {SILENT_S:g} s outside of any item, see {worker.log}")
         if worker.item is None:
             raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item ({end.cause}), see {worker.log}")
         self._given_up.setdefault(worker.task, {})[worker.item] = end

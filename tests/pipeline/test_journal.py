@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from pipeline import journal
-from pipeline.done import Rejected, ShardDone, Spent
+from pipeline.done import Outcome, Rejected, Spent
 from pipeline.journal import CONVERSION, Journal
 from pipeline.schema import DataError
 
-SHARD = ShardDone("a", 3, 0, "", (Rejected("x", "x.mp4", "no_face", ""),), [])
+REJECTED = Outcome(Rejected("x", "x.mp4", "no_face", ""), Spent())
+SHARD = [Outcome(None, Spent()), REJECTED, Outcome(None, Spent()), Outcome(None, Spent())]
 
 
 def runs(output: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
+import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -29,6 +31,7 @@ class Task:
     """Items by name; what an item does is the beginning of its name."""
 
     items: tuple[str, ...]
+    ballast: bytes = b""
 
 
 def work(folder: Path, task: Task, given_up: dict[str, GivenUp]) -> Iterator[Started | Finished]:
@@ -37,6 +40,8 @@ def work(folder: Path, task: Task, given_up: dict[str, GivenUp]) -> Iterator[Sta
         if item not in given_up:
             _do(item, folder)
         yield Finished(item, given_up.get(item, "fine"))
+    if "linger" in task.items:
+        time.sleep(600)
 
 
 def _do(item: str, folder: Path) -> None:
@@ -55,6 +60,11 @@ def _do(item: str, folder: Path) -> None:
             raise Full(f"{item}: the disk is full")
         case "fault":
             ctypes.string_at(0)
+        case "mute":
+            for file in Path("/proc/self/fd").iterdir():
+                if file.is_socket() and int(file.name) > 2:  # the pipe to the parent
+                    os.close(int(file.name))
+            time.sleep(600)
         case "loud":
             os.write(2, b"a library's notice\n")
             print("on stderr", file=sys.stderr)
@@ -69,6 +79,18 @@ def setup(folder: Path) -> pool.Work:
 
 def broken_setup() -> pool.Work:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hanging_setup() -> pool.Work:
+    time.sleep(600)
+
+
+def first_setup_waits(folder: Path) -> pool.Work:
+    with contextlib.suppress(FileExistsError):
+        (folder / "first").touch(exist_ok=False)
+        while not (folder / "go on").exists():
+            time.sleep(0.01)
+    return setup(folder)
 
 
 def begin(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> Iterator:
@@ -123,7 +145,8 @@ def test_every_item_is_done_once_in_the_order_of_its_task(tmp_path: Path) -> Non
     tasks = [("a", "b"), ("c",), (), ("d", "e", "f")]
     events = run(tmp_path, *tasks)
     assert outcomes(events) == dict.fromkeys("abcdef", "fine")
-    assert {event.task for event in events if isinstance(event, Done)} == {Task(items) for items in tasks}
+    done = {event.task: event.finished for event in events if isinstance(event, Done)}
+    assert done == {Task(items): tuple(Finished(item, "fine") for item in items) for items in tasks}
     order = [event.item for event in events if isinstance(event, Started)]
     for items in tasks:
         assert tuple(item for item in order if item in items) == items
@@ -241,6 +264,40 @@ def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
         pool.WorkerError, match=r"a worker died 2 times outside of any item \(SIGKILL\), see .*worker-2.log"
     ):
         list(pool.run([Task(("a",))], broken_setup, 1, 60, tmp_path, Full))
+
+
+@pytest.mark.parametrize(("hangs", "silent_s"), [(True, 1), (False, 5)], ids=["at its start", "after its last item"])
+def test_a_worker_that_hangs_outside_of_any_item_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool, silent_s: int
+) -> None:
+    monkeypatch.setattr(pool, "SILENT_S", silent_s)
+    begins = hanging_setup if hangs else functools.partial(setup, tmp_path)
+    said = rf"a worker said nothing for {silent_s} s outside of any item, see .*/worker-1.log"
+    with pytest.raises(pool.WorkerError, match=said):
+        list(pool.run([Task(("a", "linger"))], begins, 1, 60, tmp_path, Full))
+    assert (tmp_path / "linger").exists() != hangs
+
+
+def test_a_large_task_does_not_wait_for_a_worker_that_still_begins(tmp_path: Path) -> None:
+    tasks = [Task((name,), bytes(4_000_000)) for name in "ab"]
+    events = pool.run(tasks, functools.partial(first_setup_waits, tmp_path), 2, 60, tmp_path, Full)
+    seen = list(itertools.islice(events, 3))
+    assert [type(event) for event in seen] == [Started, Finished, Done]  # by the second worker
+    (tmp_path / "go on").touch()
+    assert outcomes([*seen, *events]) == {"a": "fine", "b": "fine"}
+
+
+def test_a_worker_that_cannot_be_started_leaves_ctrl_c_as_it_was(tmp_path: Path) -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        list(pool.run([Task(("a",))], lambda: None, 1, 60, tmp_path, Full))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_the_pools_own_kill_is_not_told_as_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "LAST_WORDS_S", 0.5)
+    found = outcomes(run(tmp_path, ("mute", "a")))
+    assert found == {"mute": GivenUp(DIED, "closed its pipe and did not end in 0.5 s"), "a": "fine"}
+    assert not any(alive(int(pid)) for pid in (tmp_path / "mute").read_text().split())
 
 
 def test_a_task_given_to_a_dead_worker_is_not_lost(tmp_path: Path) -> None:
