@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ class ShardDone:
       file: its name.
       records, bytes, sha256: as in the manifest.
       rejected: the clips that are not in it.
-      rows: of the index, as JSON has them.
+      rows: of the index.
     """
 
     file: str
@@ -61,10 +62,7 @@ class ShardDone:
     bytes: int
     sha256: str
     rejected: tuple[Rejected, ...]
-    rows: list[dict[str, Any]]
-
-    def index_rows(self) -> list[shards.Row]:
-        return [shards.Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in self.rows]
+    rows: tuple[shards.Row, ...]
 
 
 def place(output: Path, shard: str) -> Path:
@@ -76,19 +74,31 @@ def note(output: Path, shard: str, rows: list[shards.Row], rejected: list[Reject
     """Says that a shard is whole."""
     path = output / shard
     size, digest = path.stat().st_size, shards.sha256(path)
-    rows = [dataclasses.asdict(row) for row in rows]
-    done = ShardDone(shard, len(rows), size, digest, tuple(rejected), rows)
-    shards.write_json(place(output, shard), dataclasses.asdict(done))
+    done = dataclasses.asdict(ShardDone(shard, len(rows), size, digest, tuple(rejected), tuple(rows)))
+    shards.write_json(place(output, shard), {"done": done, "sha256": _digest(done)})
 
 
 def read(output: Path, shard: str) -> ShardDone | None:
-    """What was noted of a shard; None where it is not finished, or is not there as it was."""
-    if not place(output, shard).is_file():
+    """What was noted of a shard; None where it is not finished, is not there as it was, or its note is damaged."""
+    path, noted = output / shard, place(output, shard)
+    if not noted.is_file() or not path.is_file():
         return None
-    done = json.loads(place(output, shard).read_text(encoding="utf-8"))
-    done["rejected"] = tuple(Rejected(**reject) for reject in done["rejected"])
-    path = output / shard
-    return ShardDone(**done) if path.is_file() and path.stat().st_size == done["bytes"] else None
+    try:
+        note = json.loads(noted.read_text(encoding="utf-8"))
+        done, whole = note["done"], note["sha256"] == _digest(note["done"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return _parsed(done) if whole and done["bytes"] == path.stat().st_size else None
+
+
+def _digest(done: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(done).encode()).hexdigest()
+
+
+def _parsed(done: dict[str, Any]) -> ShardDone:
+    rows = (shards.Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in done["rows"])
+    rejected = (Rejected(**reject) for reject in done["rejected"])
+    return ShardDone(**{**done, "rejected": tuple(rejected), "rows": tuple(rows)})
 
 
 @contextlib.contextmanager

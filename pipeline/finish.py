@@ -43,7 +43,7 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
             table.writerows(dataclasses.astuple(reject) for reject in shard.rejected)
             reasons.update(reject.reason for reject in shard.rejected)
             first = first or next(iter(shard.rejected), None)
-            parts.append(shards.Index.of([(splits.index(task.split), number, shard.index_rows())]))
+            parts.append(shards.Index.of([(splits.index(task.split), number, list(shard.rows))]))
             entries[task.split].append({key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")})
     _check_rejects(output, reasons, first, sum(len(task.sources) for task in tasks), max_reject_fraction)
     index = joined(parts)

@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from pipeline import done
-from pipeline.done import Spent
-from pipeline.schema import DataError
+from pipeline.done import Rejected, Spent
+from pipeline.schema import DataError, Word
+from pipeline.shards import Row
+from tests import datasets
 
 WAYS = "make room, or make it writable; the same command then goes on with what is done"
 
@@ -41,6 +43,26 @@ def test_a_shard_is_done_when_noted_and_as_it_was(tmp_path: Path) -> None:
     assert done.read(tmp_path, "a") is None
     (tmp_path / "a").unlink()
     assert done.read(tmp_path, "a") is None
+
+
+def test_a_shard_with_a_damaged_note_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / done.PROGRESS).mkdir()
+    (tmp_path / "a").write_bytes(b"12345")
+    rows = [Row("s1/x", "s1", "bin", 0, 7, 5, 5, (Word("bin", 0, 3),)), Row("s1/y", "s1", "at", 23, 7, 6, 6, ())]
+    rejected = [Rejected("s1/é", "s1/é.mp4", "no_face", "no face in any of 9 frames")]
+    done.note(tmp_path, "a", rows, rejected)
+    assert done.read(tmp_path, "a").rows == tuple(rows)
+    assert done.read(tmp_path, "a").rejected == tuple(rejected)
+    noted = done.place(tmp_path, "a")
+    whole = noted.read_bytes()
+    for damaged in (*(whole[:at] for at in range(len(whole) - 2)), bytes(len(whole)), b"[]", b"{}", b'"a"', b"7"):
+        noted.write_bytes(damaged)
+        assert done.read(tmp_path, "a") is None, damaged
+    for at in range(len(whole)):
+        noted.write_bytes(whole)
+        datasets.flip(noted, at)
+        found = done.read(tmp_path, "a")
+        assert found is None or (found.rows, found.rejected) == (tuple(rows), tuple(rejected)), at  # white space
 
 
 def test_seconds_add_up() -> None:

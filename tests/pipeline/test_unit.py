@@ -133,7 +133,7 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     assert [outcome.spent.cropping for outcome in outcomes[1:]] == [0, 0, 0]
     noted = done.read(tmp_path, path.name)
     assert (noted.records, noted.rejected) == (1, tuple(rejected[1:]))
-    assert [row.id for row in noted.index_rows()] == ["s1/bbaf2n"]
+    assert [row.id for row in noted.rows] == ["s1/bbaf2n"]
     path.write_bytes(path.read_bytes()[:-1])
     assert done.read(tmp_path, path.name) is None
 
