@@ -37,7 +37,7 @@ def check(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     """Refuses an output that is not for this job; writes nothing.
 
     Raises:
-      DataError: a file, a directory of something else, or the work of another job.
+      DataError: a file, a directory of something else, the work of another job, or of one whose note is damaged.
     """
     progress, manifest = output / PROGRESS, output / shards.MANIFEST
     if output.exists() and not output.is_dir():
@@ -47,7 +47,7 @@ def check(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     if manifest.is_file():
         _check_same(output, shards.read_manifest(output)["conversion"], job, tasks)
     elif (progress / JOB).is_file():
-        _check_same(output, json.loads((progress / JOB).read_text(encoding="utf-8")), job, tasks)
+        _check_same(output, _noted(output, JOB, dict), job, tasks)
 
 
 def check_free(output: Path) -> None:
@@ -128,9 +128,28 @@ def _other_clips(had: set[str], now: set[str]) -> list[str]:
 
 def _ids_begun(output: Path) -> set[str]:
     """The clips of the job that was begun, or of the dataset that it has become."""
-    noted = output / PROGRESS / CLIPS
-    if noted.is_file():
-        return set(json.loads(noted.read_text(encoding="utf-8")))
+    if (output / PROGRESS / CLIPS).is_file():
+        return set(_noted(output, CLIPS, list))
     ids = set(shards.open_dataset(output).index.id.tolist())
-    with (output / shards.REJECTED).open(encoding="utf-8", newline="") as file:
-        return ids | {row["id"] for row in csv.DictReader(file)}
+    rejected = output / shards.REJECTED
+    try:
+        with rejected.open(encoding="utf-8", newline="") as file:
+            return ids | {row["id"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DataError(f"{rejected}: not as a conversion writes it ({error}); restore it, or convert anew") from error
+
+
+def _noted(output: Path, name: str, kind: type) -> Any:
+    """What was noted when the job was begun."""
+    path = output / PROGRESS / name
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, output, str(error)) from error
+    if not isinstance(noted, kind):
+        raise _damaged(path, output, f"want a {kind.__name__}")
+    return noted
+
+
+def _damaged(path: Path, output: Path, problem: str) -> DataError:
+    return DataError(f"{path}: damaged ({problem}), so what was begun is not known; remove {output} and convert anew")

@@ -70,6 +70,18 @@ def test_what_killed_runs_left_half_written_goes(corpus: Path, tmp_path: Path) -
         assert not any(path.exists() for path in left)
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"name": "gr', b"\0" * 40, b"7", b"\xff"])
+def test_a_damaged_note_of_the_job_is_named_with_the_way_out(corpus: Path, tmp_path: Path, damage: bytes) -> None:
+    with claim.claimed(tmp_path, *plan(corpus)):
+        pass
+    way = f"so what was begun is not known; remove {tmp_path} and convert anew"
+    for name, changes in ((claim.CLIPS, {"text": "bin"}), (claim.JOB, {})):  # clips are read where the job differs
+        (tmp_path / ".progress" / name).write_bytes(damage)
+        for begin in (claim.check, lambda *job: claim.claimed(*job).__enter__()):
+            with pytest.raises(DataError, match=rf"\.progress/{name}: damaged \(.*\), {way}$"):
+                begin(tmp_path, *plan(corpus, **changes))
+
+
 def test_differences_are_said_in_words(corpus: Path, tmp_path: Path) -> None:
     with claim.claimed(tmp_path, *plan(corpus)):
         pass
