@@ -101,8 +101,13 @@ def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple
         raise DataError(f"--{name}: want numbers separated by commas, got {','.join(values)!r}") from error
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Parses the flags and runs `main` on what is left of the command line; a user's mistake is one line, exit 1."""
+def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
+    """Parses the flags and runs `main` on what is left of the command line; a user's mistake is one line, exit 1.
+
+    Args:
+      main: the command.
+      resumes: whether the same command goes on where it was stopped; only what is said then depends on it.
+    """
 
     def guarded(argv: list[str]) -> None:
         if flags.FLAGS["verbosity"].using_default_value:
@@ -114,7 +119,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
+            print(f"stopped{'; the same command goes on from here' if resumes else ''}", file=sys.stderr, flush=True)
             sys.stdout.flush()
             os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
 

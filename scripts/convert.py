@@ -170,4 +170,4 @@ def _time(seconds: float, state: Progress) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, resumes=True)

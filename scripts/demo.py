@@ -107,4 +107,4 @@ def _summary(output: Path, data: DatasetDir, began: float) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, resumes=True)

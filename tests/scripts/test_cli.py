@@ -94,8 +94,15 @@ def test_a_users_mistake_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPat
     assert stopped.value.code == "error: what went wrong"  # Python prints it on stderr and exits with 1
 
 
-@pytest.mark.parametrize("number", cli.STOPPING, ids=str)
-def test_a_signal_stops_once_with_one_line(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "how", "said"),
+    [
+        (signal.SIGINT, "", "stopped\n"),
+        (signal.SIGTERM, ", resumes=True", "stopped; the same command goes on from here\n"),
+    ],
+    ids=str,
+)
+def test_a_signal_stops_once_with_one_line(number: signal.Signals, how: str, said: str) -> None:
     main = f"""
 import os, time
 from scripts import cli
@@ -108,11 +115,11 @@ def main(argv):
         os.kill(os.getpid(), {number})
         print("cleaned up")
 
-cli.run(main)
+cli.run(main{how})
 """
     stopped = subprocess.run([sys.executable, "-c", main], cwd=commands.ROOT, capture_output=True, text=True)
     assert (stopped.returncode, stopped.stdout) == (1, "cleaned up\n")
-    assert stopped.stderr == "stopped; the same command goes on from here\n"
+    assert stopped.stderr == said
 
 
 @pytest.mark.parametrize(
