@@ -52,6 +52,7 @@ class Assembler:
         self._table, self._config, self._reader = table, config, reader
         self._skips, self._skipped = on_bad_record == "skip", skipped
         self._ids = dataset.index.id
+        self._frames = table.frames
         self._symbols, self._begins = labels(dataset, table, config.vocabulary)
 
     def __call__(
@@ -74,7 +75,7 @@ class Assembler:
         inside = np.zeros((len(rows), int(longest)), np.uint8)
         weights = weights.copy()
         for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
-            shown = augment.played(int(self._table.frames[row]), count)
+            shown = augment.played(int(self._frames[row]), count)
             weights[place] *= self._fill(row, shown, frames[place])
             middle = self._table.start[row] + shown[border // 2 : count - border // 2]
             belongs = (middle >= self._table.inside_start[row]) & (middle < self._table.inside_stop[row])

@@ -85,7 +85,8 @@ def played(frames: int, count: int) -> np.ndarray:
 
     Frame k of the result stands at (k + 1/2) / count of the clip.
     """
-    return (2 * np.arange(count) + 1) * frames // (2 * count)
+    shown = np.arange(count)
+    return shown if count == frames else (2 * shown + 1) * frames // (2 * count)
 
 
 def batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:

@@ -15,6 +15,7 @@ from pipeline import assemble, dataset, device, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
+from pipeline.reader import Reader
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig
@@ -109,15 +110,16 @@ def batches(
     epoch: int = 0,
     step: int = 0,
     damaged: Damaged | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """An epoch's batches from `step` on, with windows on the accelerator.
+    """An epoch's batches from `step` on, with windows on the accelerator; `reader` as in `dataset.load`.
 
     Raises:
       DataError: a record is damaged and not to be skipped, or a shard cannot be read.
     """
     at_damage = vars(damaged or Damaged())
     try:
-        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, **at_damage)
+        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, reader=reader, **at_damage)
         yield from device.batches(ds, config.edge)
     except tf.errors.OpError as error:
         if problem := assemble.problem(error):
@@ -135,8 +137,9 @@ def score(
     batch_size: int,
     how: DecodeConfig = GREEDY,
     damaged: Damaged | None = None,
+    reader: Reader | None = None,
 ) -> Report:
     """Reads every example of a split once, whole and in index order; texts are decoded as `how` says."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    read = batches(data, split, config.whole(), order, damaged=damaged)
+    read = batches(data, split, config.whole(), order, damaged=damaged, reader=reader)
     return evaluate(model, read, config.vocabulary.decode, how)

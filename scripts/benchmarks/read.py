@@ -17,15 +17,17 @@ from scripts.benchmarks.measure import Contender, Measurement
 TORCH, WEBDATASET, GRAIN = "PyTorch DataLoader", "WebDataset", "Grain + ArrayRecord"
 PEERS = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
 FORMS = {TORCH: "npy", WEBDATASET: "tar", GRAIN: "npy"}  # what of the export a peer reads
-OURS = {  # name -> data, unit, layout, in random order
-    "lipflow": ("raw", "sentence", "frames", True),
-    "lipflow, in order": ("raw", "sentence", "frames", False),
-    "lipflow, windows": ("raw", "sentence", "windows", True),
-    "lipflow, jpeg": ("jpeg", "sentence", "frames", True),
-    "lipflow, words": ("raw", "word", "frames", True),
-    "lipflow, words, windows": ("raw", "word", "windows", True),
-    "lipflow, words, jpeg": ("jpeg", "word", "frames", True),
+OURS = {  # name -> data, unit, layout, order, gigabytes for frames in memory
+    "lipflow": ("raw", "sentence", "frames", "random", 0),
+    "lipflow, in order": ("raw", "sentence", "frames", "stored", 0),
+    "lipflow, windows": ("raw", "sentence", "windows", "random", 0),
+    "lipflow, words": ("raw", "word", "frames", "random", 0),
+    "lipflow, words, windows": ("raw", "word", "windows", "random", 0),
+    "lipflow, jpeg": ("jpeg", "sentence", "frames", "random", 0),
+    "lipflow, jpeg, words": ("jpeg", "word", "frames", "random", 0),
+    "lipflow, jpeg, kept in memory": ("jpeg", "sentence", "frames", "random", 4),
 }
+HOW = ("unit", "layout", "order", "cache_gb")
 TUTORIAL_BATCH = 8  # of 18 MB clips; larger ones leave no memory for anything else
 COLUMNS = {
     "windows_rate": "windows/s",
@@ -64,8 +66,8 @@ def _ways(scratch: Path, usual: dict[str, Any], workers: int) -> list[Contender]
     """Ours, then the peers that are there."""
     batch = usual["batch"]
     ways = []
-    for name, (data, unit, layout, shuffle) in OURS.items():
-        argument = {"data": str(scratch / data), "unit": unit, "layout": layout, "shuffle": shuffle, **usual}
+    for name, (data, *how) in OURS.items():
+        argument = {"data": str(scratch / data), **dict(zip(HOW, how, strict=True)), **usual}
         ways.append(measure.house(f"{name}, batch {batch}", "scripts.benchmarks.read_way", argument))
     ways.append(_in_tensorflow("dmvr", f"DMVR's way, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual}))
     if batch <= TUTORIAL_BATCH:

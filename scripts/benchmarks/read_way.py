@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.dataset import load
 from pipeline.plan import PlanConfig
+from pipeline.reader import Reader
 from pipeline.schema import BatchKey
 from pipeline.shards import open_dataset
 from pipeline.table import DataConfig
@@ -18,14 +19,17 @@ from scripts.benchmarks.peers.consumer import consume
 EPOCHS = 10**6
 
 
-def main(data: str, unit: str, layout: str, shuffle: bool, batch: int, seconds: float) -> dict[str, float]:
+def main(
+    data: str, unit: str, layout: str, order: str, cache_gb: float, batch: int, seconds: float
+) -> dict[str, float]:
     """Epoch after epoch of the split `train`.
 
     Args:
       data: a dataset directory.
       unit: `sentence` or `word`.
       layout: `frames` or `windows`.
-      shuffle: in random order; else in that of the shards.
+      order: `random`, or `stored`, that of the shards.
+      cache_gb: memory for decoded frames.
       batch: examples.
       seconds: to measure.
     """
@@ -33,8 +37,8 @@ def main(data: str, unit: str, layout: str, shuffle: bool, batch: int, seconds: 
     known = dataset.manifest["vocabulary"]
     words = unit == "word"
     vocabulary = Vocabulary.of_words(known["words"]) if words else Vocabulary.of_characters(known["characters"])
-    order = PlanConfig(batch, shuffle=shuffle)
-    batches = load(dataset, "train", DataConfig(vocabulary, unit), order, epochs=EPOCHS, layout=layout)
+    plan, reader = PlanConfig(batch, shuffle=order == "random"), Reader(dataset, int(cache_gb * 1e9))
+    batches = load(dataset, "train", DataConfig(vocabulary, unit), plan, epochs=EPOCHS, layout=layout, reader=reader)
 
     def stream() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for one in batches.as_numpy_iterator():
