@@ -63,11 +63,14 @@ COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read}
 def main(argv: list[str]) -> None:
     if len(argv) != 1 or argv[0] not in COMMANDS:
         raise DataError(f"want one of {', '.join(COMMANDS)}, got {' '.join(argv) or 'nothing'} (see --help)")
+    output = flags.FLAGS.output and Path(flags.FLAGS.output)
+    if output and (output.is_dir() or not os.access(output.absolute().parent, os.W_OK)):
+        raise DataError(f"--output={output}: want a file in a directory that is there and may be written")
     before = machine()
     measured = COMMANDS[argv[0]]()
     print(f"\n{before['cores']} cores of {before['processor']}; load {before['load']:.1f} at the start")
-    if flags.FLAGS.output:
-        save(Path(flags.FLAGS.output), before, measured)
+    if output:
+        save(output, before, measured)
 
 
 if __name__ == "__main__":

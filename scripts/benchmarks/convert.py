@@ -69,6 +69,7 @@ def closeness(videos: list[str], others: list[Contender], scratch: Path) -> str:
     """A table of how far our crops lie from those of the other ways, in pixels of the 112 of theirs.
 
     Without smoothing, as the usual ways cut, and with ours over both. The mean is where two networks steadily disagree.
+    Frames for which a way has no corners, and those that smoothing mixes with them, are left out.
     """
     ours = _corners(videos, mouth.CropSettings().stride)
     ways = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
@@ -99,10 +100,14 @@ def _kept(other: Contender, numbers: Iterable[int], scratch: Path) -> dict[int, 
 
 
 def shifts(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """How far corners [F, 4, 2] lie apart: complex [F, 4], in pixels and along the axes of the crop `theirs`."""
+    """How far corners [F, 4, 2] lie apart: complex [F, 4], in pixels and along the axes of the crop `theirs`.
+
+    NaN where either has none.
+    """
     here, there = (corners[..., 0] + 1j * corners[..., 1] for corners in (ours, theirs))
     step = (there[:, 1] - there[:, 0]) / CROP
-    return (here - there) / step[:, None]
+    with np.errstate(invalid="ignore"):
+        return (here - there) / step[:, None]
 
 
 def _distances(apart: np.ndarray) -> list[str]:

@@ -65,7 +65,7 @@ def peers(names: dict[str, str], argument: dict[str, Any]) -> list[Contender]:
     """The peers whose environment is there; of the others it prints how to get it.
 
     Args:
-      names: peer -> its name in the table. Peer `x` is `peers/x.py`, run by `.venv-peers/x`, which `make peer-x`
+      names: peer -> its name in the table. Peer `x` is `peers/x_way.py`, run by `.venv-peers/x`, which `make peer-x`
         makes from `peers/x.txt`.
       argument: of all of them.
     """

@@ -18,7 +18,10 @@ from pipeline.schema import CROP
 
 
 def convert(job: tuple[int, str], output: Path) -> int:
-    """Writes the crops uint8 [F, 112, 112] and their corners [F, 4, 2] of one numbered video; returns F."""
+    """Writes the crops uint8 [F, 112, 112] and their corners [F, 4, 2] of one numbered video; returns F.
+
+    Where no face is seen the crop is black and its corners are NaN.
+    """
     number, video = job
     settings = mouth.CropSettings()
     crops, affines = [], []
@@ -27,17 +30,12 @@ def convert(job: tuple[int, str], output: Path) -> int:
             rgb = frame.to_ndarray(format="rgb24")
             gray = np.asarray(Image.fromarray(rgb).convert("L"))
             path = mouth.poses(landmarks.tracker()(gray[None]))  # a clip of one frame: nothing is followed
-            seen = not np.isnan(path).any()
-            affines.append(mouth.squares(path, settings.margin)[0] if seen else _last(affines))
-            crops.append(images.cut(gray, affines[-1], CROP))
+            affines.append(mouth.squares(path, settings.margin)[0])
+            missed = np.isnan(path).any()
+            crops.append(np.zeros((CROP, CROP), np.uint8) if missed else images.cut(gray, affines[-1], CROP))
     np.save(output / f"{number}.npy", np.stack(crops))
     np.save(output / f"{number}.corners.npy", mouth.corners(np.stack(affines)))
     return len(crops)
-
-
-def _last(affines: list[np.ndarray]) -> np.ndarray:
-    """Where the face was last seen; the picture's corner where it was not."""
-    return affines[-1] if affines else np.eye(2, 3)
 
 
 def begin() -> None:

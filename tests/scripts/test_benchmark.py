@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import video
 from pipeline.corpora import synthetic
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
-from scripts.benchmarks import convert, encodings, measure
+from scripts.benchmarks import convert, encodings, measure, usual_way
 from scripts.benchmarks.measure import Contender, Measurement
+from tests import datasets
 from tests.scripts import commands
 
 
@@ -135,6 +137,21 @@ def test_shifts_are_in_pixels_of_their_crop() -> None:
     np.testing.assert_allclose(convert.shifts(wider, theirs), [[-4 - 4j, 4 - 4j, 4 + 4j, -4 + 4j]])
 
 
+def test_frames_that_the_usual_way_misses_have_no_corners_and_do_not_count(tmp_path: Path) -> None:
+    (path,) = synthetic.render(tmp_path, synthetic.SyntheticConfig(clips=1, speakers=1, width=280, height=224))
+    frames = video.read(path).luma[:7].copy()
+    frames[[0, 4]] = 128
+    datasets.write_video(tmp_path / "blinks.mp4", frames)
+    assert usual_way.convert((3, str(tmp_path / "blinks.mp4")), tmp_path) == 7
+    crops, corners = np.load(tmp_path / "3.npy"), np.load(tmp_path / "3.corners.npy")
+    seen = [1, 2, 3, 5, 6]
+    assert np.flatnonzero(crops.any(axis=(1, 2))).tolist() == seen
+    assert np.flatnonzero(~np.isnan(corners).any(axis=(1, 2))).tolist() == seen
+    assert np.isnan(corners[[0, 4]]).all()
+    apart = convert.shifts(corners[seen][[0] * 7] + 1, corners)
+    assert convert._distances(apart) == convert._distances(apart[seen])
+
+
 @pytest.mark.slow
 def test_converting_is_measured(tmp_path: Path) -> None:
     config = synthetic.SyntheticConfig(clips=2, speakers=1, width=280, height=224)
@@ -170,9 +187,13 @@ def test_encodings_are_measured(
 
 @pytest.mark.slow
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    commands.mistakes(
-        (["benchmark", "reading"], ["want one of convert, encodings", "got reading"]),
-        (["benchmark", "convert"], ["needed and not given: --source"]),
-        (["benchmark", "convert", f"--source={tmp_path}"], ["no GRID speaker", tmp_path]),
-        (["benchmark", "encodings", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
+    place = "want a file in a directory that is there and may be written"
+    commands.mistakes_in_turn(
+        "benchmark",
+        (["reading"], ["want one of convert, encodings", "got reading"]),
+        (["convert"], ["needed and not given: --source"]),
+        (["convert", f"--output={tmp_path / 'none/figures.json'}"], ["none/figures.json", place]),  # before it begins
+        (["convert", f"--output={tmp_path}"], [f"--output={tmp_path}: {place}"]),
+        (["convert", f"--source={tmp_path}"], ["no GRID speaker", tmp_path]),
+        (["encodings", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
     )
