@@ -1,13 +1,27 @@
-"""Reads the lips in video files.
+"""Reads the lips in videos.
 
     python -m scripts.transcribe --run=runs/sentences clip.mp4 other.mov
-    python -m scripts.transcribe --run=runs/sentences --decoder=beam --lexicon=vocabulary clip.mp4
+    python -m scripts.transcribe --run=runs/sentences --format=json recordings > read.jsonl
+    python -m scripts.transcribe --run=runs/sentences --format=srt --output=clip.srt --overlay=seen.mp4 clip.mp4
+    python -m scripts.transcribe --run=runs/sentences --decoder=beam --lexicon=vocabulary 0
+
+Read are files; directories, with all videos below them in natural order (one of images is one video); `-`, a video on
+the standard input; and cameras by their number, 0 for /dev/video0, which record for --seconds.
 
 Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word
-run takes each video to hold one word, as LRW's do.
+run takes each video to hold one word, as LRW's do. Videos that cannot be read are named at the end, and the exit is 1.
+
+text: `VIDEO: what it says`. json: an object a line, {"id", "text", "score", "words": [{"word", "start", "stop",
+"score"}]}, times in seconds, a word's score from 0 to 1, the text's its log probability. srt: subtitles of one video.
 """
 
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import tensorflow as tf
 from absl import flags
@@ -15,31 +29,56 @@ from tqdm import tqdm
 
 from model import alignment
 from model.decoding import DecodeConfig, decode
-from pipeline import video, windows
-from pipeline.mouth import MouthCropper
+from pipeline import shards, video, windows
+from pipeline.corpora.source import printable
+from pipeline.mouth import Crops, MouthCropper
 from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
 from pipeline.unit import ConvertConfig
-from scripts import cli, decoders, runs
+from scripts import captions, cli, decoders, overlay, runs, sources
+from scripts.captions import Transcript
+
+FORMATS: dict[str, Callable[[Transcript], str]] = {
+    "text": lambda read: f"{read.id}: {read.text}\n",
+    "json": lambda read: json.dumps(read.as_json(), ensure_ascii=False) + "\n",
+    "srt": lambda read: captions.srt(read.words),
+}
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
 flags.DEFINE_integer("max_frames", ConvertConfig.max_frames, "longer videos are refused", lower_bound=5)
+flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt is for one video")
+flags.DEFINE_string("output", None, "file to write instead of printing")
+flags.DEFINE_string("overlay", None, "mp4 file to write: the one video with the mouth's box, and the words under it")
+flags.DEFINE_float("seconds", 5.0, "how long a camera records", lower_bound=0.5)
 DECODE = decoders.define()
 
 
-def transcribe(
-    opened: runs.Run, cropper: MouthCropper, path: Path, max_frames: int, how: DecodeConfig
-) -> alignment.Reading:
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """A video that was read, and where its mouth was; its first frame is shown at second `begins`."""
+
+    transcript: Transcript
+    crops: Crops
+    begins: float
+
+
+def read(opened: runs.Run, cropper: MouthCropper, name: str, path: Path, max_frames: int, how: DecodeConfig) -> Read:
     """What one video says.
 
     Raises:
       ClipError: it cannot be read, shows no face, or is shorter than a window.
     """
-    luma = video.read(path, fps=opened.fps, max_frames=max_frames).luma
-    if windows.count(len(luma), opened.data.edge) < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
-    frames = cropper(luma).frames
-    cut = windows.make(tf.constant(frames)[None], edge=opened.data.edge)  # [F, 112, 112] -> [1, S, 112, 112, 5]
+    seen = video.read(path, fps=opened.fps, max_frames=max_frames)
+    if windows.count(len(seen.luma), opened.data.edge) < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
+    crops = cropper(seen.luma)
+    begins = float(seen.times[0])
+    reading = _reading(opened, tf.constant(crops.frames), how)
+    return Read(captions.timed(printable(name), reading, opened.data.edge, opened.fps, begins), crops, begins)
+
+
+def _reading(opened: runs.Run, frames: tf.Tensor, how: DecodeConfig) -> alignment.Reading:
+    cut = windows.make(frames[None], edge=opened.data.edge)  # [F, 112, 112] -> [1, S, 112, 112, 5]
     steps = tf.shape(cut)[1]
     batch = {
         BatchKey.WINDOWS: cut,
@@ -54,19 +93,56 @@ def transcribe(
 
 
 def main(argv: list[str]) -> None:
+    values = flags.FLAGS
     if not argv:
         raise DataError("want video files to read (see --help)")
-    opened = runs.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights)
-    how = decoders.build(DECODE, opened)
-    cropper = MouthCropper(opened.crop)
-    failed = []
-    for name in tqdm(argv, unit="video", disable=len(argv) < 3):
-        try:
-            print(f"{name}: {transcribe(opened, cropper, Path(name), flags.FLAGS.max_frames, how).text}")
-        except ClipError as error:
-            failed.append(f"{name}: {error}")
+    names = sources.listed(argv)
+    _check(names)
+    opened = runs.open_run(Path(values.run), values.weights)
+    how, cropper, failed = decoders.build(DECODE, opened), MouthCropper(opened.crop), []
+    with _printer(values.output) as out:
+        for name in tqdm(names, unit="video", disable=len(names) < 3):
+            try:
+                with sources.at_hand(name, values.seconds) as path:
+                    one = read(opened, cropper, name, path, values.max_frames, how)
+                    out.write(FORMATS[values.format](one.transcript))
+                    if values.overlay:
+                        words, output = one.transcript.words, Path(values.overlay)
+                        overlay.write(path, one.crops, words, opened.fps, one.begins, output)
+            except ClipError as error:
+                failed.append(f"{printable(name)}: {error}")
     if failed:
-        raise DataError(f"{len(failed)} of {len(argv)} videos not read: {'; '.join(failed)}")
+        raise DataError(f"{len(failed)} of {len(names)} videos not read: {'; '.join(failed)}")
+
+
+def _check(names: list[str]) -> None:
+    """Refuses before anything is read what could not be written after."""
+    values = flags.FLAGS
+    for flag, asked in (("--format=srt", values.format == "srt"), ("--overlay", values.overlay)):
+        if asked and len(names) != 1:
+            raise DataError(f"{flag}: is for one video, got {len(names)}; read them one at a time")
+    if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
+        raise DataError(f"--overlay={values.overlay}: want a file such as seen.mp4")
+    for flag in ("output", "overlay"):
+        if values[flag].value:
+            _check_file(flag, Path(values[flag].value))
+
+
+def _check_file(flag: str, path: Path) -> None:
+    if path.is_dir():
+        raise DataError(f"--{flag}={path}: is a directory; name a file")
+    if not path.parent.is_dir():
+        raise DataError(f"--{flag}={path}: there is no directory {path.parent}; make it, or name another")
+
+
+@contextlib.contextmanager
+def _printer(output: str | None) -> Iterator[TextIO]:
+    """The standard output, or a file that gets its name once all is written."""
+    if output is None:
+        yield sys.stdout
+        return
+    with shards.replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
 
 
 if __name__ == "__main__":

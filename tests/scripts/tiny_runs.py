@@ -1,0 +1,42 @@
+"""Run directories as training leaves them, of models that have learned nothing."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from model import run
+from model.lipreader import LipReader, LipReaderConfig
+from model.train import TrainConfig, make_optimizer
+from pipeline.dataset import DataConfig
+from pipeline.mouth import CropSettings
+from pipeline.vocab import Vocabulary
+
+WORDS = ("at", "bin", "now")
+LETTERS = " abintow"
+WHOLE = CropSettings(mode="resize")  # the whole picture is the mouth: no face is needed
+
+
+def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE, **settings: Any) -> Path:
+    """A run of `unit` whose sentences are full of symbols.
+
+    Args:
+      directory: to make.
+      unit: `sentence` or `word`.
+      crop: of the frames that it wants.
+      settings: of the LipReaderConfig.
+    """
+    vocabulary = Vocabulary.of_words(WORDS) if unit == "word" else Vocabulary.of_characters(LETTERS)
+    head = "word" if unit == "word" else "ctc"
+    shape = {"width": 0.0625, "lstm_units": 8, **settings}
+    model = LipReader(LipReaderConfig(classes=len(vocabulary), head=head, **shape), seed=2)
+    model.head.kernel.assign(300 * model.head.kernel)
+    saved = {
+        "model": dataclasses.asdict(model.config),
+        "data": dataclasses.asdict(DataConfig(vocabulary, unit=unit)),
+        "input": {"crop": dataclasses.asdict(crop), "fps": 25.0},
+        "words": list(WORDS),
+    }
+    run.save_run(directory, saved)
+    run.Progress(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(math.nextafter(math.inf, 0))
+    return directory
