@@ -44,10 +44,14 @@ def convert(
       pool.WorkerError: workers die whatever they are given.
     """
     tasks = plan_shards(sources, config)
-    with claim.claimed(output, claim.job(root, tasks, config), tasks):
+    job = claim.job(root, tasks, config)
+    if not (output / PROGRESS).is_dir() and (output / shards.MANIFEST).is_file():  # finished, perhaps read-only since
+        claim.check(output, job, tasks)
+        yield _finished(output, len(sources))
+        return
+    with claim.claimed(output, job, tasks):
         if (output / shards.MANIFEST).is_file():
-            rejected = sum(shards.read_manifest(output)["rejected"].values())
-            yield Progress(len(sources), resumed=len(sources), resumed_rejected=rejected)
+            yield _finished(output, len(sources))
         else:
             left, state = survey(tasks, output, config, max_reject_fraction)
             limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
@@ -60,7 +64,12 @@ def convert(
                     yield from _follow(events, state, journal)
                 with writing(output):
                     finish.finish(output, tasks, config, max_reject_fraction)
-        _clean(output)
+        with writing(output):
+            shutil.rmtree(output / PROGRESS)  # which only an unfinished conversion needs
+
+
+def _finished(output: Path, clips: int) -> Progress:
+    return Progress(clips, resumed=clips, resumed_rejected=sum(shards.read_manifest(output)["rejected"].values()))
 
 
 def survey(
@@ -108,8 +117,3 @@ def _count(state: Progress, events: Sequence[pool.Finished], sign: int) -> Progr
     return dataclasses.replace(
         state, converted=state.converted + sign * converted, rejected=state.rejected + sign * rejected
     )
-
-
-def _clean(output: Path) -> None:
-    """Removes what only an unfinished conversion needs."""
-    shutil.rmtree(output / PROGRESS)
