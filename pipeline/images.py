@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.schema import ClipError, Reason
 
@@ -19,7 +19,7 @@ def is_directory(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ClipError(Reason.UNREADABLE, f"{path}: cannot be opened ({error})") from error
+        raise ClipError(Reason.UNREADABLE, f"{path}: cannot be opened ({_rule(error)})") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ClipError(Reason.UNREADABLE, f"{path}: neither a regular file nor a directory")
     return stat.S_ISDIR(mode)
@@ -47,7 +47,7 @@ def listing(directory: Path) -> list[Path]:
     try:
         paths = [p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     except OSError as error:
-        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({error.strerror})") from error
+        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({_rule(error)})") from error
     if not paths:
         raise ClipError(Reason.NO_VIDEO, f"{directory}: no image in it, want {' '.join(SUFFIXES)}")
     return sorted(paths, key=lambda path: natural(path.name))
@@ -94,7 +94,14 @@ def _read_one(path: Path, mode: str = "L") -> np.ndarray:
             upright = ImageOps.exif_transpose(image).convert(mode)
             return np.asarray(upright.resize(fit(*upright.size), Image.Resampling.BOX))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({error})") from error
+        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({_rule(error)})") from error
+
+
+def _rule(error: Exception) -> str:
+    """What was wrong, without the path, which the message names already."""
+    if isinstance(error, UnidentifiedImageError):
+        return "neither JPEG, PNG nor BMP"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def cut(

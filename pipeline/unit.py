@@ -226,7 +226,7 @@ class _Watch:
 
 
 def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
-    detail = printable(error.detail.replace(f"{root}/", ""))  # the corpus may lie anywhere
+    detail = printable(error.detail.removeprefix(f"{root}/"))  # the corpus may lie anywhere
     return Rejected(source.id, _place(source, root), str(error.reason), detail)
 
 

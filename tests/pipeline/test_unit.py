@@ -138,6 +138,24 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     assert done.read(tmp_path, path.name) is None
 
 
+def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = Path("be")
+    datasets.write_grid_clip(root, "s1/a", 20, [("be/été", 0, 9)])
+    (root / "s1/bbaf2n").mkdir()
+    (root / "s1/bbaf2n/1.png").write_text("no image")
+    clips = list(grid.clips(root))
+    (tmp_path / done.PROGRESS).mkdir()
+    list(unit.convert_shard(root, tmp_path, CONFIG, CROPPER, ShardTask("train", 0, 1, tuple(clips)), {}))
+    told = [reject.detail for reject in done.read(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
+    assert told == [
+        f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r}",
+        "s1/bbaf2n/1.png: not an image that can be read (neither JPEG, PNG nor BMP)",
+    ]
+
+
 def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_path: Path) -> None:
     def cropper(luma: np.ndarray) -> Crops:
         raise OSError("a library misses a file")
