@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from absl import flags
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
+from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
 from pipeline.forecast import forecast
 from pipeline.mouth import CropSettings
@@ -96,22 +97,35 @@ GZIP = (
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
+    _refuse()
     values = flags.FLAGS
-    if values.compression == "gzip":
-        raise DataError(GZIP)
-    source, output = Path(values.source), Path(values.output)
-    corpus = CORPORA[values.corpus]
+    source, output, corpus = Path(values.source), Path(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
+    rule = SPLIT.build()
     config = CONVERT.build(
-        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=SPLIT.build().seed
+        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
     )
     sources = list(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
-    values.set_default("split_by", corpus.split_by(sources))
-    rule = SPLIT.build()
+    if not values["split_by"].present:
+        rule = replace(rule, by=corpus.split_by(sources))
     sources = assign(sources, rule)
     if values.dry_run:
         cli.table(forecast(sources, source, output, config, values.max_reject_fraction))
-        return
+    else:
+        _convert(sources, source, output, config, rule)
+
+
+def _refuse() -> None:
+    """Refuses flags that have no effect beside others."""
+    values = flags.FLAGS
+    if values.compression == "gzip":
+        raise DataError(GZIP)
+    if values["quality"].present and values.encoding != "jpeg":
+        raise DataError(f"--quality is of jpeg, and --encoding is {values.encoding}: leave it out, or --encoding=jpeg")
+
+
+def _convert(sources: list[ClipSource], source: Path, output: Path, config: ConvertConfig, rule: SplitRule) -> None:
+    values = flags.FLAGS
     began = time.monotonic()
     states = convert(
         sources,
@@ -131,7 +145,10 @@ def main(argv: list[str]) -> None:
     )
     with contextlib.closing(states):
         state = _follow(states)
-    seconds = time.monotonic() - began
+    _report(sources, output, state, time.monotonic() - began)
+
+
+def _report(sources: list[ClipSource], output: Path, state: Progress, seconds: float) -> None:
     print(
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )

@@ -1,7 +1,9 @@
+import json
 import re
 from pathlib import Path
 
 from pipeline import shards
+from pipeline.journal import CONVERSION
 from tests.scripts import commands
 
 
@@ -17,8 +19,26 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     counts = {split: len(opened.records(split)) for split in opened.splits}
     assert counts == {"train": 2, "val": 1, "test": 5}  # speakers s1 and s2 are GRID's test speakers
     assert "8 clips converted and 0 rejected" in printed
-    assert printed.endswith(f"dataset: {output}\n")
-    assert "rejects: " not in printed
+    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines()[1:-2])
+    assert said["records"] == "8 in 3 shards"
+    assert said["test"] == "5 records, 2 speakers"
+    assert said["speakers"] == "s1 3, s3 3, s2 2"
+    assert re.fullmatch(r"\d\d:\d\d: reading \d+%, cropping \d+%, writing \d+%", said["time"])
+    assert printed.splitlines()[-2:] == [
+        "speakers in two splits: 1, such as s3; --split_by=speaker keeps each in one",
+        f"dataset: {output}",
+    ]
+    (run,) = json.loads((output / CONVERSION).read_text())["runs"]
+    assert (run["ended"], run["clips"]) == ("finished", {"resumed": 0, "converted": 8, "rejected": 0})
+    assert {key: run["flags"].pop(key) for key in ("corpus", "source", "output", "workers", "split")} == {
+        "corpus": "grid",
+        "source": str(corpus),
+        "output": str(output),
+        "workers": 2,
+        "split": {"by": "corpus", "val": "1", "test": "10%", "seed": 3},
+    }
+    settings = {key: value for key, value in conversion.items() if key not in ("clips", "clips_sha256")}
+    assert run["flags"] == {"clip_timeout_s": 120.0, "max_reject_fraction": 0.05, **settings}
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(corpus: Path, tmp_path: Path) -> None:
@@ -39,15 +59,19 @@ def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").touch()
     given = {"corpus": "grid", "source": corpus, "output": tmp_path / "out"}
 
-    def converting(*more: str, **changed: object) -> list[object]:
-        flags = [f"--{name}={value}" for name, value in {**given, **changed}.items() if value is not None]
-        return ["convert", *flags, *more]
+    def converting(*more: str, **changed: object) -> list[str]:
+        return [*(f"--{name}={value}" for name, value in {**given, **changed}.items()), *more]
 
-    commands.mistakes(
+    quality = "--quality is of jpeg, and --encoding is"
+    commands.mistakes_in_turn(
+        "convert",
         (converting(source=tmp_path / "none"), [tmp_path / "none", "no such directory", "--source"]),
         (converting(source=tmp_path / "empty"), [tmp_path / "empty", "no GRID speaker"]),
         (converting(output=tmp_path / "full"), [tmp_path / "full", "--output"]),
         (converting("--compression=gzip"), ["--compression=gzip: records are read at byte offsets", "--encoding=png"]),
+        (converting("--quality=92"), [f"{quality} raw: leave it out, or --encoding=jpeg"]),
+        (converting("--quality=80", "--encoding=png"), [f"{quality} png"]),
+        (converting("--quality=101", "--encoding=jpeg"), ["--quality: want 1 to 100, got 101"]),
         (converting("--max_frames=3"), ["--max_frames: want at least 5, got 3"]),
         (converting("--speed=9"), ["speed"]),
         (converting("more"), ["'more'"]),
