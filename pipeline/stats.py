@@ -16,8 +16,9 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rows = [("records", f"{len(index)} in {len(dataset.shards)} shards")]
     for number, split in enumerate(dataset.splits):
         chosen = np.flatnonzero(index.split == number)
-        speakers = len(set(index.speaker[chosen].tolist()))
-        rows.append((f"  {split}", f"{len(chosen)} records, {speakers} speakers"))
+        speakers = len(set(index.speaker[chosen].tolist()) - {""})
+        named = f"{speakers} speakers" if speakers or not len(chosen) else "speakers not named"
+        rows.append((f"  {split}", f"{len(chosen)} records, {named}"))
     rows.append(("frames", lengths(index.frames, conversion["fps"])))
     rows.append(("tracked", f"{index.tracked.sum() / max(index.frames.sum(), 1):.2%} of {index.frames.sum()} frames"))
     rows.append(
@@ -26,9 +27,9 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
             f"{index.length.mean() if len(index) else 0:,.0f} ({conversion['encoding']['name']})",
         )
     )
-    rows.append(("speakers", _most_common(index.speaker) or "none"))
+    rows.append(("speakers", _most_common(name or "not named" for name in index.speaker.tolist()) or "none"))
     rows.append(("words", f"{len(index.word_text)} aligned, {len(dataset.manifest['vocabulary']['words'])} distinct"))
-    rows.append(("  of them", _most_common(index.word_text) or "none aligned"))
+    rows.append(("  of them", _most_common(index.word_text.tolist()) or "none aligned"))
     rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
@@ -69,7 +70,7 @@ def lengths(frames: np.ndarray, fps: float) -> str:
     return f"{frames.min()} to {frames.max()}, median {median} ({median / fps:.2f} s at {fps:g} fps)"
 
 
-def _most_common(names: np.ndarray, most: int = 10) -> str:
-    counts = counted(names.tolist())
+def _most_common(names: Iterable[str], most: int = 10) -> str:
+    counts = counted(names)
     shown = ", ".join(f"{name} {n}" for name, n in counts[:most])
     return shown + (f", and {len(counts) - most} more" if len(counts) > most else "")

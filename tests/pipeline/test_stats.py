@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def test_without_word_times(tmp_path: Path) -> None:
     assert rows["  of them"] == "none aligned"
     assert rows["word frames"] == "none"
     assert rows["speakers"].endswith("s7 1, and 2 more")
+
+
+def test_speakers_that_are_not_named(tmp_path: Path) -> None:
+    clips = [
+        dataclasses.replace(datasets.clip(f"a{n}", 9), speaker=speaker) for n, speaker in enumerate(["", "", "s1"])
+    ]
+    rows = dict(stats.summary(datasets.write_dataset(tmp_path, {"train": [clips], "test": [clips[:0]]})))
+    assert (rows["  train"], rows["  test"]) == ("3 records, 1 speakers", "0 records, 0 speakers")
+    assert rows["speakers"] == "not named 2, s1 1"
+    rows = dict(stats.summary(datasets.write_dataset(tmp_path / "nobody", {"train": [clips[:2]]})))
+    assert (rows["  train"], rows["speakers"]) == ("2 records, speakers not named", "not named 2")
 
 
 def test_of_an_empty_dataset(tmp_path: Path) -> None:
