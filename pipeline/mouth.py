@@ -11,7 +11,7 @@ from pipeline.schema import CROP, ClipError, Reason
 
 # Both eyes' centres and the tip of the nose in a face seen from the front, in inter-ocular distances.
 TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
-OUTLIER = 0.25  # inter-ocular distances from the median of five frames: a landmark error, not a movement
+OUTLIER = 0.25  # inter-ocular distances from the median of five poses: a landmark error, or too fast for `stride`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +151,11 @@ def poses(points: np.ndarray) -> np.ndarray:
 
 
 def without_outliers(path: np.ndarray) -> np.ndarray:
-    """Blanks frames that jump: those further from the median of five frames than a head moves in two."""
+    """Blanks poses that jump: those further than `OUTLIER` from the median of the two before, themselves and two after.
+
+    The poses are those of frames `stride` apart. Where a head does move so far between them, its blank pose makes
+    `MouthCropper` take landmarks on every frame.
+    """
     clean = path.copy()
     for index, pose in enumerate(path):
         near = path[max(0, index - 2) : index + 3]
