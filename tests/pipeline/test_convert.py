@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import fcntl
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -149,6 +150,26 @@ def test_a_finished_conversion_is_left_as_it_is(
     assert (finished / CONVERSION).read_bytes() == runs
 
 
+@pytest.mark.usefixtures("mortal")
+def test_a_finished_conversion_may_be_read_only(finished: Path, corpus: Path) -> None:
+    finished.chmod(0o500)
+    assert run(corpus, finished) == [Progress(clips=8, resumed=8)]
+    with pytest.raises(DataError, match=r"\(fps was 25.0, is 30.0\)"):
+        run(corpus, finished, dataclasses.replace(CONFIG, fps=30.0))
+    finished.chmod(0o700)
+
+
+@pytest.mark.usefixtures("mortal")
+def test_what_an_unfinished_conversion_needed_and_cannot_be_removed_is_named(finished: Path, corpus: Path) -> None:
+    (finished / done.PROGRESS).mkdir()
+    finished.chmod(0o500)
+    with pytest.raises(DataError, match=r"\.progress: Permission denied; make room, or make it writable"):
+        run(corpus, finished)
+    finished.chmod(0o700)
+    assert run(corpus, finished) == [Progress(clips=8, resumed=8)]
+    assert not (finished / done.PROGRESS).exists()
+
+
 def test_a_second_converter_is_refused(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / done.PROGRESS).mkdir(parents=True)
     with (tmp_path / "out" / done.PROGRESS / "lock").open("w") as lock:
@@ -264,6 +285,28 @@ def test_what_failed_the_job_is_tried_again_once_it_may_be_mended(
     states = run(root, output)
     assert 0 < states[0].resumed < 8
     assert digest(output) == digest(converted[0])
+
+
+def resident_mb(pid: int, key: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(key))
+
+
+def test_memory_holds_a_clip_at_a_time(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    video = datasets.write_grid_clip(root, "s1/c0", 100)  # 1.25 MB as a record
+    for number in range(1, 44):
+        shutil.copy(video, root / f"s1/c{number}.mp4")
+        datasets.write_alignment(root / f"alignments/s1/c{number}.align")
+    clips = assign(grid.clips(root), SplitRule(val="0", test="0"))
+    for state in convert(clips, root, tmp_path / "out", dataclasses.replace(CONFIG, clips_per_shard=44)):
+        if state.converted == 4:
+            (worker,) = multiprocessing.active_children()
+            before = resident_mb(worker.pid, "VmRSS:")
+            Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # the peak is from here on
+        if state.converted == 40:
+            assert resident_mb(worker.pid, "VmHWM:") - before < 20  # of the 45 that 36 clips are
+    assert state.converted == 44
 
 
 def test_all_clips_rejected_is_an_error(spoilt: Path, tmp_path: Path) -> None:
