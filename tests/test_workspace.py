@@ -15,7 +15,7 @@ def house() -> dict[str, list[str]]:
     for line in PAGE.partition("# The path of the data")[0].splitlines():
         if head := re.match(r"    (\w+)/ ", line):
             found[head[1]] = modules = []
-        elif row := re.match(r"      (  )?((?:\w+\.\w+ )+)", line):
+        elif row := re.match(r"      (  )?((?:\w+\.\w+(?: |$))+)", line):
             names = [name.removesuffix(".py") for name in row[2].split() if name.endswith(".py")]
             modules += [f"corpora.{name}" if row[1] else name for name in names]
     return {package: modules for package, modules in found.items() if modules}
