@@ -20,6 +20,9 @@ no bias, since the normalisation's shift takes its place:
 
     y = relu(gamma * (x - mean) / sqrt(var + epsilon) + beta)
 
+Where a pool follows, it comes before the ReLU, with which a maximum commutes: a quarter of the pixels is left, and
+oneDNN's normalisation with a ReLU in it is the slower one where the channels are no multiple of 16.
+
 `momentum` is 0.9, not Keras's 0.99, which needs some 700 steps to forget its initial variance.
 """
 
@@ -30,6 +33,7 @@ import numpy as np
 import tf_keras
 
 from model.batch import WINDOW
+from model.toom_cook import ToomCookConv2D
 
 MOMENTUM = 0.9
 
@@ -111,20 +115,22 @@ class VGGM(tf_keras.Sequential):
         layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / 63.75, -2.0)]
         seeds = np.random.SeedSequence(seed).generate_state(len(TABLES[table])).tolist()
         for (row_name, row), row_seed in zip(TABLES[table].items(), seeds, strict=True):
-            layers.extend(_layers(row_name, row, width, features, row_seed))
+            if isinstance(row, Pool):
+                pool = tf_keras.layers.MaxPooling2D(row.size, row.stride, row.padding, name=row_name)
+                layers.insert(-1, pool)  # before the ReLU of the row above
+            else:
+                layers.extend(_layers(row_name, row, width, features, row_seed))
         super().__init__(layers, name=name)
 
 
-def _layers(name: str, row: Row, width: float, features: int, seed: int) -> Iterator[tf_keras.layers.Layer]:
+def _layers(name: str, row: Conv | Dense, width: float, features: int, seed: int) -> Iterator[tf_keras.layers.Layer]:
     """The Keras layers of one row; the row's name is on the one that gives its output's shape."""
     layers = tf_keras.layers
-    if isinstance(row, Pool):
-        yield layers.MaxPooling2D(row.size, row.stride, row.padding, name=name)
-        return
     initial = tf_keras.initializers.HeNormal(seed)
     if isinstance(row, Conv):
         channels = max(1, round(row.channels * width))
-        yield layers.Conv2D(
+        kind = ToomCookConv2D if row.padding == "same" else layers.Conv2D  # table B's pictures are 5x5 by then
+        yield kind(
             channels,
             row.kernel,
             row.stride,

@@ -4,6 +4,8 @@ python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: fra
                                                       goes, and how close the crops are; GRID's layout
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
 python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
+python -m scripts.benchmark sequence                  the ways of running the CNN over time: training step, forward,
+                                                      memory, tracing; random windows
 
 Contenders run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
 Markdown. Peers have environments of their own: `make peers` gets them; without one the benchmark says so and goes on.
@@ -17,7 +19,7 @@ from absl import flags
 from pipeline.schema import DataError
 from pipeline.shards import open_dataset
 from scripts import cli
-from scripts.benchmarks import convert, encodings, read
+from scripts.benchmarks import convert, encodings, read, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
@@ -28,7 +30,11 @@ flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=
 flags.DEFINE_integer(
     "workers", len(os.sched_getaffinity(0)), "processes (encodings: threads) of each contender", lower_bound=1
 )
-flags.DEFINE_list("batches", ["8", "32"], "read: batch sizes")
+flags.DEFINE_list("batches", ["8", "32"], "read, sequence: batch sizes")
+flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
+flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
+flags.DEFINE_string("table", "B", "sequence: VGG-M's layers, A or B")
+flags.DEFINE_float("width", 0.125, "sequence: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
@@ -45,10 +51,23 @@ def _encodings() -> list[Measurement]:
 
 def _read() -> list[Measurement]:
     values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
-    if wrong := [size for size in values.batches if not (size.isdecimal() and int(size))]:
-        raise DataError(f"--batches: want numbers of at least 1, got {wrong[0]!r}")
-    sizes = [int(size) for size in values.batches]
+    sizes = _counts("batches")
     return read.run(dataset, values.clips, values.seed, values.workers, values.rounds, sizes, values.seconds)
+
+
+def _sequence() -> list[Measurement]:
+    values = flags.FLAGS
+    try:
+        paddings = [float(share) for share in values.paddings]
+    except ValueError as error:
+        raise DataError(f"--paddings: want numbers, {error}") from error
+    return sequence.run(values.table, values.width, _counts("batches"), _counts("lengths"), paddings, values.rounds)
+
+
+def _counts(name: str) -> list[int]:
+    if wrong := [value for value in flags.FLAGS[name].value if not (value.isdecimal() and int(value))]:
+        raise DataError(f"--{name}: want numbers of at least 1, got {wrong[0]!r}")
+    return [int(value) for value in flags.FLAGS[name].value]
 
 
 def _needed(name: str) -> str:
@@ -57,7 +76,7 @@ def _needed(name: str) -> str:
     return flags.FLAGS[name].value
 
 
-COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read}
+COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read, "sequence": _sequence}
 
 
 def main(argv: list[str]) -> None:

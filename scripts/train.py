@@ -64,7 +64,8 @@ MODEL = cli.Options(
     {
         "table": "VGG-M's layers: A (SyncNet's, 13 times the work) or B (the classic trunk)",
         "width": "multiplies VGG-M's channels",
-        "sequence": "how the CNN runs over time: packed (valid windows only) or reshape",
+        "sequence": "how the CNN runs over time: packed (valid windows only), chunked (64 of them at a time, for less "
+        "memory), reshape (padding too), map_batch, map_time or time_distributed",
         "lstm_units": "a direction",
         "lstm_layers": "stacked LSTMs",
         "bidirectional": "read the clip from both ends",

@@ -60,6 +60,7 @@ ORDER = {
         "__init__",
         "errors",
         "batch",
+        "toom_cook",
         "vgg_m",
         "sequence",
         "lipreader",
@@ -111,6 +112,8 @@ ORDER = {
         "benchmarks.read_export",
         "benchmarks.read_way",
         "benchmarks.read",
+        "benchmarks.sequence_way",
+        "benchmarks.sequence",
         "benchmark",
     ],
 }

@@ -99,7 +99,7 @@ def test_a_wrong_batch_is_refused(change: dict[str, Any], message: str, batch: C
     [
         ({"head": "words"}, "head: want one of word, ctc, got 'words'"),
         ({"table": "C"}, "table: want one of A, B, got 'C'"),
-        ({"sequence": "loop"}, "sequence: want one of packed, reshape, got 'loop'"),
+        ({"sequence": "loop"}, "sequence: want one of packed, chunked, reshape, .*, got 'loop'"),
         ({"classes": 0}, "classes: want more than 0, got 0"),
         ({"dropout": 1.0}, "dropout: want 0 <= dropout < 1, got 1.0"),
         ({"head": "ctc", "use_inside": True}, "use_inside: goes with head word only, got head ctc"),

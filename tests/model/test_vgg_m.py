@@ -2,8 +2,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 
 from model.vgg_m import TABLES, VGGM
+from scripts.benchmarks.sequence_way import plain
 
 SHAPES = {
     "A": {
@@ -75,10 +78,46 @@ def test_every_convolution_and_fc6_is_normalised_and_has_no_bias() -> None:
     cnn = VGGM("B", width=0.0625)
     names = [layer.name for layer in cnn.layers]
     for row in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6"):
-        after = names[names.index(row) + 1 : names.index(row) + 3]
-        assert after == [f"{row}/norm", f"{row}/relu"]
+        after = [f"{row}/norm", *[f"pool{row[-1]}"] * (f"pool{row[-1]}" in names), f"{row}/relu"]
+        place = names.index(row) + 1
+        assert names[place : place + len(after)] == after
         assert len(cnn.get_layer(row).weights) == 1
         assert cnn.get_layer(f"{row}/norm").momentum == 0.9
+
+
+def _seen(cnn: tf_keras.Sequential, windows: np.ndarray, training: bool) -> tuple[np.ndarray, list, list]:
+    """Features, gradients and, after it, the statistics."""
+    with tf.GradientTape() as tape:
+        features = cnn(windows, training=training)
+    upstream = np.random.default_rng(2).normal(size=features.shape).astype(np.float32)
+    return features.numpy(), tape.gradient(features, cnn.trainable_variables, upstream), cnn.non_trainable_variables
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(("table", "width"), [("B", 0.125), ("A", 0.03125)])
+def test_it_is_the_plain_layers(table: str, width: float, training: bool) -> None:
+    """Beside VGG-M as one would write it down: the same weights, the same results.
+
+    Features and statistics to float32's rounding. Gradients jump where two pixels of a maximum, or 0 and a ReLU's
+    input, come within that rounding; so these are compared as vectors, by the length of their difference.
+    """
+    cnn, layers = VGGM(table, width=width, features=16), plain(table, width, features=16)
+    rng = np.random.default_rng(1)
+    weights = [weight + 0.1 * np.abs(rng.normal(size=weight.shape)) for weight in cnn.get_weights()]
+    gammas = [place for place, weight in enumerate(cnn.weights) if "gamma" in weight.name]
+    for place in gammas:
+        weights[place] *= rng.choice([1, -1], weights[place].shape)
+    for each in (cnn, layers):
+        each.set_weights(weights)
+    windows = _windows(8)
+    (features, gradients, moved), (want, want_gradients, want_moved) = (
+        _seen(each, windows, training) for each in (cnn, layers)
+    )
+    np.testing.assert_allclose(features, want, atol=1e-4 * want.std())
+    for one, other in zip(moved, want_moved, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-4)
+    for one, other in zip(gradients, want_gradients, strict=True):
+        assert np.linalg.norm(one - other) <= 1e-2 * np.linalg.norm(other)
 
 
 def test_the_seed_fixes_the_weights() -> None:

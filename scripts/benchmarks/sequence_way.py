@@ -1,0 +1,110 @@
+"""One way of running the CNN over time: forward, training step, tracing, memory."""
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from model.batch import WINDOW
+from model.sequence import WRAPPERS
+from model.vgg_m import MOMENTUM, TABLES, VGGM, Conv, Pool
+
+PLAIN = "keras"  # the layers as one would write them down, over `reshape`
+FEATURES = 512
+KB, MB = 1024, 1e6
+
+
+def plain(table: str, width: float, features: int = FEATURES) -> tf_keras.Sequential:
+    """VGG-M in ready-made layers, a row of the table after another: convolution, normalisation, ReLU, pooling."""
+    layers = tf_keras.layers
+    stack = [tf_keras.Input(WINDOW), layers.Rescaling(1 / 63.75, -2.0)]
+    for row in TABLES[table].values():
+        if isinstance(row, Pool):
+            stack.append(layers.MaxPooling2D(row.size, row.stride, row.padding))
+            continue
+        if isinstance(row, Conv):
+            channels = max(1, round(row.channels * width))
+            stack.append(layers.Conv2D(channels, row.kernel, row.stride, row.padding, use_bias=False))
+        else:
+            stack += [layers.Flatten(), layers.Dense(features, use_bias=False)]
+        stack += [layers.BatchNormalization(momentum=MOMENTUM), layers.ReLU()]
+    return tf_keras.Sequential(stack)
+
+
+def main(way: str, table: str, width: float, batch: int, length: int, padding: float, repeats: int) -> dict[str, float]:
+    """Random windows through one wrapper; an item is a valid window, and its clock that of training steps.
+
+    Args:
+      way: a wrapper's name, or `keras`.
+      table: VGG-M's layers.
+      width: of VGG-M.
+      batch: rows.
+      length: steps of the longest rows.
+      padding: share of the steps that is padding, in rows whose lengths are evenly spread.
+      repeats: of which the median counts.
+    """
+    wrapper = WRAPPERS["reshape" if way == PLAIN else way](_cnn(way, table, width))
+    lengths = spread(batch, length, padding)
+    windows = np.random.default_rng(0).integers(0, 256, [batch, length, *WINDOW], np.uint8)
+    given = tf.constant(windows), tf.sequence_mask(lengths, length)
+    signature = [tf.TensorSpec([None, None, *WINDOW], tf.uint8), tf.TensorSpec([None, None], tf.bool)]
+    optimizer = tf_keras.optimizers.SGD(1e-6, jit_compile=False)
+    optimizer.build(wrapper.cnn.trainable_variables)
+
+    @tf.function(input_signature=signature, autograph=False)
+    def forward(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(wrapper(windows, valid, training=False))
+
+    @tf.function(input_signature=signature, autograph=False)
+    def train(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(wrapper(windows, valid, training=True)))
+        variables = wrapper.cnn.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    before = _peak_mb()
+    forward_s, _ = _timed(forward, given, repeats)
+    forward_mb = _peak_mb() - before
+    train_s, trace_s = _timed(train, given, repeats)
+    memory = {"forward_mb": forward_mb, "train_mb": _peak_mb() - before}
+    times = {"seconds": train_s, "forward_s": forward_s, "trace_s": trace_s}
+    return {"items": sum(lengths), **times, **memory, "padding": 1 - sum(lengths) / (batch * length)}
+
+
+def _cnn(way: str, table: str, width: float) -> tf_keras.Sequential:
+    return plain(table, width) if way == PLAIN else VGGM(table, width=width, features=FEATURES)
+
+
+def spread(batch: int, length: int, padding: float) -> list[int]:
+    """Lengths of the rows, evenly spread around their mean, the longest as long as can be."""
+    mean = length * (1 - padding)
+    reach = min(length - mean, mean - 1)
+    return [round(mean + reach * offset) for offset in np.linspace(1, -1, batch)] if batch > 1 else [round(mean)]
+
+
+def _timed(function: Callable, given: tuple[tf.Tensor, ...], repeats: int) -> tuple[float, float]:
+    """Median seconds of a call, after one that is not counted, and the seconds of tracing."""
+    began = time.perf_counter()
+    function.get_concrete_function()
+    trace_s = time.perf_counter() - began
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        float(function(*given))
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:]), trace_s
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KB / MB
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))

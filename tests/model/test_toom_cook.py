@@ -1,0 +1,58 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from model.toom_cook import ToomCookConv2D, convolve
+
+ATOL = 2e-4  # in standard deviations; direct convolutions in float32 come to 1e-6
+
+
+def _draw(shape: list[int], seed: int, scale: float = 1.0) -> np.ndarray:
+    return (scale * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+def _direct(pictures: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(pictures, kernel, 1, "SAME")
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 4), (2, 2), (4, 1)])
+def test_a_point_becomes_the_kernel_turned_round(at: tuple[int, int]) -> None:
+    kernel = np.arange(1, 10, dtype=np.float32).reshape(3, 3, 1, 1)
+    picture = np.zeros([1, 5, 5, 1], np.float32)
+    picture[0, *at, 0] = 1
+    want = np.zeros([7, 7])
+    want[at[0] : at[0] + 3, at[1] : at[1] + 3] = [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
+    np.testing.assert_allclose(convolve(picture, kernel)[0, :, :, 0], want[1:6, 1:6], atol=1e-4)
+
+
+@pytest.mark.parametrize(("count", "channels", "filters"), [(1, 1, 1), (3, 2, 5), (4, 256, 32)])
+def test_results_and_gradients_are_those_of_a_direct_convolution(count: int, channels: int, filters: int) -> None:
+    pictures = tf.nn.relu(_draw([count, 5, 5, channels], 0))
+    kernel = tf.constant(_draw([3, 3, channels, filters], 1, channels**-0.5))
+    upstream = _draw([count, 5, 5, filters], 2)
+
+    def seen(convolution: Callable) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            tape.watch([pictures, kernel])
+            result = convolution(pictures, kernel)
+        return [each.numpy() for each in (result, *tape.gradient(result, [pictures, kernel], upstream))]
+
+    for got, want in zip(seen(convolve), seen(_direct), strict=True):
+        np.testing.assert_allclose(got / want.std(), want / want.std(), atol=ATOL)
+        assert np.sqrt(np.mean((got - want) ** 2)) < 2e-5 * want.std()
+
+
+@pytest.mark.parametrize(("dtype", "direct"), [("float32", False), ("mixed_bfloat16", True)])
+def test_the_layer_has_conv2d_s_weights_and_leaves_half_precision_to_it(dtype: str, direct: bool) -> None:
+    arguments = {"filters": 3, "kernel_size": 3, "padding": "same", "dtype": dtype}
+    layer, twin = ToomCookConv2D(**arguments), tf_keras.layers.Conv2D(**arguments)
+    pictures = tf.cast(_draw([2, 5, 5, 4], 0), layer.compute_dtype)
+    twin(pictures)
+    layer(pictures)
+    layer.set_weights(twin.get_weights())
+    got, want = (tf.cast(each(pictures), tf.float32).numpy() for each in (layer, twin))
+    np.testing.assert_allclose(got, want, atol=1e-4)
+    assert np.array_equal(got, want) == direct
