@@ -101,8 +101,8 @@ def load(
     # Batches are made side by side, yet come in their order.
     ahead = 4 if layout == BatchKey.FRAMES else 2  # a batch of windows is five of frames: memory
     ds = ds.map(_batch_maker(assembler, augmented, spec(order)), num_parallel_calls=ahead, deterministic=True)
-    ds = ds.map(lambda batch: windows.of_batch(batch, config.edge, host=True)) if layout == BatchKey.WINDOWS else ds
-    ds = ds.map(lambda batch: {key: tf.ensure_shape(batch[key], want.shape) for key, want in expected.items()})
+    if layout == BatchKey.WINDOWS:
+        ds = ds.map(lambda batch: _shaped(windows.of_batch(batch, config.edge, host=True), expected))
     return ds.prefetch(ahead // 2)
 
 
@@ -154,12 +154,16 @@ def _batch_maker(
     """The function from a planned batch and its windows to the batch."""
 
     def make(rows: Batch, longest: tf.Tensor) -> Batch:
-        there = rows["row"] >= 0
-        row, weight, counts, seeds = (rows[name][there] for name in ("row", "weight", "frames", "seed"))
-        made = tf.numpy_function(assembler, [row, weight, counts, longest], list(KEYS.values()))
-        batch = {key: tf.ensure_shape(value, expected[key].shape) for key, value in zip(KEYS, made, strict=True)}
+        made = tf.numpy_function(assembler, [rows["row"], rows["weight"], rows["frames"], longest], list(KEYS.values()))
+        batch = _shaped(dict(zip(KEYS, made, strict=True)), expected)
         if augmented:
-            batch[BatchKey.FRAMES] = augment.batch(batch[BatchKey.FRAMES], counts, seeds, augmented)
+            there = rows["row"] >= 0
+            drawn = rows["frames"][there], rows["seed"][there]
+            batch[BatchKey.FRAMES] = augment.batch(batch[BatchKey.FRAMES], *drawn, augmented)
         return batch
 
     return make
+
+
+def _shaped(batch: Batch, expected: dict[str, tf.TensorSpec]) -> Batch:
+    return {key: tf.ensure_shape(batch[key], want.shape) for key, want in expected.items()}

@@ -1,5 +1,6 @@
 """Many small jpegs in one call: those of one writer, end to end, are one tall jpeg that restarts at each of them."""
 
+import functools
 import io
 from collections.abc import Sequence
 
@@ -34,22 +35,34 @@ def decode_alike(values: Sequence[bytes], side: int) -> np.ndarray | None:
     Raises:
       OSError, ValueError: a jpeg is damaged behind its head.
     """
-    sample = encode(np.zeros([side, side], np.uint8), 92)
-    scan = sample.index(_SCAN)
-    head = values[0][: scan + _SCAN_BYTES]
+    sample = _sample(side)
+    head = values[0][: len(sample)]
     alike = all(value.startswith(head) and value.endswith(_END) for value in values)
-    known = head[: _QUALITY.start] == sample[: _QUALITY.start]
-    known = known and head[_QUALITY.stop :] == sample[_QUALITY.stop : scan + _SCAN_BYTES]
+    known = head[: _QUALITY.start] == sample[: _QUALITY.start] and head[_QUALITY.stop :] == sample[_QUALITY.stop :]
     if not (alike and known and side * len(values) <= MOST_ROWS):
         return None
-    scans = [value[len(head) : -len(_END)] for value in values]
-    if any(scan.count(b"\xff") != scan.count(b"\xff\0") for scan in scans):  # a marker in a scan that is damaged
+    scans = bytearray()
+    for number, value in enumerate(values):
+        scans += value[len(head) : -len(_END)] + _RESTARTS[number % 8]
+    scans[-len(_END) :] = _END
+    if _markers(scans) != len(values):  # a damaged one has another, which would move those behind it
         return None
     every = b"\xff\xdd\0\x04" + (side * side // 64).to_bytes(2, "big")  # a restart after each, counted in blocks
     height = (side * len(values)).to_bytes(2, "big")
-    parts = [head[:_SIZE], height, head[_SIZE + 2 : scan], every, head[scan:]]
-    for number, pixels in enumerate(scans):
-        parts += [pixels, _RESTARTS[number % 8]]
-    parts[-1] = _END
-    with Image.open(io.BytesIO(b"".join(parts)), formats=["JPEG"]) as image:
+    rest = len(sample) - _SCAN_BYTES
+    tall = b"".join([head[:_SIZE], height, head[_SIZE + 2 : rest], every, head[rest:], scans])
+    with Image.open(io.BytesIO(tall), formats=["JPEG"]) as image:
         return np.asarray(image).reshape(len(values), side, side)  # [n*side, side] -> [n, side, side]
+
+
+@functools.cache
+def _sample(side: int) -> bytes:
+    """What a jpeg holds before its pixels."""
+    value = encode(np.zeros([side, side], np.uint8), 92)
+    return value[: value.index(_SCAN) + _SCAN_BYTES]
+
+
+def _markers(scan: bytearray) -> int:
+    """How often 255 is followed by another byte than 0."""
+    data = np.frombuffer(scan, np.uint8)
+    return np.count_nonzero(data[1:][data[:-1] == 255])
