@@ -162,14 +162,16 @@ class Progress:
     Attributes:
       epoch, step: the position in the data: `step` batches of epoch `epoch` have been learned.
       best: the smallest validation value so far, infinity before the first.
+      stale: validations since then.
     """
 
     def __init__(self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: Path) -> None:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self.stale = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best
+            model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best, stale=self.stale
         )
         # Two of the last: a fault while one is written, or in it, leaves the one before.
         self._last = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "last"), max_to_keep=2)
@@ -201,8 +203,10 @@ class Progress:
 
     def save_if_best(self, value: float) -> None:
         """Write `best/` where `value` is smaller than any before."""
+        self.stale.assign_add(1)
         if value < float(self.best):
             self.best.assign(value)
+            self.stale.assign(0)
             _save(self._best)
 
 

@@ -38,6 +38,7 @@ class TrainConfig:
       label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
       checkpoint_every: steps between checkpoints; each epoch ends with one besides.
       monitor: the validation value whose smallest marks the best checkpoint.
+      patience: epochs in a row without a better validation after which training ends; None to go on.
     """
 
     epochs: int = 20
@@ -48,11 +49,14 @@ class TrainConfig:
     label_smoothing: float = 0.0
     checkpoint_every: int = 500
     monitor: str = "cer"
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience: want at least 1 epoch, got {self.patience}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
         for field in ("warmup", "label_smoothing"):
@@ -70,6 +74,7 @@ class TrainResult:
       loss: of the last step; None where nothing was left to learn.
       validation: the last validation's values, empty before the first.
       best: the smallest monitored value, infinity before the first validation.
+      waiting: the share of this call's time of training that went into waiting for data.
     """
 
     steps: int
@@ -77,6 +82,7 @@ class TrainResult:
     loss: float | None
     validation: dict[str, float]
     best: float
+    waiting: float
 
 
 class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -148,7 +154,8 @@ def train(
       batches: (epoch, step) -> the batches of that epoch from its `step`-th on; keys in `model.batch`.
       steps_per_epoch: batches of an epoch.
       run_dir: gets `last/`, `best/` and `tensorboard/`.
-      validate: called after each epoch; its `config.monitor` picks the best checkpoint.
+      validate: called after each epoch; its `config.monitor` picks the best checkpoint. What it writes with
+        `tf.summary` goes to TensorBoard.
 
     Raises:
       RunError: a batch more than there are examples, a loss or gradient that is not finite, data that ends early, a
@@ -178,6 +185,7 @@ class _Loop:
         self.step = make_step(model, self.optimizer, config)
         self.progress = Progress(model, self.optimizer, run_dir)
         self.loss: float | None = None
+        self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
 
     @property
@@ -189,31 +197,44 @@ class _Loop:
         writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
         bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
         with _stop_on_signal() as stop, writer.as_default(), contextlib.closing(bar):
-            while int(self.progress.epoch) < self.config.epochs and not stop.is_set():
+            while not self._ended() and not stop.is_set():
                 self._epoch(stop, bar)
                 if not stop.is_set():
                     self._end_epoch()
                 self.progress.save()
-        unfinished = int(self.progress.epoch) < self.config.epochs
+        waiting = self.waited / self.trained if self.trained else 0.0
         best = float(self.progress.best)
-        return TrainResult(self.total, unfinished, self.loss, self.validation, best)
+        return TrainResult(self.total, not self._ended(), self.loss, self.validation, best, waiting)
+
+    def _ended(self) -> bool:
+        """After the last epoch, or when patience is at its end."""
+        patience = self.config.patience
+        worn = patience is not None and int(self.progress.stale) >= patience
+        return worn or int(self.progress.epoch) >= self.config.epochs
 
     def _epoch(self, stop: threading.Event, bar: tqdm) -> None:
+        began = time.perf_counter()
+        self._steps(stop, bar)
+        self.trained += time.perf_counter() - began
+
+    def _steps(self, stop: threading.Event, bar: tqdm) -> None:
         """The rest of the epoch, or up to a signal."""
         epoch, first = int(self.progress.epoch), int(self.progress.step)
         if first == self.steps_per_epoch:
             return
         stream, meter = iter(self.batches(epoch, first)), _Meter()
         for index in range(first, self.steps_per_epoch):
-            with meter.waiting():
-                batch = next(stream, None)
+            began = time.perf_counter()
+            batch = next(stream, None)
+            waited = time.perf_counter() - began
             if batch is None:
                 raise RunError(
                     f"epoch {epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
                     "is it the data that the run was started with?"
                 )
             norm = self._learn(batch)
-            meter.count(batch, self.loss)
+            self.waited += waited
+            meter.count(batch, self.loss, waited)
             bar.update()
             bar.set_postfix(meter.rates())
             if self.total % LOG_EVERY == 0:
@@ -250,6 +271,7 @@ class _Loop:
         self.progress.step.assign(0)
         if self.validate is None:
             return
+        tf.summary.experimental.set_step(self.total)  # of what `validate` has to show
         self.validation = self.validate()
         if self.config.monitor not in self.validation:
             raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
@@ -272,13 +294,8 @@ class _Meter:
         self.waited = self.loss = 0.0
         self.steps = self.windows = 0
 
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - began
-
-    def count(self, batch: Batch, loss: float) -> None:
+    def count(self, batch: Batch, loss: float, waited: float) -> None:
+        self.waited += waited
         counted = np.asarray(batch[fields.WEIGHTS]) > 0
         self.windows += int(np.asarray(batch[fields.LENGTHS])[counted].sum())
         self.loss += loss

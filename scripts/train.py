@@ -83,8 +83,11 @@ TRAIN = cli.Options(
         "clip_norm": "largest norm of the gradient",
         "label_smoothing": "word unit: of the targets",
         "checkpoint_every": "steps between checkpoints",
+        "patience": "stop after so many epochs without a better validation; default: never",
     },
 )
+
+INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert), --cache_gb or more cores help"
 
 
 def main(argv: list[str]) -> None:
@@ -112,9 +115,12 @@ def main(argv: list[str]) -> None:
         return runs.score(model, data, "val", config, order.batch_size, **reading).metrics
 
     result = train(model, how, feed, steps, output, validate if validates else None)
-    state = "stopped: the same command goes on from here" if result.interrupted else "done"
+    early = result.steps < how.epochs * steps
+    ended = "done early: no better for --patience epochs" if early else "done"
+    state = "stopped: the same command goes on from here" if result.interrupted else ended
     shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
     print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")
+    print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.waiting > 0.1 else ''}")
     if damaged.on_bad_record == "skip":
         print(f"skipped: {damaged}")
 

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,6 +87,30 @@ def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable
     best = tf.train.load_checkpoint(str(tmp_path / "best"))
     assert best.get_tensor("epoch/.ATTRIBUTES/VARIABLE_VALUE") == 2
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.usefixtures("eager")
+def test_training_ends_early_where_validation_gets_no_better(tmp_path: Path, batch: Callable) -> None:
+    config, values = dataclasses.replace(QUICK, epochs=9, patience=2), iter([0.4, 0.5, 0.6])
+    validate = lambda: {"cer": next(values)}  # noqa: E731
+    result = train(LipReader(CONFIG, seed=1), config, _stream(batch, 8), STEPS, tmp_path, validate)
+    assert (result.interrupted, result.steps) == (True, 8)
+    result = train(LipReader(CONFIG, seed=1), config, _stream(batch), STEPS, tmp_path, validate)
+    assert (result.interrupted, result.steps, result.best) == (False, 9, 0.4)
+    result = train(LipReader(CONFIG, seed=1), config, _stream(batch), STEPS, tmp_path, validate)
+    assert (result.interrupted, result.steps, result.loss) == (False, 9, None)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_time_that_went_into_waiting_is_told(tmp_path: Path, batch: Callable) -> None:
+    def slow(epoch: int, step: int) -> Iterator[dict]:
+        for seed in range(step, STEPS):
+            time.sleep(0.3)
+            yield batch(seed=seed)
+
+    config = dataclasses.replace(QUICK, epochs=1)
+    waited = train(LipReader(CONFIG), config, slow, STEPS, tmp_path / "slow").waiting
+    assert 0 < train(LipReader(CONFIG), config, _stream(batch), STEPS, tmp_path / "quick").waiting < waited < 1
 
 
 @pytest.mark.usefixtures("eager")
