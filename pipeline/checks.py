@@ -23,6 +23,7 @@ MANIFEST = {
     "conversion": {"crop": dict, "fps": NUMBER, "encoding": {"name": str, "quality": int}},
     "vocabulary": {"characters": str, "words": [str]},
     "splits": {str: {"records": int, "shards": [SHARD]}},
+    "rejected": {str: int},
     "index": {"sha256": str},
 }
 

@@ -33,13 +33,13 @@ def convert(job: tuple[int, str], output: Path) -> int:
     face_mesh().reset()
     capture = cv2.VideoCapture(video)
     crops, corners = [], []
-    corner = np.full((4, 2), np.nan)
     while True:
         there, bgr = capture.read()
         if not there:
             break
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         faces = face_mesh().process(rgb).multi_face_landmarks
+        corner = np.full((4, 2), np.nan)
         if faces:
             height, width = rgb.shape[:2]
             corner = square(np.array([(p.x * width + 1j * p.y * height) for p in faces[0].landmark]))
@@ -61,7 +61,7 @@ def square(points: np.ndarray) -> np.ndarray:
 
 
 def cut(gray: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """uint8 [112, 112]; black where no face has been seen yet."""
+    """uint8 [112, 112]; black where no face is seen."""
     if np.isnan(corner).any():
         return np.zeros((CROP, CROP), np.uint8)
     target = np.array([[0, 0], [CROP, 0], [CROP, CROP]], np.float32) - 0.5  # OpenCV counts from pixels' centres
