@@ -30,6 +30,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from model.batch import WINDOW
@@ -93,7 +94,8 @@ TABLES: dict[str, dict[str, Row]] = {
 class VGGM(tf_keras.Sequential):
     """Uint8 windows `[N, 112, 112, 5]` of gray values 0..255 -> features `[N, features]`, 0 or more.
 
-    Gray values become `x / 63.75 - 2`, in -2..2, here and nowhere else: everything before moves bytes.
+    Gray values count as `x / 63.75 - 2`, in -2..2, here and nowhere else: everything before moves bytes. The pixels get
+    `x - 127.5`, and conv1's kernel the rest: that is one pass less over the largest tensor there is.
 
     Args:
       table: "A" or "B", see the module.
@@ -112,7 +114,7 @@ class VGGM(tf_keras.Sequential):
             raise ValueError(f"table: want one of {', '.join(TABLES)}, got {table!r}")
         if not (width > 0 and features > 0):
             raise ValueError(f"width and features: want more than 0, got {width} and {features}")
-        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / 63.75, -2.0)]
+        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1.0, -127.5)]
         seeds = np.random.SeedSequence(seed).generate_state(len(TABLES[table])).tolist()
         for (row_name, row), row_seed in zip(TABLES[table].items(), seeds, strict=True):
             if isinstance(row, Pool):
@@ -123,14 +125,27 @@ class VGGM(tf_keras.Sequential):
         super().__init__(layers, name=name)
 
 
+class GrayConv2D(tf_keras.layers.Conv2D):
+    """`Conv2D` of gray values -127.5..127.5 as if they were -2..2."""
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """`[N, 112, 112, 5]`, `[k, k, 5, filters]` -> `[N, side, side, filters]`."""
+        return super().convolution_op(inputs, kernel / 63.75)
+
+
+def _kind(name: str, row: Conv) -> type[tf_keras.layers.Conv2D]:
+    if name == "conv1":
+        return GrayConv2D
+    return ToomCookConv2D if row.padding == "same" else tf_keras.layers.Conv2D  # table B's pictures are 5x5 by then
+
+
 def _layers(name: str, row: Conv | Dense, width: float, features: int, seed: int) -> Iterator[tf_keras.layers.Layer]:
     """The Keras layers of one row; the row's name is on the one that gives its output's shape."""
     layers = tf_keras.layers
     initial = tf_keras.initializers.HeNormal(seed)
     if isinstance(row, Conv):
         channels = max(1, round(row.channels * width))
-        kind = ToomCookConv2D if row.padding == "same" else layers.Conv2D  # table B's pictures are 5x5 by then
-        yield kind(
+        yield _kind(name, row)(
             channels,
             row.kernel,
             row.stride,

@@ -12,8 +12,14 @@ from scripts.benchmarks.measure import Contender, Measurement
 from scripts.benchmarks.sequence_way import PLAIN
 
 BASELINE = "reshape"
-TITLES = ("batch", "windows", "padding", "way", "training step ms", "lowest to highest", "x reshape")
-TITLES += ("forward ms", "x reshape", "MB training", "x reshape", "MB forward", "tracing s")
+FIGURES = {  # title -> figure, its unit's factor, and whether it is set beside that of `reshape`
+    "training step ms": ("seconds", 1e3, True),
+    "CPU ms": ("train_cpu_s", 1e3, True),
+    "forward ms": ("forward_s", 1e3, True),
+    "MB training": ("train_mb", 1, True),
+    "MB forward": ("forward_mb", 1, True),
+    "tracing ms": ("trace_s", 1e3, False),
+}
 Setting = tuple[int, int, float]  # batch, length, padding
 
 
@@ -34,14 +40,14 @@ def run(
         raise DataError(f"--paddings: want 0 <= padding < 1, got {wrong[0]}")
     if table not in TABLES:
         raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
-    settings = _settings(batches, lengths, paddings)
-    ways = [_way(way, table, width, setting) for setting in settings for way in (PLAIN, *WRAPPERS)]
+    chosen = settings(batches, lengths, paddings)
+    ways = [_way(way, table, width, setting) for setting in chosen for way in (PLAIN, *WRAPPERS)]
     measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
-    print(f"table {table}, width {width}\n\n{_table(measured, settings)}")
+    print(f"table {table}, width {width}\n\n{table_of(measured, chosen)}")
     return measured
 
 
-def _settings(batches: Sequence[int], lengths: Sequence[int], paddings: Sequence[float]) -> list[Setting]:
+def settings(batches: Sequence[int], lengths: Sequence[int], paddings: Sequence[float]) -> list[Setting]:
     first = batches[0], lengths[0], paddings[0]
     varied = [first]
     varied += [(batch, *first[1:]) for batch in batches[1:]]
@@ -52,26 +58,25 @@ def _settings(batches: Sequence[int], lengths: Sequence[int], paddings: Sequence
 def _way(way: str, table: str, width: float, setting: Setting) -> Contender:
     batch, length, padding = setting
     argument = {"way": way, "table": table, "width": width, "batch": batch, "length": length, "padding": padding}
-    return measure.house(_name(way, setting), "scripts.benchmarks.sequence_way", {**argument, "repeats": 3})
+    return measure.house(name(way, setting), "scripts.benchmarks.sequence_way", {**argument, "repeats": 3})
 
 
-def _name(way: str, setting: Setting) -> str:
+def name(way: str, setting: Setting) -> str:
     return f"{way}, batch {setting[0]} x {setting[1]}, {setting[2]:.0%} padding"
 
 
-def _table(measured: Sequence[Measurement], settings: Sequence[Setting]) -> str:
-    """A Markdown table of medians, a row a setting and way."""
+def table_of(measured: Sequence[Measurement], settings: Sequence[Setting]) -> str:
+    """A Markdown table of medians, a row a setting and way; in brackets, times that of `reshape`."""
     summary = measure.medians(measured)
-    rows = [list(TITLES)]
+    rows = [["batch", "windows", "padding", "way", *FIGURES, "lowest to highest"]]
     for setting in settings:
-        base = summary[_name(BASELINE, setting)]
+        base = summary[name(BASELINE, setting)]
         for way in (PLAIN, *WRAPPERS):
-            name = _name(way, setting)
-            own = summary[name]
-            steps = [one.figures["seconds"] for one in measured if one.contender == name]
-            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", way, f"{1e3 * own['seconds']:,.0f}"]
-            row += [f"{1e3 * min(steps):,.0f} to {1e3 * max(steps):,.0f}", f"{own['seconds'] / base['seconds']:.2f}"]
-            row += [f"{1e3 * own['forward_s']:,.0f}", f"{own['forward_s'] / base['forward_s']:.2f}"]
-            row += [f"{own['train_mb']:,.0f}", f"{own['train_mb'] / base['train_mb']:.2f}"]
-            rows.append([*row, f"{own['forward_mb']:,.0f}", f"{own['trace_s']:.2f}"])
+            own = name(way, setting)
+            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", way]
+            for figure, factor, compared in FIGURES.values():
+                value = summary[own][figure]
+                row.append(f"{factor * value:,.0f}" + f" ({value / base[figure]:.2f})" * compared)
+            steps = [1e3 * one.figures["seconds"] for one in measured if one.contender == own]
+            rows.append([*row, f"{min(steps):,.0f} to {max(steps):,.0f}"])
     return measure.markdown(rows)

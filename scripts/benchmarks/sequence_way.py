@@ -70,11 +70,11 @@ def main(way: str, table: str, width: float, batch: int, length: int, padding: f
         return loss
 
     before = _peak_mb()
-    forward_s, _ = _timed(forward, given, repeats)
+    forward_s, _, _ = _timed(forward, given, repeats)
     forward_mb = _peak_mb() - before
-    train_s, trace_s = _timed(train, given, repeats)
+    train_s, train_cpu_s, trace_s = _timed(train, given, repeats)
     memory = {"forward_mb": forward_mb, "train_mb": _peak_mb() - before}
-    times = {"seconds": train_s, "forward_s": forward_s, "trace_s": trace_s}
+    times = {"seconds": train_s, "train_cpu_s": train_cpu_s, "forward_s": forward_s, "trace_s": trace_s}
     return {"items": sum(lengths), **times, **memory, "padding": 1 - sum(lengths) / (batch * length)}
 
 
@@ -89,17 +89,18 @@ def spread(batch: int, length: int, padding: float) -> list[int]:
     return [round(mean + reach * offset) for offset in np.linspace(1, -1, batch)] if batch > 1 else [round(mean)]
 
 
-def _timed(function: Callable, given: tuple[tf.Tensor, ...], repeats: int) -> tuple[float, float]:
-    """Median seconds of a call, after one that is not counted, and the seconds of tracing."""
+def _timed(function: Callable, given: tuple[tf.Tensor, ...], repeats: int) -> tuple[float, float, float]:
+    """Median seconds and processor seconds of a call, after one that is not counted, and the seconds of tracing."""
     began = time.perf_counter()
     function.get_concrete_function()
     trace_s = time.perf_counter() - began
-    seconds = []
+    calls = []
     for _ in range(repeats + 1):
-        began = time.perf_counter()
+        before = time.perf_counter(), time.process_time()
         float(function(*given))
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:]), trace_s
+        calls.append((time.perf_counter() - before[0], time.process_time() - before[1]))
+    seconds, cpu_s = (statistics.median(values) for values in zip(*calls[1:], strict=True))
+    return seconds, cpu_s, trace_s
 
 
 def _peak_mb() -> float:

@@ -70,8 +70,14 @@ def test_width_multiplies_channels_alone() -> None:
 
 
 def test_gray_values_are_normalised_once() -> None:
-    rescaling = VGGM("B", width=0.0625).layers[0]
-    np.testing.assert_allclose(rescaling(np.uint8([0, 51, 255])), [-2, -1.2, 2], atol=1e-6)
+    cnn = VGGM("B", width=0.0625)
+    kernel = np.zeros([7, 7, 5, 6], np.float32)
+    kernel[3, 3, 2] = 1
+    cnn.get_layer("conv1").set_weights([kernel])
+    windows = np.zeros([3, 112, 112, 5], np.uint8)
+    windows += np.uint8([0, 51, 255])[:, None, None, None]
+    seen = cnn.get_layer("conv1")(cnn.layers[0](windows))
+    np.testing.assert_allclose(seen[:, 20, 30, 4], [-2, -1.2, 2], atol=1e-6)
 
 
 def test_every_convolution_and_fc6_is_normalised_and_has_no_bias() -> None:
