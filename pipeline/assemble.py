@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 import weakref
 from collections.abc import Sequence
 
@@ -35,7 +36,7 @@ class Assembler:
       table: what can be read of them.
       config: as the table was made with.
       reader: of the dataset.
-      on_bad_record: `raise` at a damaged record, or `skip` it: its row stays, without pixels and with weight 0.
+      on_bad_record: `raise` at a damaged record, or `skip` it: its row stays, empty and with weight 0.
       skipped: gets what is wrong with each record that is skipped, once.
     """
 
@@ -55,6 +56,7 @@ class Assembler:
         self._ids = dataset.index.id
         self._frames = table.frames
         self._buffers = _Buffers()
+        self._lock = threading.Lock()  # of `skipped`
         self._symbols, self._begins = labels(dataset, table, config.vocabulary)
 
     def __call__(
@@ -103,12 +105,14 @@ class Assembler:
             out[:] = 0
             return False
         if not as_read:
-            np.take(frames, shown, axis=0, out=out[: len(shown)])
+            np.take(frames, shown, axis=0, out=out[: len(shown)], mode="clip")  # others copy twice
         return True
 
     def _note(self, problem: str) -> None:
-        if problem not in self._skipped:
+        with self._lock:
+            new = problem not in self._skipped
             self._skipped.add(problem)
+        if new:
             logging.warning("skipped: %s", problem)
 
     def _names(self, rows: np.ndarray) -> np.ndarray:
@@ -122,7 +126,8 @@ class Assembler:
 class _Buffers:
     """Memory for batches, taken again when the batch that had it is gone.
 
-    What the system hands out anew it clears page by page, at a third of the cost of reading.
+    What the system hands out anew it clears page by page, at a third of the cost of reading. As many stay as were ever
+    wanted at once, each as large as its largest batch.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def load(
     skipped: set[str] | None = None,
     reader: Reader | None = None,
 ) -> tf.data.Dataset:
-    """The batches of `epochs` epochs from `step` of `epoch` on, as an ordinary `tf.data.Dataset`.
+    """The batches of `epochs` epochs from `step` of `epoch` on, as a `tf.data.Dataset` for this process.
 
     The stream is a function of the arguments alone: what a run of `n` steps has left is `load(…, step=n)`, and nothing
     is read to get there. `position` keeps `n` in a file.
@@ -77,8 +77,8 @@ def load(
       layout: `frames` uint8 [B, F, 112, 112], a nineteenth of the bytes of float windows, for windows made on the
         accelerator by `device.batches`; or `windows` uint8 [B, S, 112, 112, 5], made here.
       on_bad_record: `raise` at a damaged record, in an error of TensorFlow's that names shard, offset and reason; or
-        `skip` it: its row keeps its place, id and lengths, without pixels and with weight 0, and the other rows are
-        what they would have been.
+        `skip` it: its row keeps its place, id and lengths, with nothing of the clip's pixels and with weight 0, and the
+        other rows are what they would have been.
       skipped: gets what is wrong with each record that is skipped, once, when reading comes to it.
       reader: `Reader(dataset, cache_bytes)`, to be kept from call to call where frames are to stay in memory.
 
@@ -91,6 +91,8 @@ def load(
     expected = spec(order, layout)
     table, planned = _planned(dataset, split, config, order, augmented)
     reader = Reader(dataset) if reader is None else reader
+    if reader.dataset is not dataset:
+        raise ValueError("reader: is of another dataset")
     assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
     plan_epoch = _epoch_planner(table, planned, config, order, augmented)
     first, passed = epoch + step // planned.steps, step % planned.steps

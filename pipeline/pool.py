@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -142,15 +143,27 @@ def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fa
     faulthandler.enable()
     try:
         work = setup()
-        pipe.send(READY)
+        _tell(pipe, READY)
         while True:
-            for event in work(*pipe.recv()):
-                pipe.send(event)
-            pipe.send(ENDED)
-    except (EOFError, BrokenPipeError):  # the parent is gone
-        return
+            for event in work(*_told(pipe)):
+                _tell(pipe, event)
+            _tell(pipe, ENDED)
     except fatal as error:
-        pipe.send(fatal(str(error)))
+        _tell(pipe, fatal(str(error)))
+
+
+def _tell(pipe: connection.Connection, event: Any) -> None:
+    try:
+        pipe.send(event)
+    except BrokenPipeError:  # the parent is gone
+        sys.exit(1)
+
+
+def _told(pipe: connection.Connection) -> Any:
+    try:
+        return pipe.recv()
+    except EOFError:  # the parent is gone
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

@@ -5,8 +5,11 @@ batch, and a word costs what its sentence does. Here the system puts raw frames 
 and of a record once found sound only the wanted frames are read.
 """
 
+import dataclasses
 import functools
 import itertools
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -27,20 +30,25 @@ class Reader:
       dataset: where they lie.
       cache_bytes: decoded frames are kept in memory up to so many bytes, clip by clip as they come, and are not read
         again; 12,544 bytes a frame.
+
+    Attributes:
+      dataset: as given.
     """
 
     def __init__(self, dataset: DatasetDir, cache_bytes: int = 0) -> None:
-        self._dataset = dataset
-        self._ids = mixture.own_ids(dataset)
-        self._sound = np.zeros(len(dataset.index), bool)  # raw records that have been read whole
+        self.dataset = dataset
+        index = dataclasses.replace(dataset.index, id=mixture.own_ids(dataset))
+        self._dataset = dataclasses.replace(dataset, index=index)  # as the records themselves say
+        self._sound = np.zeros(len(index), np.int64)  # raw records: the stamp of the shard that was read whole
         self._room = cache_bytes
         self._kept: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()  # of the two above
 
     def read(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         """Puts the frames `[start, stop)` of a record into `out`, uint8 [stop - start, 112, 112], contiguous.
 
-        The CRC of a jpeg or png record is checked each time; that of a raw one the first time, and each time that it
-        is read whole.
+        The CRC of a jpeg or png record is checked each time; that of a raw one the first time, each time that it is
+        read whole, and where its shard has been written to since.
 
         Raises:
           DataError: the record is damaged or not as the index says; shard, offset and reason are named.
@@ -53,11 +61,13 @@ class Reader:
         if frames * FRAME_BYTES > self._room:
             self._read(record, start, stop, out)
             return
-        self._room -= frames * FRAME_BYTES
         whole = np.empty([frames, CROP, CROP], np.uint8)
         self._read(record, 0, frames, whole)
-        self._kept[record] = whole
         out[:] = whole[start:stop]
+        with self._lock:
+            if record not in self._kept and whole.nbytes <= self._room:
+                self._room -= whole.nbytes
+                self._kept[record] = whole
 
     def _read(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         raw = self._dataset.encoding.name == "raw"
@@ -74,7 +84,8 @@ class Reader:
         first = HEADER_BYTES + raw_start(length) + len(head)  # from the record's header to its pixels
         last = first + frames * FRAME_BYTES
         with shards.opened(self._dataset, record) as descriptor:
-            if self._sound[record] and stop - start < frames:
+            stamp = _stamp(descriptor)
+            if self._sound[record] == stamp and stop - start < frames:
                 shards.fill(descriptor, [out], offset + first + start * FRAME_BYTES)
                 return
             front, end = bytearray(first), bytearray(HEADER_BYTES + length + FOOTER_BYTES - last)
@@ -85,7 +96,7 @@ class Reader:
         if not front.endswith(head):
             raise ValueError(f"key {Key.FRAMES!s}: not where this program writes it")
         self._check(record, _parsed(tf.train.Features, bytes(end[:-FOOTER_BYTES])))
-        self._sound[record] = True
+        self._sound[record] = stamp
 
     def _read_images(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         features = _parsed(tf.train.Example, shards.payload(self._dataset, record)).features
@@ -98,9 +109,15 @@ class Reader:
 
     def _check(self, record: int, features: tf.train.Features) -> None:
         """Refuses the record of another clip."""
-        for key, want in ((Key.ID, self._ids[record]), (Key.TEXT, self._dataset.index.text[record])):
+        for key, want in ((Key.ID, self._dataset.index.id[record]), (Key.TEXT, self._dataset.index.text[record])):
             if list(features.feature[str(key)].bytes_list.value) != [want.encode()]:
                 raise ValueError(f"key {key!s}: not that of the index")
+
+
+def _stamp(descriptor: int) -> int:
+    """Not 0, and another one when the file has been written to or replaced."""
+    status = os.fstat(descriptor)
+    return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)) or 1
 
 
 @functools.cache

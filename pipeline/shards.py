@@ -287,10 +287,17 @@ def fill(descriptor: int, buffers: list[bytearray | np.ndarray], offset: int) ->
 
     Raises:
       ValueError: the file ends before they are full.
+      OSError: it cannot be read.
     """
-    wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-    if os.preadv(descriptor, buffers, offset) < wanted:
-        raise ValueError("the record is damaged, it is cut")
+    left = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    while left:  # a bad sector, or 2 GiB, ends a call before its time
+        read = os.preadv(descriptor, left, offset)
+        if not read:
+            raise ValueError("the record is damaged, it is cut")
+        offset += read
+        while left and read >= len(left[0]):
+            read -= len(left.pop(0))
+        left[:1] = [view[read:] for view in left[:1]]
 
 
 def check_header(header: bytes | bytearray, length: int) -> None:

@@ -28,7 +28,10 @@ flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
 flags.DEFINE_integer(
-    "workers", len(os.sched_getaffinity(0)), "processes (encodings: threads) of each contender", lower_bound=1
+    "workers",
+    len(os.sched_getaffinity(0)),
+    "processes of each contender; encodings: threads; read: of the peers that use any",
+    lower_bound=1,
 )
 flags.DEFINE_list("batches", ["8", "32"], "read, sequence: batch sizes")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")

@@ -223,10 +223,17 @@ def named(dataset: DatasetDir) -> Iterator[None]:
 def check_shard(dataset: DatasetDir, whole: bytes, program: Program) -> str:
     """Reads the middle record of a mutated shard."""
     dataset.shards[0].write_bytes(mutate(whole, [step for step in program if step[0] in BYTES]))
-    clip = None
+    clip = span = None
     with named(dataset):
         clip = shards.read_record(dataset, 1)
         assert clip.id == dataset.index.id[1]
+    with named(dataset):
+        frames = np.empty([2, CROP, CROP], np.uint8)
+        Reader(dataset).read(1, 1, 3, frames)
+        span = frames
+    assert (clip is None) == (span is None)
+    if span is not None:
+        np.testing.assert_array_equal(span, clip.frames[1:3])
     return f"shard: the record {'refuses' if clip is None else 'reads'}"
 
 

@@ -8,7 +8,6 @@ from tests.fuzz import records
 
 def test_mutated_records_are_clips_or_named_errors(tmp_path: Path) -> None:
     found = records.fuzz(1500, seed=7, root=tmp_path)
-    assert found.total() >= 1500
     assert found["shard: the record refuses"] > 50
     for name in ("raw", "png", "jpeg"):
         assert found[f"{name}: the record refuses, the batch refuses"] > 50

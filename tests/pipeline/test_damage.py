@@ -19,6 +19,7 @@ from pipeline import assemble, shards
 from pipeline import dataset as data
 from pipeline.mixture import join
 from pipeline.plan import PlanConfig
+from pipeline.reader import Reader
 from pipeline.schema import CROP, Clip, Encoding, Key, to_example
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig
@@ -168,8 +169,10 @@ def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir) -> No
     assert len(met) == 3
 
 
-def test_a_shard_of_another_conversion_is_told_by_its_clips(tmp_path: Path, dataset: DatasetDir) -> None:
-    other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)])
+@pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
+def test_a_shard_of_another_conversion_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
+    dataset = write(tmp_path / "data", encoding=encoding)
+    other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
     shutil.copy(other.shards[0], dataset.shards[0])
     refused(shards.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
@@ -289,6 +292,19 @@ def test_a_picture_of_another_kind_is_refused_before_it_is_decoded(tmp_path: Pat
     dataset = datasets.with_record(sound, BAD, changed(CLIPS[BAD], Encoding(encoding), FRAMES=texts(*values)))
     refused(dataset, reason)
     skipped(dataset, want, reason)
+
+
+def test_a_picture_less_is_refused(tmp_path: Path) -> None:
+    values = Encoding("png").encode(CLIPS[BAD].frames)[:-1]
+    dataset = datasets.with_record(
+        write(tmp_path / "data", encoding="png"), BAD, changed(CLIPS[BAD], Encoding("png"), FRAMES=texts(*values))
+    )
+    refused(dataset, "12 tracked flags for 11 frames")
+
+
+def test_the_reader_of_another_dataset_is_refused(tmp_path: Path, dataset: DatasetDir) -> None:
+    with pytest.raises(ValueError, match="reader: is of another dataset"):
+        data.load(dataset, "train", SENTENCE, IN_ORDER, reader=Reader(write(tmp_path / "other")))
 
 
 def test_another_policy_is_refused(dataset: DatasetDir) -> None:

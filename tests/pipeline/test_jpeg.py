@@ -54,6 +54,13 @@ def test_jpegs_that_do_not_begin_alike_are_decoded_one_by_one(options: dict, pla
     np.testing.assert_array_equal(Encoding("jpeg").decode(images), one_by_one(images))
 
 
+def test_a_marker_among_the_pixels_moves_no_other_frame() -> None:
+    images = [jpeg.encode(frame, 92) for frame in noise(3)]
+    images[1] = images[1][:1500] + b"\xff\xd5" + images[1][1502:]
+    assert jpeg.decode_alike(images, CROP) is None
+    np.testing.assert_array_equal(Encoding("jpeg").decode(images)[[0, 2]], one_by_one([images[0], images[2]]))
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_jpeg_that_is_cut_is_refused(place: int) -> None:
     images = [jpeg.encode(frame, 92) for frame in noise(3)]

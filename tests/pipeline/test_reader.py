@@ -1,13 +1,18 @@
 import dataclasses
-from collections.abc import Callable
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from pipeline import reader, shards
+from pipeline import mixture, reader, shards
 from pipeline.reader import Reader
-from pipeline.schema import CROP, FRAME_BYTES, DataError, Encoding, to_example
+from pipeline.schema import CROP, FRAME_BYTES, Clip, DataError, Encoding, to_example
 from pipeline.shards import DatasetDir
 from tests import datasets
 
@@ -47,19 +52,118 @@ def test_what_is_in_memory_is_not_read_again(tmp_path: Path) -> None:
             read(source, record, 0, 10)
 
 
+def test_a_clip_that_cannot_be_read_takes_no_room(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10, seed=n) for n in range(3)]
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
+    datasets.flip(dataset.shards[0], 5000)
+    source = Reader(dataset, cache_bytes=20 * FRAME_BYTES)  # two clips
+    for _ in range(3):
+        with pytest.raises(DataError, match="its CRC does not match"):
+            read(source, 0, 0, 10)
+    _assert_kept(source, clips, [1, 2])
+
+
+def test_threads_that_meet_at_a_clip_keep_it_once(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10, seed=n) for n in range(6)]
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]}, Encoding("png"))
+    source, start = Reader(dataset, cache_bytes=60 * FRAME_BYTES), threading.Barrier(4)
+
+    def all_of_them(_: int) -> None:
+        for record in range(6):
+            start.wait()
+            read(source, record, 0, 10)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(all_of_them, range(4)))
+    _assert_kept(source, clips, range(6))
+
+
+def _assert_kept(source: Reader, clips: list[Clip], records: Iterable[int]) -> None:
+    for record in records:
+        read(source, record, 0, 1)
+    source.dataset.shards[0].unlink()
+    for record in records:
+        np.testing.assert_array_equal(read(source, record, 0, 10), clips[record].frames)
+
+
+def damage(path: Path, at: int, *, seen: bool = True) -> None:
+    """Turns over a bit; unseen, the file looks as if it had not been written to."""
+    before = path.stat()
+    datasets.flip(path, at)
+    if seen:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    else:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def test_a_span_of_a_sound_raw_record_costs_its_bytes_alone(tmp_path: Path) -> None:
     clips = [datasets.clip("s1/c0", 12, seed=0)]
     dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
-    source = Reader(dataset)
-    datasets.flip(dataset.shards[0], int(dataset.index.length[0]) - FRAME_BYTES)  # in one of the last frames
-    with pytest.raises(DataError, match="its CRC does not match"):
-        read(source, 0, 1, 3)
-    datasets.flip(dataset.shards[0], int(dataset.index.length[0]) - FRAME_BYTES)
+    source, shard, late = Reader(dataset), dataset.shards[0], int(dataset.index.length[0]) - FRAME_BYTES
     read(source, 0, 1, 3)
-    datasets.flip(dataset.shards[0], int(dataset.index.length[0]) - FRAME_BYTES)
+    damage(shard, late, seen=False)  # in one of the last frames
     np.testing.assert_array_equal(read(source, 0, 1, 3), clips[0].frames[1:3])
     with pytest.raises(DataError, match="its CRC does not match"):  # whole, it is looked at again
         read(source, 0, 0, 12)
+
+
+def test_a_shard_that_was_written_to_is_looked_at_anew(tmp_path: Path) -> None:
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [[datasets.clip("s1/c0", 12, seed=0)]]})
+    source = Reader(dataset)
+    read(source, 0, 1, 3)
+    damage(dataset.shards[0], int(dataset.index.length[0]) - FRAME_BYTES)
+    with pytest.raises(DataError, match="its CRC does not match"):
+        read(source, 0, 1, 3)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_a_shard_that_is_cut_while_it_is_open_is_refused(tmp_path: Path, encoding: str) -> None:
+    clips = [datasets.clip("s1/c0", 12, seed=0)]
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]}, Encoding(encoding))
+    source = Reader(dataset)
+    read(source, 0, 8, 12)
+    os.truncate(dataset.shards[0], 2000)
+    with pytest.raises(DataError, match="offset 0: the record is damaged, it is cut"):
+        read(source, 0, 8, 12)
+
+
+def test_a_file_is_read_on_where_a_call_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    whole = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, at: whole(file, [buffers[0][:7]], at))
+    one, two, three = bytearray(10), np.zeros([2, 20], np.uint8), bytearray(0)
+    with (tmp_path / "a").open("rb") as file:
+        shards.fill(file.fileno(), [one, three, two], 30)
+        assert bytes(one) + two.tobytes() == bytes(range(30, 80))
+        with pytest.raises(ValueError, match="it is cut"):
+            shards.fill(file.fileno(), [one, two], 60)
+
+
+def test_a_sector_that_cannot_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [[datasets.clip("s1/c0", 12, seed=0)]]})
+    whole = os.preadv
+
+    def fails(file: int, buffers: list, at: int) -> int:
+        if at:
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(file, [buffers[0][:7]], at)
+
+    monkeypatch.setattr(os, "preadv", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        read(Reader(dataset), 0, 0, 12)
+
+
+def test_a_mixture_tells_the_reason_that_its_part_has(tmp_path: Path) -> None:
+    def part(name: str) -> DatasetDir:
+        clip = datasets.clip("s1/c0", 12, seed=0)
+        dataset = datasets.write_dataset(tmp_path / name, {"train": [[clip]]})
+        example = tf.train.Example.FromString(to_example(clip, Encoding()))
+        example.features.feature["a"].bytes_list.value.append(b"before the others")
+        return datasets.with_record(dataset, 0, example.SerializeToString(deterministic=True))
+
+    for dataset in (part("x"), mixture.join([part("y"), part("z")])):
+        with pytest.raises(DataError, match="offset 0: key frames: not where this program writes it"):
+            read(Reader(dataset), 0, 0, 12)
 
 
 @pytest.mark.parametrize("frames", [5, 9, 10, 75, 130, 1000])
