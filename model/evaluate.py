@@ -11,7 +11,7 @@ from model import losses
 from model.decoding import GREEDY, DecodeConfig, decode
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.metrics import TextMetrics
+from model.metrics import TextMetrics, align
 
 KEYS = (fields.LENGTHS, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
 
@@ -76,6 +76,20 @@ def evaluate(
     values = {"loss": loss / len(predictions), **(metrics.of_sentences() if texts else metrics.of_words())}
     places = metrics.places() if texts else ()
     return Report(len(predictions), values, places, metrics.confusion, tuple(predictions))
+
+
+def worst(predictions: Sequence[Prediction], most: int) -> list[Prediction]:
+    """The `most` that are furthest from the truth: by word edits over words said, of equal ones the surest first.
+
+    Those without an edit are left out.
+    """
+    rates = {row: _edits(row) / max(1, len(row.truth.split())) for row in predictions}
+    wrong = [row for row in predictions if rates[row]]
+    return sorted(wrong, key=lambda row: (-rates[row], -row.score, row.id))[:most]
+
+
+def _edits(row: Prediction) -> int:
+    return sum(said != read for said, read in align(row.truth.split(), row.hypothesis.split()))
 
 
 def _read(

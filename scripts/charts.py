@@ -1,6 +1,7 @@
 """Charts as SVG: the same numbers give the same bytes."""
 
 import io
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -9,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 INCHES = (4.4, 2.6)  # at 72 points an inch, so that text is as large beside the page's own as it says
+CELL, MARGIN = 0.27, 0.9  # inches, of a matrix: a cell's side, and what the names take
 MOST_BINS, LEAST_BINS = 40, 10
 MOST_POINTS = 200
-BLUE, GRAY = "#2b6cb0", "#5b6470"
+BLUE, GRAY, INK = "#2b6cb0", "#5b6470", "#1c2229"
 STYLE = {
     "font.size": 9,
     "axes.edgecolor": "#c5cad1",
@@ -19,6 +21,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "svg.hashsalt": "lipflow",  # names inside the file, otherwise drawn at random
+    "text.parse_math": False,  # users' words may have dollars in them
     "xtick.color": GRAY,
     "ytick.color": GRAY,
 }
@@ -54,8 +57,26 @@ def ranks(counts: np.ndarray, label: str, counted: str) -> str:
 
 
 @mpl.rc_context(STYLE)
-def _axes() -> Axes:
-    return Figure(INCHES, layout="constrained").subplots()
+def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str) -> str:
+    """Counts [N, M], N and M at least one, as a table whose shades are shares of the row; 0 is not written."""
+    axes = _axes((MARGIN + CELL * len(columns), MARGIN + CELL * len(rows)))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column + 0.5, row + 0.5, f"{count}", color=colour, size=7, ha="center", va="center")
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    return _saved(axes, label, counted)
+
+
+@mpl.rc_context(STYLE)
+def _axes(inches: tuple[float, float] = INCHES) -> Axes:
+    return Figure(inches, layout="constrained").subplots()
 
 
 def _bars(values: np.ndarray, edges: np.ndarray, limits: tuple[float, float]) -> Axes:
@@ -67,13 +88,18 @@ def _bars(values: np.ndarray, edges: np.ndarray, limits: tuple[float, float]) ->
 
 @mpl.rc_context(STYLE)
 def _finished(axes: Axes, label: str, counted: str) -> str:
-    axes.set_xlabel(label)
-    axes.set_ylabel(counted)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(EngFormatter(sep=""))
         axis.set_minor_formatter(NullFormatter())
     if axes.get_yscale() == "log":
         axes.set_ylim(0.8)
+    return _saved(axes, label, counted)
+
+
+@mpl.rc_context(STYLE)
+def _saved(axes: Axes, label: str, counted: str) -> str:
+    axes.set_xlabel(label)
+    axes.set_ylabel(counted)
     buffer = io.StringIO()
     axes.figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
     return buffer.getvalue()

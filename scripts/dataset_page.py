@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline import preview, report, shards, stats
 from pipeline.journal import CONVERSION
+from pipeline.schema import Clip
 from pipeline.shards import DatasetDir
 from scripts import charts, page
 from scripts.page import Bars, Block, Picture, Section, Table, Text
@@ -151,11 +152,15 @@ def _clips(dataset: DatasetDir, pictures: list[Picture], seed: int) -> Section:
 
 def _sheet(dataset: DatasetDir, record: int) -> Picture:
     clip = shards.read_record(dataset, record)
+    return sheet(clip, f"“{clip.text}” · {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked")
+
+
+def sheet(clip: Clip, caption: str) -> Picture:
+    """A clip frame by frame; the caption says so where some are left out."""
     step = -(-len(clip.frames) // SHEET_FRAMES)
     part = f"; one frame of {step} is shown" if step > 1 else ""
-    caption = f"“{clip.text}” · {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked{part}"
     source = page.webp(preview.strip(clip, SHEET_SCALE, step))
-    return Picture(source, f"Lip frames of {clip.id}", clip.id, caption, SHEET_WIDTH)
+    return Picture(source, f"Lip frames of {clip.id}", clip.id, caption + part, SHEET_WIDTH)
 
 
 def _settings(dataset: DatasetDir) -> Section:

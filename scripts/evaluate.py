@@ -1,22 +1,34 @@
 """Scores a run on a split: every example once.
 
 python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
-python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid
+python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
+
+Prints the figures, and writes report.html, with confusions and the worst examples frame by frame, and report.json, with
+every example's truth and reading. They go to --output, by default RUN/evaluation-SPLIT, in the place of older ones.
 """
 
-from collections.abc import Mapping
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from tqdm import tqdm
 
+from model.evaluate import Prediction, Report
+from pipeline import shards, stats
 from pipeline.plan import PlanConfig
-from pipeline.shards import open_dataset
-from pipeline.stats import best_guess
-from scripts import cli, decoders, runs
+from pipeline.schema import Clip, DataError
+from pipeline.shards import DatasetDir
+from scripts import cli, decoders, runs, score_page
+from scripts.runs import Damaged, Run
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
 flags.DEFINE_string("split", "test", "which split")
+flags.DEFINE_string("output", None, "directory for the report; default: evaluation-SPLIT in the run's")
 flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
 flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, and confusions", lower_bound=0)
@@ -29,17 +41,39 @@ DAMAGED = cli.Options(
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
-    data = open_dataset(Path(values.data))
+    data = shards.open_dataset(Path(values.data))
     opened = runs.open_run(Path(values.run), values.weights)
     runs.check_input(data, opened)
     how, damaged = decoders.build(DECODE, opened), DAMAGED.build()
+    clip, output = score_page.clips(data, values.split, opened.data), _output()
     report = runs.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
+    guess = stats.best_guess([row.truth for row in report.predictions])
+    _print(report, data, guess, damaged)
+    shards.write_json(output / "report.json", _as_json(report, data, guess, damaged))
+    html = _page(report, data, opened, guess, clip)
+    with shards.replacing(output / "report.html") as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    print(f"report: {output / 'report.html'}, and report.json beside it")
+
+
+def _output() -> Path:
+    """The directory for the report, made before anything is read."""
+    values = flags.FLAGS
+    output = Path(values.output) if values.output else Path(values.run) / f"evaluation-{values.split}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{output}: cannot be made ({error.strerror}); name a directory with --output") from error
+    return output
+
+
+def _print(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> None:
+    values = flags.FLAGS
     for row in report.predictions[: values.show]:
         print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
     rows += [(f"right in place {place}", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
     words = len(data.manifest["vocabulary"]["words"])
-    guess = best_guess([row.truth for row in report.predictions])
     rows.append(("chance", f"{1 / words:.4f} (one of {words} words)"))
     rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
     if damaged.on_bad_record == "skip":
@@ -53,6 +87,42 @@ def _confused(confusion: Mapping[tuple[str | None, str | None], int], most: int)
     wrong = [(count, said or "nothing", read or "nothing") for (said, read), count in confusion.items() if said != read]
     wrong.sort(key=lambda row: (-row[0], *row[1:]))
     return [f"{said} read as {read}: {count}" for count, said, read in wrong[:most]]
+
+
+def _settings() -> dict[str, Any]:
+    names = ("run", "weights", "data", "split", "decoder", "beam_width", "lexicon")
+    return {name: flags.FLAGS[name].value for name in names}
+
+
+def _as_json(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> dict[str, Any]:
+    """All that was found; null for what is not finite, and for no word."""
+    confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
+    return {
+        **_settings(),
+        "examples": report.examples,
+        "skipped": len(damaged.skipped),
+        "metrics": {name: _finite(value) for name, value in report.metrics.items()},
+        "places": list(report.places),
+        "chance": 1 / len(data.manifest["vocabulary"]["words"]),
+        "best_guess": guess,
+        "confusion": [{"said": said, "read": read, "count": count} for (said, read), count in confusion],
+        "predictions": [
+            {"id": row.id, "truth": row.truth, "read": row.hypothesis, "score": _finite(row.score)}
+            for row in report.predictions
+        ],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _page(report: Report, data: DatasetDir, opened: Run, guess: float, clip: Callable[[Prediction], Clip]) -> str:
+    values, shape = flags.FLAGS, dataclasses.asdict(opened.model.config)
+    settings = [(name, str(value)) for name, value in stats.flat({**_settings(), "model": shape})]
+    title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
+    bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
+    return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, bar)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ ORDER = {
         "page",
         "charts",
         "dataset_page",
+        "score_page",
         "captions",
         "sources",
         "overlay",

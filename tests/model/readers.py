@@ -13,12 +13,20 @@ SYMBOLS = (" ", "a", "b", "c")
 
 
 def reader(**settings: Any) -> LipReader:
-    """Untrained, with a head that finds every symbol in `frames`: its logits have mean 0 and deviation 3."""
+    """Untrained, and lively on `frames`."""
     shape = {"head": "ctc", "width": 0.0625, "lstm_units": 8, "bidirectional": False, **settings}
-    model = LipReader(LipReaderConfig(classes=len(SYMBOLS), **shape), seed=1)
-    clips = windows(frames(4, 20))
-    batch = {"windows": clips, "lengths": tf.fill([4], 16), "inside": tf.ones([4, 16], tf.uint8)}
-    logits = tf.reshape(model(batch), [-1, model.head.units])  # [4, 16, n] or [4, n] -> [N, n]
+    return lively(LipReader(LipReaderConfig(classes=len(SYMBOLS), **shape), seed=1), frames(4, 20))
+
+
+def lively(model: LipReader, clips: np.ndarray) -> LipReader:
+    """Gives a model a head that finds every symbol in uint8 [B, F, 112, 112]: its logits have mean 0, deviation 3."""
+    cut = windows(clips)
+    batch = {
+        "windows": cut,
+        "lengths": tf.fill(cut.shape[:1], cut.shape[1]),
+        "inside": tf.ones(cut.shape[:2], tf.uint8),
+    }
+    logits = tf.reshape(model(batch), [-1, model.head.units])  # [B, S, n] or [B, n] -> [N, n]
     scale = 3 / tf.math.reduce_std(logits, 0)
     model.head.kernel.assign(scale * model.head.kernel)
     model.head.bias.assign(-scale * tf.reduce_mean(logits, 0))

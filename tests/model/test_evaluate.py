@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from model import losses
 from model.errors import RunError
-from model.evaluate import evaluate
+from model.evaluate import Prediction, evaluate, worst
 from model.lipreader import LipReader, LipReaderConfig
 
 WORDS = ["bin", "lay", "place"]
@@ -59,3 +59,18 @@ def test_no_example_is_refused(reader: LipReader, batch: Callable) -> None:
 def test_an_example_that_comes_twice_is_refused(reader: LipReader, batch: Callable) -> None:
     with pytest.raises(RunError, match="evaluation: example clip0 came twice"):
         evaluate(reader, [batch(), batch()], _word)
+
+
+def test_the_worst_have_most_edits_a_word_and_of_these_the_surest_come_first() -> None:
+    rows = [
+        Prediction("right", "bin blue", "bin blue", -0.1),
+        Prediction("half", "bin blue", "bin", -0.1),
+        Prediction("unsure", "bin", "lay", -3.0),
+        Prediction("sure", "bin", "lay", -0.5),
+        Prediction("longer", "bin", "lay lay", -9.0),
+        Prediction("impossible", "bin", "", -np.inf),
+        Prediction("silence", "", "bin", -1.0),
+    ]
+    names = ["longer", "sure", "silence", "unsure", "impossible", "half"]
+    assert [row.id for row in worst(rows, 9)] == names
+    assert [row.id for row in worst(rows[::-1], 2)] == names[:2]

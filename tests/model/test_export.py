@@ -63,6 +63,7 @@ def test_padding_changes_no_text(read: Callable[..., dict[str, tf.Tensor]]) -> N
     np.testing.assert_allclose(one["score"], two["score"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_word_is_read_where_it_lies() -> None:
     model = readers.reader(head="word", use_inside=True)
     read = export.whole(model, readers.SYMBOLS, "word", readers.windows)

@@ -61,6 +61,25 @@ def test_many_ranks_have_few_points() -> None:
     assert (marks[0][1], marks[-1][1]) == (min(y for _, y in marks), max(y for _, y in marks))
 
 
+def shades(drawing: str) -> list[float]:
+    """Of each cell of a matrix, row by row, how dark it is, 0 to 1."""
+    found = []
+    for path in ElementTree.fromstring(drawing).iter(f"{SVG}path"):
+        fill = re.search(r"fill: #(\w{6}); stroke: #ffffff", path.get("style", ""))
+        if fill:
+            found.append(1 - sum(bytes.fromhex(fill[1])) / (3 * 255))
+    return found
+
+
+def test_a_matrix_has_shades_by_the_shares_of_a_row() -> None:
+    drawing = charts.matrix(np.array([[8, 2], [0, 0], [30, 30]]), ["a", "$b$", "c"], ["x", "y"], "read", "said")
+    full, few, none, nothing, half, other = shades(drawing)
+    assert full > half == other > few > none == nothing
+    assert charts.matrix(np.array([[1]]), ["a"], ["b"], "c", "d") == charts.matrix(
+        np.array([[1]]), ["a"], ["b"], "c", "d"
+    )
+
+
 @pytest.mark.parametrize("draw", [charts.histogram, charts.ranks, charts.shares])
 def test_the_same_numbers_give_the_same_bytes(draw: object) -> None:
     drawings = {draw(np.array([1, 1, 0.5]) if draw is charts.shares else np.array([3, 2, 1]), "a", "b") for _ in "ab"}

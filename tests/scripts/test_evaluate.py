@@ -1,0 +1,52 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.mouth import CropSettings
+from pipeline.shards import DatasetDir
+from tests.scripts import commands, pages, tiny_runs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["sentence", "word"])
+def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    data = tiny("raw")
+    run = tiny_runs.write(tmp_path / "run", unit, crop=CropSettings(**data.manifest["conversion"]["crop"]))
+    score = [f"--run={run}", f"--data={data.root}", "--split=val"]
+    (end, printed), (missing, _) = commands.in_turn("evaluate", score, [*score, "--split=dev"])
+    assert end is None
+    assert "no split 'dev'" in missing
+    assert f"report: {run / 'evaluation-val' / 'report.html'}" in printed
+    assert {path.name for path in run.iterdir()} == {"run.json", "best", "evaluation-val"}
+    found = json.loads((run / "evaluation-val" / "report.json").read_text())
+    ids, truths = [row["id"] for row in found["predictions"]], [row["truth"] for row in found["predictions"]]
+    if unit == "word":
+        assert (ids[:2], truths[:3]) == (["s1/c13#0", "s1/c13#1"], ["bin", "at", "now"])
+    else:
+        assert (ids, truths) == (["s1/c13", "s2/c14"], ["bin at now"] * 2)
+    assert (found["examples"], found["split"], found["decoder"]) == (len(ids), "val", "greedy")
+    assert sum(pair["count"] for pair in found["confusion"] if pair["said"]) == 6
+    assert f"{found['metrics']['wer']:.4f}" in printed
+    page = pages.check((run / "evaluation-val" / "report.html").read_text())
+    assert "run on tiny, val" in page.text
+
+
+@pytest.mark.slow
+def test_a_report_goes_where_it_is_wanted_or_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    data = tiny("raw")
+    run = tiny_runs.write(tmp_path / "run", crop=CropSettings(**data.manifest["conversion"]["crop"]))
+    score = [f"--run={run}", f"--data={data.root}", "--split=val"]
+    beam = [*score, "--decoder=beam", "--lexicon=vocabulary"]
+    (tmp_path / "file").touch()
+    (end, _), (refused, _) = commands.in_turn(
+        "evaluate", [*beam, f"--output={tmp_path / 'a' / 'b'}"], [*score, f"--output={tmp_path / 'file'}"]
+    )
+    assert (end, refused) == (
+        None,
+        f"error: {tmp_path / 'file'}: cannot be made (File exists); name a directory with --output",
+    )
+    found = json.loads((tmp_path / "a" / "b" / "report.json").read_text())
+    assert (found["decoder"], found["lexicon"]) == ("beam", "vocabulary")
+    assert all(set(row["read"].split()) <= set(tiny_runs.WORDS) for row in found["predictions"])
