@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/python -m scripts.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
