@@ -232,8 +232,9 @@ class _Loop:
                     f"epoch {epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
                     "is it the data that the run was started with?"
                 )
+            learned = self.loss is not None
             norm = self._learn(batch)
-            self.waited += waited
+            self.waited += waited if learned else 0.0  # the first batch waits for files to be opened
             meter.count(batch, self.loss, waited)
             bar.update()
             bar.set_postfix(meter.rates())
