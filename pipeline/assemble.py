@@ -126,8 +126,8 @@ class Assembler:
 class _Buffers:
     """Memory for batches, taken again when the batch that had it is gone.
 
-    What the system hands out anew it clears page by page. As many stay as were ever wanted at once, each as large as its
-    largest batch.
+    What the system hands out anew it clears page by page. As many stay as were ever wanted at once, each as large as
+    its largest batch.
     """
 
     def __init__(self) -> None:
