@@ -113,26 +113,31 @@ def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
         raise RunError(f"{path}: cannot be read ({reason}); restore it, or train into a new directory") from error
 
 
-BODY = ("table", "width", "lstm_units", "lstm_layers", "bidirectional", "use_inside")
+CNN = ("table", "width")  # fields of a LipReaderConfig that decide the shape of its parts
+LSTM = ("lstm_units", "lstm_layers", "bidirectional", "use_inside")
 
 
-def initialise(model: LipReader, run_dir: Path, which: str = "best") -> None:
-    """Start from another run's CNN and LSTM; the head, which may be another, stays as it is.
+def initialise(model: LipReader, run_dir: Path, which: str = "best") -> tuple[str, ...]:
+    """Start from another run's CNN, and from its LSTM where both are of one shape; the head stays as it is.
 
     Args:
       model: gets the weights.
       run_dir: of the run to start from.
       which: "best" or "last".
 
+    Returns:
+      The fields in which the LSTMs differ, so that the model's stays as it is; empty where they do not.
+
     Raises:
-      RunError: not a run directory, no such checkpoint, a damaged one, or a CNN or LSTM of another shape.
+      RunError: not a run directory, no such checkpoint, a damaged one, or a CNN of another shape.
     """
-    settings = load_run(run_dir).get(MODEL, {})
-    have, want = ({key: config.get(key) for key in BODY} for config in (settings, dataclasses.asdict(model.config)))
-    refuse_differences(run_dir / RUN_FILE, have, want)
-    body = tf.train.Checkpoint(steps=model.steps, lstms=model.lstms)
+    have, want = load_run(run_dir).get(MODEL, {}), dataclasses.asdict(model.config)
+    refuse_differences(run_dir / RUN_FILE, *({key: config.get(key) for key in CNN} for config in (have, want)))
+    differing = tuple(key for key in LSTM if have.get(key) != want[key])
+    body = tf.train.Checkpoint(steps=model.steps, **({} if differing else {"lstms": model.lstms}))
     checkpoint = tf.train.Checkpoint(model=body)
     _read(checkpoint, _latest(run_dir, which)).assert_existing_objects_matched().expect_partial()
+    return differing
 
 
 def _latest(run_dir: Path, which: str) -> str:

@@ -3,8 +3,9 @@
     python -m scripts.train --data=data/grid --output=runs/words --unit=word
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
-A word run names each aligned word; a sentence run spells whole clips with CTC. tensorboard --logdir=RUN shows the
-curves. What --speakers, --words and --max_frames leave out is validated on all the same.
+A word run names each aligned word; a sentence run spells whole clips with CTC, or names their words (--labels=words).
+tensorboard --logdir=RUN shows the curves. What --speakers, --words and --max_frames leave out is validated on all the
+same. Flags may stand in a file: --flagfile=FILE; scripts/recipes has those of the README's results.
 """
 
 import functools
@@ -19,7 +20,8 @@ from pipeline import dataset, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
 from pipeline.reader import Reader
-from pipeline.shards import open_dataset
+from pipeline.schema import DataError
+from pipeline.shards import DatasetDir, open_dataset
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
 from scripts import cli, runs
@@ -31,7 +33,14 @@ flags.DEFINE_string("output", None, "run directory to write, or to go on with", 
 flags.DEFINE_float(
     "cache_gb", 0, "memory for decoded frames, which are then read once; a clip of 75 takes 0.94 MB", lower_bound=0
 )
-flags.DEFINE_string("init_from", None, "run whose CNN and LSTM to start from, such as a word run for sentences")
+flags.DEFINE_string(
+    "init_from",
+    None,
+    "run whose CNN, and LSTM where it is of one shape, to start from, such as a word run for sentences",
+)
+flags.DEFINE_enum(
+    "labels", "characters", ["characters", "words"], "what a sentence run reads: spelled, or in words of the data alone"
+)
 DATA = cli.Options(
     DataConfig,
     {
@@ -94,17 +103,15 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     output = Path(flags.FLAGS.output)
     data = mixture.join([open_dataset(Path(path)) for path in flags.FLAGS.data])
-    word = flags.FLAGS.unit == "word"
-    known = data.manifest["vocabulary"]
-    vocabulary = Vocabulary.of_words(known["words"]) if word else Vocabulary.of_characters(known["characters"])
+    word, vocabulary = flags.FLAGS.unit == "word", _vocabulary(data)
     config, order, augmented = DATA.build(vocabulary=vocabulary), ORDER.build(), AUGMENT.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
-    how = TRAIN.build(monitor="wer" if word else "cer")
+    how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
     steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
     validates = "val" in data.splits and len(dataset.examples(data, "val", config.whole())) > 0
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):
-        run.initialise(model, Path(flags.FLAGS.init_from))
+        _initialise(model, Path(flags.FLAGS.init_from))
     saved = runs.settings(data, config, order, augment=augmented, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
     damaged = DAMAGED.build()
@@ -123,6 +130,22 @@ def main(argv: list[str]) -> None:
     print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.waiting > 0.1 else ''}")
     if damaged.on_bad_record == "skip":
         print(f"skipped: {damaged}")
+
+
+def _vocabulary(data: DatasetDir) -> Vocabulary:
+    """What the labels are made of."""
+    values, known = flags.FLAGS, data.manifest["vocabulary"]
+    if values.unit == "word" and values["labels"].present and values.labels != "words":
+        raise DataError(f"--labels={values.labels}: goes with --unit=sentence; a word run names words, leave it out")
+    if values.unit == "word" or values.labels == "words":
+        return Vocabulary.of_words(known["words"])
+    return Vocabulary.of_characters(known["characters"])
+
+
+def _initialise(model: LipReader, source: Path) -> None:
+    differing = run.initialise(model, source)
+    rest = f"its CNN; the LSTM is another one ({', '.join(differing)})" if differing else "its CNN and LSTM"
+    print(f"starts from {source}: {rest}")
 
 
 if __name__ == "__main__":

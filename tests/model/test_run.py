@@ -90,7 +90,7 @@ def test_a_run_can_start_from_another_with_a_new_head(tmp_path: Path) -> None:
     trained = _trained(tmp_path)
     other = LipReader(dataclasses.replace(CONFIG, classes=7, head="ctc"), seed=5)
     head = other.head.get_weights()
-    initialise(other, tmp_path)
+    assert initialise(other, tmp_path) == ()
     for part, source in ((other.steps, trained.steps), (other.lstms[0], trained.lstms[0])):
         for got, want in zip(part.get_weights(), source.get_weights(), strict=True):
             np.testing.assert_array_equal(got, want)
@@ -98,10 +98,22 @@ def test_a_run_can_start_from_another_with_a_new_head(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_a_body_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_a_cnn_goes_on_without_its_lstm(tmp_path: Path) -> None:
+    trained = _trained(tmp_path)
+    other = LipReader(dataclasses.replace(CONFIG, use_inside=True, lstm_layers=2), seed=5)
+    lstms = [layer.get_weights() for layer in other.lstms]
+    assert initialise(other, tmp_path) == ("lstm_layers", "use_inside")
+    for got, want in zip(other.steps.get_weights(), trained.steps.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+    for layer, before in zip(other.lstms, lstms, strict=True):
+        for got, want in zip(layer.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
     _trained(tmp_path)
-    with pytest.raises(RunError, match="lstm_units was 5, now 6"):
-        initialise(LipReader(dataclasses.replace(CONFIG, lstm_units=6)), tmp_path)
+    with pytest.raises(RunError, match=r"width was 0\.0625, now 0\.125;"):
+        initialise(LipReader(dataclasses.replace(CONFIG, width=0.125)), tmp_path)
 
 
 def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -58,10 +58,16 @@ def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
 @pytest.mark.slow
 def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     same = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'sentences'}"]
-    started = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'tuned'}", f"--init_from={place / 'sentences'}"]
-    resumed, tuned = commands.run(["train", *same], ["train", *started])
+    tuned = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'tuned'}", f"--init_from={place / 'sentences'}"]
+    named = [f"--data={place / 'data'}", *SMALL, f"--output={place / 'named'}", f"--init_from={place / 'words'}"]
+    read = ["--decoder=beam", "--lexicon=grid", f"--data={place / 'data'}"]
+    resumed, alike, other = commands.run(["train", *same], ["train", *tuned], ["train", *named, "--labels=words"])
+    (score,) = commands.run(["evaluate", f"--run={place / 'named'}", *read])
     assert "1 of 1 steps" in resumed
-    assert "1 of 1 steps" in tuned
+    assert f"starts from {place / 'sentences'}: its CNN and LSTM\n" in alike
+    assert f"starts from {place / 'words'}: its CNN; the LSTM is another one (use_inside)\n" in other
+    assert json.loads((place / "named" / "run.json").read_text())["data"]["vocabulary"]["unit"] == "word"
+    assert "2 of split test" in score
 
 
 @pytest.mark.slow
@@ -113,6 +119,7 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
         (["train", data, f"--output={tmp_path / 'run'}", f"--init_from={empty}", *SMALL], [empty, "run.json"]),
         (["train", data, f"--output={tmp_path / 'text.mp4'}", *SMALL], ["text.mp4", "is a file"]),
         (["train", data, f"--output={place / 'data'}", *SMALL], ["data: holds something else than a run"]),
+        (["train", data, f"--output={tmp_path / 'run'}", "--unit=word", "--labels=characters"], ["--unit=sentence"]),
         (["train", data], ["needed and not given: --output", "--help"]),
     )
     assert not (tmp_path / "run").exists()
