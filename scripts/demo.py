@@ -9,8 +9,6 @@ your own videos. Run again, it goes on from where it was stopped.
 import concurrent.futures
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,10 +17,10 @@ from tqdm import tqdm
 
 from pipeline.corpora import synthetic
 from pipeline.corpora.synthetic import SyntheticConfig
-from pipeline.schema import DataError
 from pipeline.shards import DatasetDir, open_dataset
 from pipeline.stats import best_guess
 from scripts import cli, runs
+from scripts.steps import step
 
 flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
 CORPUS = cli.Options(
@@ -52,9 +50,9 @@ def main(argv: list[str]) -> None:
     output = Path(flags.FLAGS.output)
     corpus, data, run = output / "corpus", output / "data", output / "run"
     _render(corpus, CORPUS.build(width=280, height=224))
-    _command("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")
-    _command("records", "preview", f"--data={data}", "--clips=2", f"--output={output / 'preview.png'}")
-    _command("train", f"--data={data}", f"--output={run}", *TRAINING)
+    step("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")
+    step("records", "preview", f"--data={data}", "--clips=2", f"--output={output / 'preview.png'}")
+    step("train", f"--data={data}", f"--output={run}", *TRAINING)
     _summary(output, open_dataset(data), began)
 
 
@@ -68,18 +66,11 @@ def _render(corpus: Path, config: SyntheticConfig) -> None:
     (corpus / BROKEN).write_text("This is no video.\n")
 
 
-def _command(name: str, *arguments: str) -> None:
-    print(f"\n$ python -m scripts.{name} {' '.join(arguments)}", flush=True)
-    ended = subprocess.run([sys.executable, "-m", f"scripts.{name}", *arguments], check=False)
-    if ended.returncode:
-        raise DataError(f"scripts.{name} failed (exit {ended.returncode}), see above")
-
-
 def _summary(output: Path, data: DatasetDir, began: float) -> None:
     opened = runs.open_run(output / "run")
     report = runs.score(opened.model, data, "test", opened.data, batch_size=8)
     video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
-    _command("transcribe", f"--run={output / 'run'}", str(video))
+    step("transcribe", f"--run={output / 'run'}", str(video))
     words = data.manifest["vocabulary"]["words"]
     guess = best_guess([row.truth for row in report.predictions])
     bytes_a_clip = sum(path.stat().st_size for path in data.shards) / len(data.index)

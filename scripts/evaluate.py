@@ -2,6 +2,7 @@
 
 python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
 python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
+python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
 
 Prints the figures, and writes report.html, with confusions and the worst examples frame by frame, and report.json, with
 every example's truth and reading. They go to --output, by default RUN/evaluation-SPLIT, in the place of older ones.
@@ -32,6 +33,7 @@ flags.DEFINE_string("output", None, "directory for the report; default: evaluati
 flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
 flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, and confusions", lower_bound=0)
+flags.DEFINE_list("among", [], "words to single out: how many of them are right, and a matrix of them alone")
 DECODE = decoders.define()
 DAMAGED = cli.Options(
     runs.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> None:
     data = shards.open_dataset(Path(values.data))
     opened = runs.open_run(Path(values.run), values.weights)
     runs.check_input(data, opened)
+    _check_among(data)
     how, damaged = decoders.build(DECODE, opened), DAMAGED.build()
     clip, output = score_page.clips(data, values.split, opened.data), _output()
     report = runs.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
@@ -54,6 +57,12 @@ def main(argv: list[str]) -> None:
     with shards.replacing(output / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     print(f"report: {output / 'report.html'}, and report.json beside it")
+
+
+def _check_among(data: DatasetDir) -> None:
+    known = data.manifest["vocabulary"]["words"]
+    if unknown := sorted(set(flags.FLAGS.among) - set(known)):
+        raise DataError(f"--among: the data has no word {unknown[0]!r}; choose of {', '.join(known)}")
 
 
 def _output() -> Path:
@@ -73,6 +82,9 @@ def _print(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> 
         print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
     rows += [(f"right in place {place}", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
+    if values.among:
+        said, right = score_page.among(report.confusion, values.among)
+        rows.append(("right among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
     words = len(data.manifest["vocabulary"]["words"])
     rows.append(("chance", f"{1 / words:.4f} (one of {words} words)"))
     rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
@@ -90,19 +102,22 @@ def _confused(confusion: Mapping[tuple[str | None, str | None], int], most: int)
 
 
 def _settings() -> dict[str, Any]:
-    names = ("run", "weights", "data", "split", "decoder", "beam_width", "lexicon")
+    names = ("run", "weights", "data", "split", "decoder", "beam_width", "lexicon", "among")
     return {name: flags.FLAGS[name].value for name in names}
 
 
 def _as_json(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> dict[str, Any]:
     """All that was found; null for what is not finite, and for no word."""
     confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
+    said, right = score_page.among(report.confusion, flags.FLAGS.among)
     return {
         **_settings(),
         "examples": report.examples,
         "skipped": len(damaged.skipped),
         "metrics": {name: _finite(value) for name, value in report.metrics.items()},
         "places": list(report.places),
+        "said_among": said,
+        "right_among": right,
         "chance": 1 / len(data.manifest["vocabulary"]["words"]),
         "best_guess": guess,
         "confusion": [{"said": said, "read": read, "count": count} for (said, read), count in confusion],
@@ -122,7 +137,7 @@ def _page(report: Report, data: DatasetDir, opened: Run, guess: float, clip: Cal
     settings = [(name, str(value)) for name, value in stats.flat({**_settings(), "model": shape})]
     title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
     bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
-    return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, bar)
+    return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, values.among, bar)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -38,6 +38,7 @@ def html(
     guess: float,
     clip: Callable[[Prediction], Clip],
     settings: Sequence[tuple[str, str]],
+    singled: Sequence[str] = (),
     track: Callable[[list[Prediction]], Iterable[Prediction]] = iter,
 ) -> str:
     """The report on a score as one HTML file, the same for the same arguments.
@@ -49,12 +50,14 @@ def html(
       guess: the word accuracy of always guessing the commonest word.
       clip: an example's frames.
       settings: `(name, value)` of all that decided the score.
+      singled: words that get a matrix of their own.
       track: wraps the list of examples that are shown, such as a progress bar.
     """
     pairs = Counter({(said or NOTHING, read or NOTHING): n for (said, read), n in report.confusion.items()})
     sections = [
         *([_places(report.places)] if report.places else []),
         _words(pairs),
+        *([_singled(pairs, singled)] if singled else []),
         _worst(report, clip, track),
         Section("Settings", wide=[Table(("setting", "value"), settings)]),
     ]
@@ -84,6 +87,18 @@ def _words(pairs: Pairs) -> Section:
     if not names:
         return Section("Words", wide=[Text("Every word was read right.")])
     return Section("Words", [_mistaken(pairs, names), _pairs(pairs)], [_matrix(pairs, names[:MOST_WORDS])])
+
+
+def _singled(pairs: Pairs, words: Sequence[str]) -> Section:
+    said, right = among(pairs, words)
+    shown = f"{right} of {said} right ({right / max(1, said):.1%})"
+    return Section("Singled out", wide=[Text(shown), _matrix(pairs, words)])
+
+
+def among(confusion: Mapping[tuple[str | None, str | None], int], words: Collection[str]) -> tuple[int, int]:
+    """How often one of `words` was said, and how often it was read right."""
+    said = {pair: count for pair, count in confusion.items() if pair[0] in words}
+    return sum(said.values()), sum(count for (one, other), count in said.items() if one == other)
 
 
 def _mistaken(pairs: Pairs, names: Sequence[str]) -> Table:

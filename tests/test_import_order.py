@@ -79,6 +79,7 @@ ORDER = {
     "scripts": [
         "__init__",
         "cli",
+        "steps",
         "runs",
         "decoders",
         "page",
@@ -95,6 +96,7 @@ ORDER = {
         "transcribe",
         "export",
         "demo",
+        "reproduce",
         "benchmarks.__init__",
         "benchmarks.measure",
         "benchmarks.convert_way",

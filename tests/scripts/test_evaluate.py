@@ -15,8 +15,12 @@ def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], 
     data = tiny("raw")
     run = tiny_runs.write(tmp_path / "run", unit, crop=CropSettings(**data.manifest["conversion"]["crop"]))
     score = [f"--run={run}", f"--data={data.root}", "--split=val"]
-    (end, printed), (missing, _) = commands.in_turn("evaluate", score, [*score, "--split=dev"])
+    (end, printed), (missing, _), (unknown, _) = commands.in_turn(
+        "evaluate", [*score, "--among=bin,at"], [*score, "--split=dev"], [*score, "--among=bin,bi"]
+    )
     assert end is None
+    assert "(4 times one of bin, at)" in printed
+    assert "--among: the data has no word 'bi'; choose of at, bin, now" in unknown
     assert "no split 'dev'" in missing
     assert f"report: {run / 'evaluation-val' / 'report.html'}" in printed
     assert {path.name for path in run.iterdir()} == {"run.json", "best", "evaluation-val"}
@@ -27,6 +31,7 @@ def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], 
     else:
         assert (ids, truths) == (["s1/c13", "s2/c14"], ["bin at now"] * 2)
     assert (found["examples"], found["split"], found["decoder"]) == (len(ids), "val", "greedy")
+    assert (found["among"], found["said_among"]) == (["bin", "at"], 4)
     assert sum(pair["count"] for pair in found["confusion"] if pair["said"]) == 6
     assert f"{found['metrics']['wer']:.4f}" in printed
     page = pages.check((run / "evaluation-val" / "report.html").read_text())

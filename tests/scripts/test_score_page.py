@@ -79,6 +79,14 @@ def test_the_matrix_counts_every_word_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert (counts[3, 3], counts[3, 2], counts[1, 24], counts[0, 25], counts[0].sum()) == (5, 37, 1, 40, 40)
 
 
+def test_words_are_singled_out() -> None:
+    assert score_page.among(CONFUSION, ["bin", "at"]) == (9, 6)
+    assert score_page.among(CONFUSION, []) == (0, 0)
+    found = _html(_report(Prediction("a", "bin", "now", -1.0)), _clip, singled=["bin", "at"])
+    assert "6 of 9 right (66.7%)" in found.text
+    assert "Singled out" not in _html(_report(Prediction("a", "bin", "now", -1.0)), _clip).text
+
+
 def test_a_perfect_score_has_a_page() -> None:
     right = _report(Prediction("a", "bin", "bin", 0.0), confusion=Counter({("bin", "bin"): 1}), places=())
     found = _html(right, _clip)
