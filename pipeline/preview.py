@@ -1,5 +1,7 @@
 """A clip as a picture: its lip frames in rows, the words under them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,7 +29,11 @@ def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
     Returns:
       An RGB picture, 15 frames wide.
     """
-    parts = [part for clip in clips for part in (_title(clip, scale), strip(clip, scale))]
+    return stacked([part for clip in clips for part in (title([_described(clip)], scale), strip(clip, scale))])
+
+
+def stacked(parts: Sequence[Image.Image]) -> Image.Image:
+    """Pictures, at least one, below each other."""
     sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), BACKGROUND)
     top = 0
     for part in parts:
@@ -60,11 +66,17 @@ def _side(scale: float) -> int:
     return max(1, round(CROP * scale))
 
 
-def _title(clip: Clip, scale: float) -> Image.Image:
-    picture = Image.new("RGB", (COLUMNS * _side(scale), 2 * TEXT_HEIGHT), BACKGROUND)
-    title = f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
-    ImageDraw.Draw(picture).text((4, TEXT_HEIGHT - 6), title, INK, ImageFont.load_default(13))
+def title(lines: Sequence[str], scale: float = 0.75) -> Image.Image:
+    """Lines of text to stand over a strip of the same `scale`, with a line's room above them; cut where too long."""
+    picture = Image.new("RGB", (COLUMNS * _side(scale), (1 + len(lines)) * TEXT_HEIGHT), BACKGROUND)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, line in enumerate(lines, 1):
+        draw.text((4, number * TEXT_HEIGHT - 6), line, INK, font)
     return picture
+
+
+def _described(clip: Clip) -> str:
+    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
 
 
 def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:

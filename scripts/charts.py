@@ -1,4 +1,4 @@
-"""Charts as SVG: the same numbers give the same bytes."""
+"""Charts as SVG, a matrix as pixels too: the same numbers give the same bytes."""
 
 import io
 from collections.abc import Sequence
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 INCHES = (4.4, 2.6)  # at 72 points an inch, so that text is as large beside the page's own as it says
 CELL, MARGIN = 0.27, 0.9  # inches, of a matrix: a cell's side, and what the names take
+PIXELS = 100  # an inch
 MOST_BINS, LEAST_BINS = 40, 10
 MOST_POINTS = 200
 BLUE, GRAY, INK = "#2b6cb0", "#5b6470", "#1c2229"
@@ -56,9 +58,26 @@ def ranks(counts: np.ndarray, label: str, counted: str) -> str:
     return _finished(axes, label, counted)
 
 
-@mpl.rc_context(STYLE)
 def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str) -> str:
     """Counts [N, M], N and M at least one, as a table whose shades are shares of the row; 0 is not written."""
+    return _saved(_shaded(counts, rows, columns), label, counted)
+
+
+@mpl.rc_context(STYLE)
+def matrix_pixels(
+    counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str
+) -> np.ndarray:
+    """What `matrix` draws, on white: uint8 [H, W, 3]."""
+    axes = _shaded(counts, rows, columns)
+    axes.set(xlabel=label, ylabel=counted)
+    axes.figure.set_dpi(PIXELS)
+    canvas = FigureCanvasAgg(axes.figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@mpl.rc_context(STYLE)
+def _shaded(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Axes:
     axes = _axes((MARGIN + CELL * len(columns), MARGIN + CELL * len(rows)))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
@@ -71,7 +90,7 @@ def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], labe
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.set_aspect("equal")
-    return _saved(axes, label, counted)
+    return axes
 
 
 @mpl.rc_context(STYLE)

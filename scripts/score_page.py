@@ -53,7 +53,7 @@ def html(
       singled: words that get a matrix of their own.
       track: wraps the list of examples that are shown, such as a progress bar.
     """
-    pairs = Counter({(said or NOTHING, read or NOTHING): n for (said, read), n in report.confusion.items()})
+    pairs = named(report.confusion)
     sections = [
         *([_places(report.places)] if report.places else []),
         _words(pairs),
@@ -78,12 +78,22 @@ def _places(places: Sequence[float]) -> Section:
     return Section("Places", [Bars("Words right by their place in the sentence, %", rows, scale=100)])
 
 
-def _words(pairs: Pairs) -> Section:
-    """The words that were read wrong; those added where nothing was said count as one, `(nothing)`."""
+def named(confusion: Mapping[tuple[str | None, str | None], int]) -> Pairs:
+    """The counts of a `Report` with a name for no word."""
+    return Counter({(said or NOTHING, read or NOTHING): count for (said, read), count in confusion.items()})
+
+
+def mistakes(pairs: Pairs) -> list[tuple[str, int]]:
+    """Every word said and how often it was read wrong, the most mistakes first, of equal ones by the alphabet."""
     wrong: Counter[str] = Counter()
     for (said, read), count in pairs.items():
         wrong[said] += count * (said != read)
-    names = sorted((said for said in wrong if wrong[said]), key=lambda said: (-wrong[said], said))
+    return _ranked(wrong)
+
+
+def _words(pairs: Pairs) -> Section:
+    """The words that were read wrong; those added where nothing was said count as one, `(nothing)`."""
+    names = [said for said, count in mistakes(pairs) if count]
     if not names:
         return Section("Words", wide=[Text("Every word was read right.")])
     return Section("Words", [_mistaken(pairs, names), _pairs(pairs)], [_matrix(pairs, names[:MOST_WORDS])])
@@ -120,16 +130,30 @@ def _ranked(counts: Counter) -> list[tuple]:
     return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
-def _matrix(pairs: Pairs, names: Sequence[str]) -> Picture:
-    """Words against each other, as said and as read."""
+def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
+    """How often each word was read as which.
+
+    Args:
+      pairs: all counts.
+      names: words said, each once.
+
+    Returns:
+      The counts, int64 [N, M]; the names of their rows, the words by the alphabet and `(nothing)` last; and of their
+      columns: the same words, `(nothing)`, and `(other)`, under which every other reading is counted.
+    """
     rows = sorted(names, key=lambda word: (word == NOTHING, word))
     columns = [*(word for word in rows if word != NOTHING), NOTHING, OTHER]
     counts = np.zeros([len(rows), len(columns)], int)
     for (said, read), count in pairs.items():
         if said in rows:
             counts[rows.index(said), columns.index(read if read in columns else OTHER)] += count
+    return counts, rows, columns
+
+
+def _matrix(pairs: Pairs, names: Sequence[str]) -> Picture:
+    """Words against each other, as said and as read."""
     caption = "Times that a word (row) was read as another (column); shades are shares of the row"
-    drawing = charts.matrix(counts, rows, columns, "read", "said")
+    drawing = charts.matrix(*matrix(pairs, names), "read", "said")
     return Picture(page.svg(drawing), caption, "Said and read", caption)
 
 

@@ -4,8 +4,9 @@
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
 A word run names each aligned word; a sentence run spells whole clips with CTC, or names their words (--labels=words).
-tensorboard --logdir=RUN shows the curves. What --speakers, --words and --max_frames leave out is validated on all the
-same. Flags may stand in a file: --flagfile=FILE; scripts/recipes has those of the README's results.
+tensorboard --logdir=RUN shows the curves and, of each validation, the words confused and a few clips with what was read
+of them. What --speakers, --words and --max_frames leave out is validated on all the same. Flags may stand in a file:
+--flagfile=FILE; scripts/recipes has those of the README's results.
 """
 
 import functools
@@ -24,7 +25,7 @@ from pipeline.schema import DataError
 from pipeline.shards import DatasetDir, open_dataset
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
-from scripts import cli, runs
+from scripts import board, cli, runs, score_page
 
 flags.DEFINE_multi_string(
     "data", None, "dataset directory, made by scripts.convert; give several to mix", required=True
@@ -108,7 +109,7 @@ def main(argv: list[str]) -> None:
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
     steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
-    validates = "val" in data.splits and len(dataset.examples(data, "val", config.whole())) > 0
+    clip = score_page.clips(data, "val", config.whole()) if "val" in data.splits else None
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):
         _initialise(model, Path(flags.FLAGS.init_from))
@@ -119,9 +120,11 @@ def main(argv: list[str]) -> None:
     feed = functools.partial(runs.batches, data, "train", config, order, augmented, **reading)
 
     def validate() -> dict[str, float]:
-        return runs.score(model, data, "val", config, order.batch_size, **reading).metrics
+        report = runs.score(model, data, "val", config, order.batch_size, **reading)
+        board.show(report, clip)
+        return report.metrics
 
-    result = train(model, how, feed, steps, output, validate if validates else None)
+    result = train(model, how, feed, steps, output, validate if clip else None)
     early = result.steps < how.epochs * steps
     ended = "done early: no better for --patience epochs" if early else "done"
     state = "stopped: the same command goes on from here" if result.interrupted else ended

@@ -86,6 +86,7 @@ ORDER = {
         "charts",
         "dataset_page",
         "score_page",
+        "board",
         "captions",
         "sources",
         "overlay",

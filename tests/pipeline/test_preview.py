@@ -55,6 +55,14 @@ def test_a_word_stands_under_the_frame_it_begins_in() -> None:
     assert labels((Word("bin", 3, 6),))[2:] == [begun[2], *none[3:]]
 
 
+def test_lines_stand_below_each_other_and_are_cut_at_the_width_of_a_strip() -> None:
+    one, two, long = (np.asarray(preview.title(lines, 0.5)) for lines in (["said"], ["said", "read"], ["w" * 999]))
+    assert (one.shape, two.shape, long.shape) == ((32, 15 * 56, 3), (48, 15 * 56, 3), (32, 15 * 56, 3))
+    np.testing.assert_array_equal(two[:26], one[:26])
+    assert (one[26:] < 128).sum() == 0 < (two[26:] < 128).sum()
+    assert (long[:, -8:] < 128).any()
+
+
 def test_a_draw_is_of_different_clips_and_of_its_seed(tiny: Callable[[str], DatasetDir]) -> None:
     assert sorted(preview.draw(tiny("raw"), 99, seed=1)) == list(range(15))
     assert preview.draw(tiny("raw"), 4, seed=1) == preview.draw(tiny("raw"), 9, seed=1)[:4]

@@ -1,6 +1,7 @@
 import re
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -78,6 +79,27 @@ def test_a_matrix_has_shades_by_the_shares_of_a_row() -> None:
     assert charts.matrix(np.array([[1]]), ["a"], ["b"], "c", "d") == charts.matrix(
         np.array([[1]]), ["a"], ["b"], "c", "d"
     )
+
+
+def cell(pixels: np.ndarray, share: float) -> tuple[float, float]:
+    """The middle (row, column) of the one cell that is shaded as this share of its row."""
+    colour = 255 * np.array(mpl.colormaps["Blues"](share)[:3])
+    rows, columns = np.nonzero((abs(pixels - colour) < 2).all(-1))
+    assert 27 * 27 < len(rows) < 60 * 60  # larger than 0.27 inches, as such short names leave room
+    return float(np.median(rows)), float(np.median(columns))  # a pixel on the edge of a letter may have it too
+
+
+def test_a_matrix_in_pixels_has_the_cells_of_the_drawing() -> None:
+    given = (np.array([[16, 4], [7, 3]]), ["a", "$b$"], ["x", "y"], "read", "said")
+    pixels = charts.matrix_pixels(*given)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (144, 144, 3))  # 0.9 + 2 * 0.27 inches
+    assert (pixels[0, 0] == 255).all()
+    first, second, third, fourth = (cell(pixels, share) for share in (0.8, 0.2, 0.7, 0.3))
+    np.testing.assert_allclose([first[0], third[0]], [second[0], fourth[0]], atol=1)
+    np.testing.assert_allclose([first[1], second[1]], [third[1], fourth[1]], atol=1)
+    assert third[0] - first[0] == pytest.approx(second[1] - first[1], abs=1)
+    assert second[1] - first[1] > 27
+    np.testing.assert_array_equal(charts.matrix_pixels(*given), pixels)
 
 
 @pytest.mark.parametrize("draw", [charts.histogram, charts.ranks, charts.shares])

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.corpora import synthetic
-from tests.scripts import commands
+from tests.scripts import commands, events
 
 SMALL = ["--width=0.0625", "--lstm_units=8", "--batch_size=2", "--epochs=1"]
 
@@ -53,6 +54,18 @@ def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
     assert len(report["predictions"]) == 12
     assert text.startswith(f"{video}: ")
     assert again == text
+
+
+def test_tensorboard_shows_confusions_and_lips_beside_the_curves(place: Path) -> None:
+    for run in ("words", "sentences"):
+        found = events.written(place / run / "tensorboard")
+        assert {"validation wer", "validation confusion", "validation lips"} <= found.keys()
+        ((step, matrix),), ((same_step, lips),) = found["validation confusion"], found["validation lips"]
+        assert step == same_step == found["validation wer"][0][0] > 0
+        assert (matrix.dtype, matrix.shape[2]) == (np.uint8, 3)
+        assert matrix[0, 0].tolist() == [255, 255, 255]
+        count = 6 if run == "words" else 1  # of the one clip that validates
+        assert lips.shape == (count * (3 * 16 + 84 + 16), 15 * 84, 3)
 
 
 @pytest.mark.slow
