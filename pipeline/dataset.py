@@ -1,5 +1,7 @@
 """The page: plan -> read and decode into the batch -> augment -> windows."""
 
+import functools
+import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,7 +11,7 @@ import tensorflow as tf
 from pipeline import augment, windows
 from pipeline.assemble import KEYS, Assembler
 from pipeline.augment import AugmentConfig
-from pipeline.plan import Plan, PlanConfig
+from pipeline.plan import Batches, Plan, PlanConfig
 from pipeline.reader import Reader
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
 from pipeline.shards import DatasetDir
@@ -94,15 +96,13 @@ def load(
     if reader.dataset is not dataset:
         raise ValueError("reader: is of another dataset")
     assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
-    plan_epoch = _epoch_planner(table, planned, config, order, augmented)
-    first, passed = epoch + step // planned.steps, step % planned.steps
-    last = ENDLESS if epochs is None else epoch + epochs
+    numbered = _Numbered(assembler, table, planned, config, order, augmented)
+    first, last = epoch * planned.steps + step, ENDLESS if epochs is None else (epoch + epochs) * planned.steps
 
-    ds = tf.data.Dataset.range(first, last).flat_map(plan_epoch)
-    ds = ds.skip(passed)  # a planned batch is a few integers: nothing is read to be skipped
+    ds = tf.data.Dataset.range(first, last)  # a batch is a function of its number: nothing is read to get to it
     # Batches are made side by side, yet come in their order.
     ahead = 4 if layout == BatchKey.FRAMES else 2  # a batch of windows is five of frames: memory
-    ds = ds.map(_batch_maker(assembler, augmented, spec(order)), num_parallel_calls=ahead, deterministic=True)
+    ds = ds.map(_batch_maker(numbered, augmented, spec(order)), num_parallel_calls=ahead, deterministic=True)
     if layout == BatchKey.WINDOWS:
         ds = ds.map(lambda batch: _shaped(windows.of_batch(batch, config.edge, host=True), expected))
     return ds.prefetch(ahead // 2)
@@ -129,38 +129,51 @@ def spec(order: PlanConfig, layout: str = "frames") -> dict[str, tf.TensorSpec]:
     }
 
 
-def _epoch_planner(
-    table: Examples, planned: Plan, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
-) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """The function from an epoch's number to its batches, each a row of every example, and the batch's windows."""
-    names = {"row": tf.int64, "weight": tf.float32, "frames": tf.int64, "seed": tf.int64}
+class _Numbered:
+    """A stream's batches by their numbers, counted through all epochs from the first batch of epoch 0 on."""
 
-    def columns(epoch: np.int64) -> tuple[np.ndarray, ...]:
-        drawing = (table.frames, table.least, config.max_frames, augmented or AugmentConfig())
-        frames, seeds = augment.draw(*drawing, order.seed, int(epoch))
-        chosen = planned.epoch(int(epoch), windows.count(frames, config.edge))
-        rows = chosen.examples
-        return rows, chosen.weights, frames[rows], seeds[rows], chosen.windows
+    def __init__(
+        self,
+        assembler: Assembler,
+        table: Examples,
+        planned: Plan,
+        config: DataConfig,
+        order: PlanConfig,
+        augmented: AugmentConfig | None,
+    ) -> None:
+        self._assembler, self._table, self._plan = assembler, table, planned
+        self._edge, self._seed = config.edge, order.seed
+        self._most, self._augmented = config.max_frames, augmented or AugmentConfig()
+        self._lock = threading.Lock()  # an epoch is planned once, whichever threads ask for it
+        self._epoch = functools.lru_cache(maxsize=2)(self._planned)  # two meet where one ends
 
-    def plan_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        *rows, longest = tf.numpy_function(columns, [epoch], [*names.values(), tf.int64])
-        rows = {name: tf.ensure_shape(c, [None] * (2 + (name == "seed"))) for name, c in zip(names, rows, strict=True)}
-        return tf.data.Dataset.from_tensor_slices((rows, tf.ensure_shape(longest, [None])))
+    def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
+        """The arrays of `assemble.KEYS`, then int64 [B], the frames of each row, and [B, 2], the seed of its draw."""
+        epoch, step = divmod(int(number), self._plan.steps)
+        with self._lock:
+            chosen, frames, seeds = self._epoch(epoch)
+        rows = chosen.examples[step]
+        made = self._assembler(rows, chosen.weights[step], frames[rows], chosen.windows[step])
+        there = rows[rows >= 0]
+        return *made, frames[there], seeds[there]
 
-    return plan_epoch
+    def _planned(self, epoch: int) -> tuple[Batches, np.ndarray, np.ndarray]:
+        """An epoch's batches, and of each example int64 [N] frames and [N, 2] seeds."""
+        drawing = (self._table.frames, self._table.least, self._most, self._augmented)
+        frames, seeds = augment.draw(*drawing, self._seed, epoch)
+        return self._plan.epoch(epoch, windows.count(frames, self._edge)), frames, seeds
 
 
 def _batch_maker(
-    assembler: Assembler, augmented: AugmentConfig | None, expected: dict[str, tf.TensorSpec]
-) -> Callable[[Batch, tf.Tensor], Batch]:
-    """The function from a planned batch and its windows to the batch."""
+    numbered: _Numbered, augmented: AugmentConfig | None, expected: dict[str, tf.TensorSpec]
+) -> Callable[[tf.Tensor], Batch]:
+    """The function from a batch's number to the batch."""
 
-    def make(rows: Batch, longest: tf.Tensor) -> Batch:
-        made = tf.numpy_function(assembler, [rows["row"], rows["weight"], rows["frames"], longest], list(KEYS.values()))
+    def make(number: tf.Tensor) -> Batch:
+        *made, counts, seeds = tf.numpy_function(numbered, [number], [*KEYS.values(), tf.int64, tf.int64])
         batch = _shaped(dict(zip(KEYS, made, strict=True)), expected)
         if augmented:
-            there = rows["row"] >= 0
-            drawn = rows["frames"][there], rows["seed"][there]
+            drawn = tf.ensure_shape(counts, [None]), tf.ensure_shape(seeds, [None, 2])
             batch[BatchKey.FRAMES] = augment.batch(batch[BatchKey.FRAMES], *drawn, augmented)
         return batch
 

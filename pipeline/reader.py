@@ -2,7 +2,7 @@
 
 TensorFlow's reader hands out a record whole and as a string: the pixels are copied three times on their way into a
 batch, and a word costs what its sentence does. Here the system puts raw frames in their place, the CRC is taken there,
-and of a record once found sound only the wanted frames are read.
+and of a record once found sound only the wanted frames are read, without it.
 """
 
 import dataclasses
@@ -47,8 +47,8 @@ class Reader:
     def read(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         """Puts the frames `[start, stop)` of a record into `out`, uint8 [stop - start, 112, 112], contiguous.
 
-        The CRC of a jpeg or png record is checked each time; that of a raw one the first time, each time that it is
-        read whole, and where its shard has been written to since.
+        The CRC of a jpeg or png record is checked each time; that of a raw one the first time, and where its shard has
+        been written to since.
 
         Raises:
           DataError: the record is damaged or not as the index says; shard, offset and reason are named.
@@ -85,7 +85,7 @@ class Reader:
         last = first + frames * FRAME_BYTES
         with shards.opened(self._dataset, record) as descriptor:
             stamp = _stamp(descriptor)
-            if self._sound[record] == stamp and stop - start < frames:
+            if self._sound[record] == stamp:
                 shards.fill(descriptor, [out], offset + first + start * FRAME_BYTES)
                 return
             front, end = bytearray(first), bytearray(HEADER_BYTES + length + FOOTER_BYTES - last)
