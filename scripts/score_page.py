@@ -102,7 +102,7 @@ def _words(pairs: Pairs) -> Section:
 def _singled(pairs: Pairs, words: Sequence[str]) -> Section:
     said, right = among(pairs, words)
     shown = f"{right} of {said} right ({right / max(1, said):.1%})"
-    return Section("Singled out", wide=[Text(shown), _matrix(pairs, words)])
+    return Section("Singled out", wide=[Text(shown), _matrix(pairs, list(dict.fromkeys(words)))])
 
 
 def among(confusion: Mapping[tuple[str | None, str | None], int], words: Collection[str]) -> tuple[int, int]:
