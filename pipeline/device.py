@@ -28,11 +28,12 @@ def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None)
       The batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames`.
     """
     device = device or default_device()
-    if not device.upper().startswith("/CPU"):
+    host = device.upper().startswith("/CPU")
+    if not host:
         ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))
     to_windows = tf.function(windows.of_batch, reduce_retracing=True)
     for batch in ds:
         if BatchKey.FRAMES in batch:
             with tf.device(device):
-                batch = to_windows(batch, edge)
+                batch = to_windows(batch, edge, host)
         yield batch
