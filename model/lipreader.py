@@ -31,7 +31,7 @@ class LipReaderConfig:
     Attributes:
       classes: words of the vocabulary (word head), or symbols without the blank (ctc head).
       head: "word", one word a row; "ctc", a text a row.
-      table: VGG-M's layer table, "A" or "B".
+      table: VGG-M's layer table, "A", "B" or "C".
       width: multiplies VGG-M's channels.
       sequence: how the CNN meets the steps, see `model.sequence`.
       lstm_units: a direction.

@@ -72,7 +72,7 @@ DAMAGED = cli.Options(
 MODEL = cli.Options(
     LipReaderConfig,
     {
-        "table": "VGG-M's layers: A (SyncNet's, 13 times the work) or B (the classic trunk)",
+        "table": "VGG-M's layers: A (SyncNet's, 13 times the work), B (the classic trunk) or C (B with 3x3 kernels)",
         "width": "multiplies VGG-M's channels",
         "sequence": "how the CNN runs over time: packed (valid windows only), chunked (64 of them at a time, for less "
         "memory), reshape (padding too), map_batch, map_time or time_distributed",

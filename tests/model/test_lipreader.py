@@ -98,7 +98,7 @@ def test_a_wrong_batch_is_refused(change: dict[str, Any], message: str, batch: C
     ("arguments", "message"),
     [
         ({"head": "words"}, "head: want one of word, ctc, got 'words'"),
-        ({"table": "C"}, "table: want one of A, B, got 'C'"),
+        ({"table": "D"}, "table: want one of A, B, C, got 'D'"),
         ({"sequence": "loop"}, "sequence: want one of packed, chunked, reshape, .*, got 'loop'"),
         ({"classes": 0}, "classes: want more than 0, got 0"),
         ({"dropout": 1.0}, "dropout: want 0 <= dropout < 1, got 1.0"),
