@@ -15,6 +15,7 @@ from absl import flags
 
 from pipeline.corpora import grid
 from pipeline.schema import DataError
+from pipeline.shards import open_dataset
 from scripts import cli
 from scripts.steps import step
 
@@ -23,7 +24,7 @@ flags.DEFINE_string("output", "out/grid", "directory for the dataset, the runs a
 flags.DEFINE_integer("seed", 0, "of training: weights, order, augmentation, dropout", lower_bound=0)
 
 RECIPES = Path(__file__).parent / "recipes"
-LETTERS = ",".join(grid.SLOTS[3].values())
+LETTERS = tuple(grid.SLOTS[3].values())
 READINGS = {  # of sentences
     "best path": [],
     "of the data's words": ["--decoder=beam", "--lexicon=vocabulary"],
@@ -51,8 +52,14 @@ def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:
 
 def _evaluate(data: Path, run: Path, *how: str) -> Path:
     report = run / "-".join(["evaluation-test", *(flag.partition("=")[2] for flag in how)])
-    step("evaluate", f"--run={run}", f"--data={data}", f"--among={LETTERS}", f"--output={report}", *how)
+    step("evaluate", f"--run={run}", f"--data={data}", f"--among={_letters(data)}", f"--output={report}", *how)
     return report
+
+
+def _letters(data: Path) -> str:
+    """Those that are there: a part of GRID may lack some."""
+    words = open_dataset(data).manifest["vocabulary"]["words"]
+    return ",".join(letter for letter in LETTERS if letter in words)
 
 
 RESULTS = {"grid-words": _words, "grid-sentences": _sentences}
@@ -71,10 +78,10 @@ def main(argv: list[str]) -> None:
 
 def _rows(name: str, directory: Path) -> list[tuple[str, str]]:
     report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-    letters = report["right_among"] / report["said_among"]
+    right, said = report["right_among"], report["said_among"]
     return [
         (name, f"{report['metrics']['word_accuracy']:.1%} of words right, {report['metrics']['wer']:.1%} WER"),
-        ("  letters", f"{letters:.1%} of {report['said_among']} right; by chance {1 / len(grid.SLOTS[3]):.1%}"),
+        ("  letters", f"{right} of {said} right; by chance one of {len(LETTERS)}"),
         ("  report", str(directory / "report.html")),
     ]
 
