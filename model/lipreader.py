@@ -7,7 +7,8 @@
     ctc:   logits_s = V h_s + a                                       -> [B, S, classes + 1], blank last
 
 (Hochreiter and Schmidhuber 1997; Schuster and Paliwal 1997 for both directions.) Steps beyond a row's length
-and rows of weight 0 reach neither a statistic nor a state: the law is "more padding, same logits".
+and rows of weight 0 reach no state, nor, with the sequence wrappers `packed` and `chunked`, a statistic: the law is
+"more padding, same logits". With the other wrappers it holds at inference alone.
 """
 
 import dataclasses
