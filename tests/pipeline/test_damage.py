@@ -1,5 +1,6 @@
 """Damaged datasets, made out of sound ones: what is wrong is named, or left out alone."""
 
+import dataclasses
 import gzip
 import io
 import itertools
@@ -20,7 +21,7 @@ from pipeline import dataset as data
 from pipeline.mixture import join
 from pipeline.plan import PlanConfig
 from pipeline.reader import Reader
-from pipeline.schema import CROP, Clip, Encoding, Key, to_example
+from pipeline.schema import CROP, Clip, DataError, Encoding, Key, to_example
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
@@ -170,10 +171,32 @@ def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir) -> No
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
-def test_a_shard_of_another_conversion_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
+def test_shards_of_another_conversion_are_all_named_at_the_start(tmp_path: Path, encoding: str) -> None:
+    dataset = write(tmp_path / "data", encoding=encoding)
+    other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
+    for source, target in zip(other.shards, dataset.shards, strict=True):
+        shutil.copy(source, target)
+    first, second = (f"{path.name} is of another conversion" for path in dataset.shards)
+    with pytest.raises(DataError, match=f"{dataset.root}: {first}; {second}; restore the files or convert anew"):
+        shards.open_dataset(dataset.root)
+
+
+def test_a_shard_of_the_same_clips_with_other_pixels_is_named_at_the_start(tmp_path: Path, dataset: DatasetDir) -> None:
+    other = write(tmp_path / "other", [dataclasses.replace(clip, frames=255 - clip.frames) for clip in CLIPS])
+    assert [path.stat().st_size for path in other.shards] == [path.stat().st_size for path in dataset.shards]
+    shutil.copy(other.shards[1], dataset.shards[1])
+    with pytest.raises(DataError, match=f"{dataset.root}: {dataset.shards[1].name} is of another conversion; restore"):
+        shards.open_dataset(dataset.root)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
+def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
     dataset = write(tmp_path / "data", encoding=encoding)
     other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
     shutil.copy(other.shards[0], dataset.shards[0])
+    for shard in dataset.manifest["splits"]["train"]["shards"]:
+        del shard["last_crc"]
+    shards.write_json(dataset.root / shards.MANIFEST, dataset.manifest)
     refused(shards.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
 
