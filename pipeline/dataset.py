@@ -19,7 +19,6 @@ from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig, Examples, examples
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
-ENDLESS = 2**62  # epochs
 Batch = dict[str, tf.Tensor]
 
 
@@ -81,7 +80,7 @@ def load(
         accelerator by `device.batches`; or `windows` uint8 [B, S, 112, 112, 5], made here.
       on_bad_record: `raise` at a damaged record, in an error of TensorFlow's that names shard, offset and reason; or
         `skip` it: its row keeps its place, id and lengths, with nothing of the clip's pixels and with weight 0, and the
-        other rows are what they would have been.
+        other rows are what they would have been. Where no record of a batch is sound, all its weights are 0.
       skipped: gets what is wrong with each record that is skipped, once, when reading comes to it.
       reader: `Reader(dataset, cache_bytes)`, to be kept from call to call where frames are to stay in memory.
 
@@ -98,9 +97,11 @@ def load(
         raise ValueError("reader: is of another dataset")
     assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
     numbered = _Numbered(assembler, table, planned, config, order, augmented)
-    first, last = epoch * planned.steps + step, ENDLESS if epochs is None else (epoch + epochs) * planned.steps
+    first = epoch * planned.steps + step
 
-    ds = tf.data.Dataset.range(first, last)  # a batch is a function of its number: nothing is read to get to it
+    # A batch is a function of its number: nothing is read to get to it.
+    last = None if epochs is None else (epoch + epochs) * planned.steps
+    ds = tf.data.Dataset.counter(first) if last is None else tf.data.Dataset.range(first, last)
     ds = tf.data.Dataset.zip(ds, tf.data.Dataset.from_tensors(memory.owner(numbered)).repeat())  # see `_batch_maker`
     # Batches are made side by side, yet come in their order.
     ahead = 4 if layout == BatchKey.FRAMES else 2  # a batch of windows is five of frames: memory

@@ -204,6 +204,10 @@ def test_a_stream_without_end_goes_on(tiny: Callable[[str], DatasetDir]) -> None
     endless = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None)
     some = laws.read(data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3))
     laws.same(endless.take(6).as_numpy_iterator(), some)
+    assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3, step=1).cardinality() == 5
+    later = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None, epoch=1, step=1)
+    laws.same(later.take(3).as_numpy_iterator(), some[3:])
 
 
 @pytest.mark.parametrize("layout", data.LAYOUTS)
