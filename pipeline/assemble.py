@@ -3,20 +3,19 @@
 import logging
 import re
 import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline import augment, windows
+from pipeline.memory import Buffers
 from pipeline.reader import Reader
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig, Examples, labels
 
 ON_BAD_RECORD = ("raise", "skip")
-ALIGNMENT = 64  # bytes: TensorFlow takes over an array that begins so, and copies any other
 KEYS = {  # what `Assembler` returns, in this order
     BatchKey.FRAMES: tf.uint8,
     BatchKey.LENGTHS: tf.int32,
@@ -55,7 +54,7 @@ class Assembler:
         self._skips, self._skipped = on_bad_record == "skip", skipped
         self._ids = dataset.index.id
         self._frames = table.frames
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
         self._lock = threading.Lock()  # of `skipped`
         self._symbols, self._begins = labels(dataset, table, config.vocabulary)
 
@@ -121,31 +120,6 @@ class Assembler:
         if self._config.unit == "word":
             clips = [f"{clip}#{word}" for clip, word in zip(clips, self._table.word[rows].tolist(), strict=True)]
         return np.array([clip.encode() for clip in clips], object)
-
-
-class _Buffers:
-    """Memory for batches, taken again when the batch that had it is gone.
-
-    What the system hands out anew it clears page by page. As many stay as were ever wanted at once, each as large as
-    its largest batch.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[np.ndarray] = []
-
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
-        """uint8, not set to anything, where TensorFlow takes it over instead of copying it."""
-        size = int(np.prod(shape))
-        try:
-            buffer = self._free.pop()
-        except IndexError:  # all are in use
-            buffer = np.empty(0, np.uint8)
-        if len(buffer) < size + ALIGNMENT:
-            buffer = np.empty(size + ALIGNMENT, np.uint8)
-        begin = -buffer.ctypes.data % ALIGNMENT
-        array = buffer[begin : begin + size].reshape(shape)
-        weakref.finalize(array, self._free.append, buffer).atexit = False
-        return array
 
 
 def _padded(labels: Sequence[np.ndarray]) -> np.ndarray:

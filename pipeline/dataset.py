@@ -2,13 +2,14 @@
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import augment, windows
+from pipeline import augment, memory, windows
 from pipeline.assemble import KEYS, Assembler
 from pipeline.augment import AugmentConfig
 from pipeline.plan import Batches, Plan, PlanConfig
@@ -18,7 +19,6 @@ from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig, Examples, examples
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
-ENDLESS = 2**62  # epochs
 Batch = dict[str, tf.Tensor]
 
 
@@ -80,7 +80,7 @@ def load(
         accelerator by `device.batches`; or `windows` uint8 [B, S, 112, 112, 5], made here.
       on_bad_record: `raise` at a damaged record, in an error of TensorFlow's that names shard, offset and reason; or
         `skip` it: its row keeps its place, id and lengths, with nothing of the clip's pixels and with weight 0, and the
-        other rows are what they would have been.
+        other rows are what they would have been. Where no record of a batch is sound, all its weights are 0.
       skipped: gets what is wrong with each record that is skipped, once, when reading comes to it.
       reader: `Reader(dataset, cache_bytes)`, to be kept from call to call where frames are to stay in memory.
 
@@ -97,9 +97,12 @@ def load(
         raise ValueError("reader: is of another dataset")
     assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
     numbered = _Numbered(assembler, table, planned, config, order, augmented)
-    first, last = epoch * planned.steps + step, ENDLESS if epochs is None else (epoch + epochs) * planned.steps
+    first = epoch * planned.steps + step
 
-    ds = tf.data.Dataset.range(first, last)  # a batch is a function of its number: nothing is read to get to it
+    # A batch is a function of its number: nothing is read to get to it.
+    last = None if epochs is None else (epoch + epochs) * planned.steps
+    ds = tf.data.Dataset.counter(first) if last is None else tf.data.Dataset.range(first, last)
+    ds = tf.data.Dataset.zip(ds, tf.data.Dataset.from_tensors(memory.owner(numbered)).repeat())  # see `_batch_maker`
     # Batches are made side by side, yet come in their order.
     ahead = 4 if layout == BatchKey.FRAMES else 2  # a batch of windows is five of frames: memory
     ds = ds.map(_batch_maker(numbered, augmented, spec(order)), num_parallel_calls=ahead, deterministic=True)
@@ -141,15 +144,14 @@ class _Numbered:
         order: PlanConfig,
         augmented: AugmentConfig | None,
     ) -> None:
-        self._assembler, self._table, self._plan = assembler, table, planned
-        self._edge, self._seed = config.edge, order.seed
-        self._most, self._augmented = config.max_frames, augmented or AugmentConfig()
+        self._assembler, self._steps = assembler, planned.steps
         self._lock = threading.Lock()  # an epoch is planned once, whichever threads ask for it
-        self._epoch = functools.lru_cache(maxsize=2)(self._planned)  # two meet where one ends
+        epoch = functools.partial(_epoch, table, planned, config, augmented or AugmentConfig(), order.seed)
+        self._epoch = functools.lru_cache(maxsize=2)(epoch)  # two meet where one ends
 
     def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
         """The arrays of `assemble.KEYS`, then int64 [B], the frames of each row, and [B, 2], the seed of its draw."""
-        epoch, step = divmod(int(number), self._plan.steps)
+        epoch, step = divmod(int(number), self._steps)
         with self._lock:
             chosen, frames, seeds = self._epoch(epoch)
         rows = chosen.examples[step]
@@ -157,20 +159,28 @@ class _Numbered:
         there = rows[rows >= 0]
         return *made, frames[there], seeds[there]
 
-    def _planned(self, epoch: int) -> tuple[Batches, np.ndarray, np.ndarray]:
-        """An epoch's batches, and of each example int64 [N] frames and [N, 2] seeds."""
-        drawing = (self._table.frames, self._table.least, self._most, self._augmented)
-        frames, seeds = augment.draw(*drawing, self._seed, epoch)
-        return self._plan.epoch(epoch, windows.count(frames, self._edge)), frames, seeds
+
+def _epoch(
+    table: Examples, planned: Plan, config: DataConfig, augmented: AugmentConfig, seed: int, epoch: int
+) -> tuple[Batches, np.ndarray, np.ndarray]:
+    """An epoch's batches, and of each example int64 [N] frames and [N, 2] seeds."""
+    frames, seeds = augment.draw(table.frames, table.least, config.max_frames, augmented, seed, epoch)
+    return planned.epoch(epoch, windows.count(frames, config.edge)), frames, seeds
 
 
 def _batch_maker(
     numbered: _Numbered, augmented: AugmentConfig | None, expected: dict[str, tf.TensorSpec]
-) -> Callable[[tf.Tensor], Batch]:
-    """The function from a batch's number to the batch."""
+) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
+    """The function from a batch's number, and the owner of `numbered`, to the batch.
 
-    def make(number: tf.Tensor) -> Batch:
-        *made, counts, seeds = tf.numpy_function(numbered, [number], [*KEYS.values(), tf.int64, tf.int64])
+    TensorFlow never lets go of the function of a `numpy_function`. This one does not keep `numbered`, which has the
+    memory of batches; the owner does, so that it goes with the last dataset or iterator of the stream.
+    """
+    found = weakref.ref(numbered)
+
+    def make(number: tf.Tensor, owner: tf.Tensor) -> Batch:
+        types = [*KEYS.values(), tf.int64, tf.int64]
+        *made, counts, seeds = tf.numpy_function(lambda n, _: found()(n), [number, owner], types)
         batch = _shaped(dict(zip(KEYS, made, strict=True)), expected)
         if augmented:
             drawn = tf.ensure_shape(counts, [None]), tf.ensure_shape(seeds, [None, 2])

@@ -44,7 +44,8 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
             reasons.update(reject.reason for reject in shard.rejected)
             first = first or next(iter(shard.rejected), None)
             parts.append(shards.Index.of([(splits.index(task.split), number, list(shard.rows))]))
-            entries[task.split].append({key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")})
+            entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
+            entries[task.split].append({**entry, "last_crc": shards.last_crc(output / shard.file)})
     _check_rejects(output, reasons, first, sum(len(task.sources) for task in tasks), max_reject_fraction)
     index = joined(parts)
     shards.save_index(output / shards.INDEX, index)

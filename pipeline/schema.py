@@ -234,8 +234,10 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
         frames = encoding.decode(values[Key.FRAMES])
     except ValueError as error:
         raise DataError(f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}") from error
+    if len(frames) != (says := values[Key.FRAME_COUNT][0]):
+        raise DataError(f"key {Key.FRAMES!s}: want {says} frames, as {Key.FRAME_COUNT!s} says, got {len(frames)}")
     try:
-        clip = Clip(
+        return Clip(
             id=values[Key.ID][0],
             speaker=values[Key.SPEAKER][0],
             text=values[Key.TEXT][0],
@@ -247,9 +249,6 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
         )
     except ValueError as error:
         raise DataError(f"malformed record: {error}") from error
-    if len(clip.frames) != values[Key.FRAME_COUNT][0]:
-        raise DataError(f"key {Key.FRAME_COUNT!s} says {values[Key.FRAME_COUNT][0]}, frames are {len(clip.frames)}")
-    return clip
 
 
 def _values(example: tf.train.Example, key: Key) -> list:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -50,8 +51,7 @@ def write_dataset(
             path = root / shards.shard_name("tiny", split, place, len(files))
             own = _write_shard(path, clips, encoding)
             rows.append((number, len(rows), own))
-            size = {"records": len(own), "bytes": path.stat().st_size, "sha256": shards.sha256(path)}
-            entries.append({"file": path.name, **size})
+            entries.append({"file": path.name, "records": len(own), **_described(path)})
         described[split] = {"records": sum(entry["records"] for entry in entries), "shards": entries}
     index = shards.Index.of(rows)
     shards.save_index(root / shards.INDEX, index)
@@ -66,6 +66,10 @@ def write_dataset(
     tfds_files.write(root, manifest)
     shards.write_json(root / shards.MANIFEST, manifest)
     return shards.open_dataset(root)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": shards.sha256(path), "last_crc": shards.last_crc(path)}
 
 
 def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[shards.Row]:
@@ -88,7 +92,7 @@ def with_record(dataset: shards.DatasetDir, record: int, payload: bytes) -> shar
     shards.save_index(dataset.root / shards.INDEX, shards.Index(**index))
     manifest = copy.deepcopy(dataset.manifest)
     entry = [entry for split in manifest["splits"].values() for entry in split["shards"]][number]
-    entry.update(bytes=path.stat().st_size, sha256=shards.sha256(path))
+    entry.update(_described(path))
     manifest["index"]["sha256"] = shards.sha256(dataset.root / shards.INDEX)
     shards.write_json(dataset.root / shards.MANIFEST, manifest)
     return shards.open_dataset(dataset.root)

@@ -43,6 +43,7 @@ ORDER = {
         "forecast",
         "windows",
         "mixture",
+        "memory",
         "reader",
         "table",
         "plan",

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.assemble import ALIGNMENT, Assembler
+from pipeline.assemble import Assembler
+from pipeline.memory import ALIGNMENT
 from pipeline.reader import Reader
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig, examples

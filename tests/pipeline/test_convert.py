@@ -81,6 +81,8 @@ def test_every_clip_is_there_as_it_was_on_its_own(converted: tuple[Path, list[Pr
         assert opened.splits[opened.index.split[number]] == by_id[name].split
     assert opened.manifest["vocabulary"] == {"characters": CONFIG.alphabet, "words": ["at", "bin", "now"]}
     assert opened.manifest["rejected"] == {}
+    entries = [entry for split in opened.manifest["splits"].values() for entry in split["shards"]]
+    assert [entry["last_crc"] for entry in entries] == [path.read_bytes()[-4:].hex() for path in opened.shards]
 
 
 def test_from_videos_to_batches(converted: tuple[Path, list[Progress]]) -> None:

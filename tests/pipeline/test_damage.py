@@ -1,11 +1,13 @@
 """Damaged datasets, made out of sound ones: what is wrong is named, or left out alone."""
 
+import dataclasses
 import gzip
 import io
 import itertools
 import logging
 import shutil
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from pipeline import dataset as data
 from pipeline.mixture import join
 from pipeline.plan import PlanConfig
 from pipeline.reader import Reader
-from pipeline.schema import CROP, Clip, Encoding, Key, to_example
+from pipeline.schema import CROP, Clip, DataError, Encoding, Key, to_example
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
@@ -158,22 +160,65 @@ def test_a_mixture_names_the_shard_of_its_part(tmp_path: Path, dataset: DatasetD
     refused(mixed, "its CRC does not match", record=6 + BAD)
 
 
-def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir) -> None:
+GZIPPED: dict[str, Callable[[bytes], bytes]] = {
+    "whole": gzip.compress,
+    "truncated": lambda shard: gzip.compress(shard, 1)[:-100],
+    "bomb": lambda shard: gzip.compress(bytes(1 << 26), 1),  # 64 MB in 0.3
+}
+
+
+@pytest.mark.parametrize("name", GZIPPED)
+def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir, name: str) -> None:
     path = dataset.shards[0]
-    path.write_bytes(gzip.compress(path.read_bytes()).ljust(path.stat().st_size, b"\0"))
+    sound = path.read_bytes()
+    path.write_bytes(GZIPPED[name](sound).ljust(len(sound), b"\0"))
     dataset = shards.open_dataset(dataset.root)
+    tracemalloc.start()
     refused(dataset, "its header says [0-9,]+ bytes, the index", record=0)
     met: set[str] = set()
     got = laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER, on_bad_record="skip", skipped=met))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert [batch["weights"].tolist() for batch in got] == [[0, 0, 0], [1, 1, 1]]
     assert len(met) == 3
+    assert most < 16e6  # nothing is unpacked
+
+
+@pytest.mark.parametrize("name", GZIPPED)
+def test_a_gzipped_shard_of_another_size_is_named_at_the_start(dataset: DatasetDir, name: str) -> None:
+    path = dataset.shards[0]
+    path.write_bytes(GZIPPED[name](path.read_bytes()))
+    with pytest.raises(DataError, match=f"{path.name} has [0-9]+ bytes, the manifest says"):
+        shards.open_dataset(dataset.root)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
-def test_a_shard_of_another_conversion_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
+def test_shards_of_another_conversion_are_all_named_at_the_start(tmp_path: Path, encoding: str) -> None:
+    dataset = write(tmp_path / "data", encoding=encoding)
+    other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
+    for source, target in zip(other.shards, dataset.shards, strict=True):
+        shutil.copy(source, target)
+    first, second = (f"{path.name} is of another conversion" for path in dataset.shards)
+    with pytest.raises(DataError, match=f"{dataset.root}: {first}; {second}; restore the files or convert anew"):
+        shards.open_dataset(dataset.root)
+
+
+def test_a_shard_of_the_same_clips_with_other_pixels_is_named_at_the_start(tmp_path: Path, dataset: DatasetDir) -> None:
+    other = write(tmp_path / "other", [dataclasses.replace(clip, frames=255 - clip.frames) for clip in CLIPS])
+    assert [path.stat().st_size for path in other.shards] == [path.stat().st_size for path in dataset.shards]
+    shutil.copy(other.shards[1], dataset.shards[1])
+    with pytest.raises(DataError, match=f"{dataset.root}: {dataset.shards[1].name} is of another conversion; restore"):
+        shards.open_dataset(dataset.root)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
+def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
     dataset = write(tmp_path / "data", encoding=encoding)
     other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
     shutil.copy(other.shards[0], dataset.shards[0])
+    for shard in dataset.manifest["splits"]["train"]["shards"]:
+        del shard["last_crc"]
+    shards.write_json(dataset.root / shards.MANIFEST, dataset.manifest)
     refused(shards.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
 
@@ -222,17 +267,23 @@ def texts(*values: bytes) -> tf.train.Feature:
 RAW: dict[str, tuple[Callable[[Clip], bytes], str]] = {
     "no Example": (lambda clip: b"no example" * 20_000, "not a tf.train.Example"),
     "no id": (lambda clip: changed(clip, Encoding(), ID=None), "key id: want one value, got 0"),
-    "no frames": (lambda clip: changed(clip, Encoding(), FRAMES=None), "12 tracked flags for 0 frames"),
+    "no frames": (
+        lambda clip: changed(clip, Encoding(), FRAMES=None),
+        "key frames: want 12 frames, as frame_count says, got 0",
+    ),
     "another type": (lambda clip: changed(clip, Encoding(), FRAME_COUNT=texts(b"12")), "key frame_count: want a int64"),
     "a frame less": (
         lambda clip: changed(clip, Encoding(), FRAMES=texts(clip.frames[1:].tobytes())),
-        "flags for 11 fra",
+        "key frames: want 12 frames, as frame_count says, got 11",
     ),
     "a byte less": (
         lambda clip: changed(clip, Encoding(), FRAMES=texts(clip.frames.tobytes()[1:])),
         "key frames: not raw",
     ),
-    "absurd count": (lambda clip: changed(clip, Encoding(), FRAME_COUNT=numbers(2**60)), "frame_count says 11529215"),
+    "absurd count": (
+        lambda clip: changed(clip, Encoding(), FRAME_COUNT=numbers(2**60)),
+        "key frames: want 1152921504606846976 frames, as frame_count says, got 12",
+    ),
     "another text": (lambda clip: changed(clip, Encoding(), TEXT=texts(b"at")), "differs from the index in text"),
     "not UTF-8": (lambda clip: changed(clip, Encoding(), TEXT=texts(b"\xff")), "key text: not UTF-8"),
 }
@@ -253,10 +304,10 @@ def image(kind: str, size: tuple[int, int] = (CROP, CROP), mode: str = "L", **op
     return buffer.getvalue()
 
 
-def animated() -> bytes:
+def animated(kind: str) -> bytes:
     frames = [Image.new("L", (CROP, CROP), shade) for shade in range(3)]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "png", save_all=True, append_images=frames[1:])
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
     return buffer.getvalue()
 
 
@@ -272,12 +323,13 @@ IMAGES: dict[str, tuple[str, bytes, str]] = {
     "png, wide": ("png", image("png", (113, CROP)), "an image of 113x112, mode L"),
     "png, colour": ("png", image("png", mode="RGB"), "mode RGB"),
     "png, 16 bits": ("png", image("png", mode="I;16"), "mode I;16"),
-    "png, animated": ("png", animated(), "an animation of 3 frames"),
+    "png, animated": ("png", animated("png"), "an animation of 3 frames"),
     "gif for png": ("png", image("gif"), "cannot identify image as png"),
     "jpeg for png": ("png", image("jpeg"), "cannot identify image as png"),
     "jpeg, said to be vast": ("jpeg", resized(image("jpeg"), 94, ">HH"), "key frames: not jpeg frames of 112x112"),
     "jpeg, truncated": ("jpeg", image("jpeg")[:200], "key frames: not jpeg"),
     "jpeg, CMYK": ("jpeg", image("jpeg", mode="CMYK"), "mode CMYK"),
+    "jpeg, several in one (MPO)": ("jpeg", animated("mpo"), "an animation of 3 frames"),
     "png for jpeg": ("jpeg", image("png"), "cannot identify image as jpeg"),
     "nothing": ("jpeg", b"", "cannot identify image as jpeg"),
 }
@@ -299,7 +351,7 @@ def test_a_picture_less_is_refused(tmp_path: Path) -> None:
     dataset = datasets.with_record(
         write(tmp_path / "data", encoding="png"), BAD, changed(CLIPS[BAD], Encoding("png"), FRAMES=texts(*values))
     )
-    refused(dataset, "12 tracked flags for 11 frames")
+    refused(dataset, "key frames: want 12 frames, as frame_count says, got 11")
 
 
 def test_the_reader_of_another_dataset_is_refused(tmp_path: Path, dataset: DatasetDir) -> None:

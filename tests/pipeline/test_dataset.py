@@ -1,6 +1,8 @@
 import dataclasses
 import functools
+import gc
 import itertools
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import tf_keras
 
 from pipeline import dataset as data
 from pipeline import shards, table, windows
+from pipeline.assemble import Assembler
 from pipeline.augment import AugmentConfig
 from pipeline.plan import Plan, PlanConfig
 from pipeline.reader import Reader
@@ -201,6 +204,33 @@ def test_a_stream_without_end_goes_on(tiny: Callable[[str], DatasetDir]) -> None
     endless = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None)
     some = laws.read(data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3))
     laws.same(endless.take(6).as_numpy_iterator(), some)
+    assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3, step=1).cardinality() == 5
+    later = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None, epoch=1, step=1)
+    laws.same(later.take(3).as_numpy_iterator(), some[3:])
+
+
+@pytest.mark.parametrize("layout", data.LAYOUTS)
+def test_a_stream_takes_its_memory_with_it(
+    tiny: Callable[[str], DatasetDir], monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    made = weakref.WeakSet()
+    monkeypatch.setattr(data, "Assembler", lambda *given: made.add(one := Assembler(*given)) or one)
+    for _ in range(2):
+        assert len(laws.read(data.load(tiny("raw"), "train", SENTENCE, PlanConfig(4), layout=layout))) == 3
+    kept = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(4), layout=layout)
+    assert len(made) == 1  # at once: the garbage collector may not come for many epochs
+    assert len(laws.read(kept)) == 3
+
+
+def test_an_iterator_needs_no_dataset(tiny: Callable[[str], DatasetDir]) -> None:
+    stream = tiny("raw"), "train", SENTENCE, PlanConfig(2)
+    want = laws.read(data.load(*stream, epochs=3))
+    iterator = data.load(*stream, epochs=3).map(lambda batch: batch).prefetch(1).as_numpy_iterator()
+    first = next(iterator)
+    gc.collect()
+    laws.same([first, *iterator], want)
+    laws.same(({key: value.numpy() for key, value in batch.items()} for batch in data.load(*stream, epochs=3)), want)
 
 
 def test_windows_are_made_of_the_frames(tiny: Callable[[str], DatasetDir]) -> None:

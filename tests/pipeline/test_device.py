@@ -19,16 +19,26 @@ VOCABULARIES = {
 }
 
 
+@pytest.fixture(params=[True, False], ids=["host", "accelerator"])
+def as_host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the CPU is taken for what it is, or for an accelerator: copied to, windows gathered."""
+    if not request.param:
+        monkeypatch.setattr(device, "is_host", lambda name: False)
+    return request.param
+
+
 @pytest.mark.parametrize("edge", windows.EDGES)
 @pytest.mark.parametrize("unit", table.UNITS)
 def test_windows_made_on_the_device_are_those_of_the_host(
-    tiny: Callable[[str], DatasetDir], edge: str, unit: str
+    tiny: Callable[[str], DatasetDir], monkeypatch: pytest.MonkeyPatch, edge: str, unit: str, as_host: bool
 ) -> None:
     config = DataConfig(VOCABULARIES[unit], unit=unit, edge=edge, margin=2)
     order = PlanConfig(4, seed=1, shuffle=False, remainder="pad")  # unsorted: rows of a batch differ in length
     frames, made = (data.load(tiny("raw"), "train", config, order, layout=name) for name in data.LAYOUTS)
     host = list(made.as_numpy_iterator())
-    shipped = list(device.batches(frames, edge))
+    if not as_host:
+        monkeypatch.setattr(windows, "_compiled", None)
+    shipped = list(device.batches(frames, edge, "/CPU:0"))
     assert len(shipped) == len(host) > 0
     assert any((batch[BatchKey.LENGTHS] < batch[BatchKey.WINDOWS].shape[1]).any() for batch in host)
     for one, other in zip(shipped, host, strict=True):
@@ -38,10 +48,28 @@ def test_windows_made_on_the_device_are_those_of_the_host(
             np.testing.assert_array_equal(one[key].numpy(), other[key], err_msg=key)
 
 
+def test_windows_are_traced_once_for_all_epochs(tiny: Callable[[str], DatasetDir]) -> None:
+    config, order = DataConfig(VOCABULARIES["sentence"]), PlanConfig(2, seed=1)
+
+    def epoch(number: int) -> int:
+        list(device.batches(data.load(tiny("raw"), "train", config, order, epoch=number), device="CPU:0"))
+        return device._to_windows.experimental_get_tracing_count()
+
+    assert epoch(1) == epoch(2) == epoch(0) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), [("/CPU:0", True), ("CPU:0", True), ("/device:cpu:0", True), ("/GPU:0", False), ("GPU:1", False)]
+)
+def test_which_device_is_the_host(name: str, host: bool) -> None:
+    assert device.is_host(name) == host
+
+
+@pytest.mark.usefixtures("as_host")
 def test_windows_pass_as_they_are(tiny: Callable[[str], DatasetDir]) -> None:
     config = DataConfig(VOCABULARIES["sentence"])
     ds = data.load(tiny("raw"), "val", config, PlanConfig(2), layout="windows")
-    (passed,), (host,) = list(device.batches(ds)), list(ds.as_numpy_iterator())
+    (passed,), (host,) = list(device.batches(ds, device="/CPU:0")), list(ds.as_numpy_iterator())
     np.testing.assert_array_equal(passed[BatchKey.WINDOWS], host[BatchKey.WINDOWS])
     assert passed.keys() == host.keys()
 

@@ -118,6 +118,16 @@ def test_missing_and_cut_shards_are_all_named(dataset: DatasetDir) -> None:
     )
 
 
+def test_literal_last_crc(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    with shards.ShardWriter(path) as writer:
+        writer.write(b"")
+        writer.write(b"one")
+    assert shards.last_crc(path) == path.read_bytes()[-4:].hex() == "01405508"
+    path.write_bytes(b"")
+    assert shards.last_crc(path) == ""
+
+
 def test_the_index_of_another_dataset_is_refused(dataset: DatasetDir, tmp_path: Path) -> None:
     other = datasets.write_dataset(tmp_path / "other", {"train": [[datasets.clip("s9/x", 9)]]})
     shutil.copy(other.root / shards.INDEX, dataset.root / shards.INDEX)
