@@ -21,7 +21,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import done, shards, video
+from pipeline import done, pool, shards, video
 from pipeline.convert import Progress, convert
 from pipeline.corpora import grid, synthetic
 from pipeline.corpora.splits import SplitRule, assign
@@ -157,7 +157,7 @@ def test_a_file_that_may_not_be_read_is_tried_again(corpus: Path, whole: Path, t
     assert "s1/bbaf3s.mp4: not a video that can be decoded (Permission denied)" in line
     check_unfinished_but_rejects(output)
     (root / "s1/bbaf3s.mp4").chmod(0o644)
-    subprocess.run(converting, cwd=commands.ROOT, check=True, capture_output=True)
+    subprocess.run([*converting, "--retry_rejected"], cwd=commands.ROOT, check=True, capture_output=True)
     assert digest(output) == digest(whole)
 
 
@@ -231,6 +231,9 @@ def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
         "ended the process that converted it 2 times (numpy.core._exceptions._ArrayMemoryError"
     )
     assert sorted(shards.open_dataset(tmp_path / "out").index.id) == ["s1/bbaf2n", "s1/bbaf3s"]
+    crash, *traceback = (tmp_path / "out" / pool.CRASHES).read_text().splitlines()
+    assert crash.startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
+    assert any("in _convert" in line for line in traceback)  # where it happened
 
 
 @pytest.fixture(scope="module")
