@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from model.errors import RunError
-from model.lipreader import LipReader
+from model.lipreader import LipReader, LipReaderConfig
 
 RUN_FILE = "run.json"
 MODEL = "model"  # the key of the LipReaderConfig in run.json
@@ -137,7 +138,8 @@ LSTM = ("lstm_units", "lstm_layers", "bidirectional", "use_inside")
 def initialise(model: LipReader, run_dir: Path) -> tuple[str, ...]:
     """Start from another run's CNN, and from its LSTM where both are of one shape; the head stays as it is.
 
-    Its best weights are taken, of a run without validation the last.
+    Its best weights are taken, of a run without validation the last. An LSTM that was told which windows are the word's
+    becomes one that is not, as if all were.
 
     Args:
       model: gets the weights.
@@ -151,11 +153,23 @@ def initialise(model: LipReader, run_dir: Path) -> tuple[str, ...]:
     """
     have, want = load_run(run_dir).get(MODEL, {}), dataclasses.asdict(model.config)
     refuse_differences(run_dir / RUN_FILE, *({key: config.get(key) for key in CNN} for config in (have, want)))
-    differing = tuple(key for key in LSTM if have.get(key) != want[key])
-    body = tf.train.Checkpoint(steps=model.steps, **({} if differing else {"lstms": model.lstms}))
-    which = "best" if _checkpoints(run_dir / "best") else "last"
-    _read_part(tf.train.Checkpoint(model=body), _latest(run_dir, which))
-    return differing
+    source = LipReader(LipReaderConfig(**have))
+    restore(source, run_dir, "best" if _checkpoints(run_dir / "best") else "last")
+    model.steps.cnn.set_weights(source.steps.cnn.get_weights())
+    differing = tuple(key for key in LSTM if have[key] != want[key])
+    told = have["use_inside"] and differing == ("use_inside",)
+    if differing and not told:
+        return differing
+    for number, (own, other) in enumerate(zip(model.lstms, source.lstms, strict=True)):
+        weights = other.get_weights()
+        own.set_weights(_untold(weights) if told and number == 0 else weights)
+    return ()
+
+
+def _untold(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """An LSTM's kernel, recurrent kernel and bias, of each direction, with the last input always 1."""
+    parts = [iter(weights)] * 3
+    return [new for kernel, inner, bias in zip(*parts, strict=True) for new in (kernel[:-1], inner, bias + kernel[-1])]
 
 
 def _latest(run_dir: Path, which: str) -> str:

@@ -113,6 +113,19 @@ def test_a_cnn_goes_on_without_its_lstm(tmp_path: Path) -> None:
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_lstm_that_was_told_the_word_reads_on_as_if_all_were_it(tmp_path: Path, bidirectional: bool) -> None:
+    config = dataclasses.replace(CONFIG, use_inside=True, bidirectional=bidirectional)
+    save_run(tmp_path, {"model": dataclasses.asdict(config)})
+    told, untold = LipReader(config, seed=1), LipReader(dataclasses.replace(config, use_inside=False), seed=2)
+    told.lstms[0].set_weights([np.random.default_rng(0).normal(size=w.shape) for w in told.lstms[0].get_weights()])
+    Progress(told, make_optimizer(told, TrainConfig(warmup=0.0), 4), tmp_path).save()
+    assert initialise(untold, tmp_path) == ()
+    features = np.random.default_rng(1).normal(size=[2, 4, 512]).astype(np.float32)
+    with_flag = np.concatenate([features, np.ones([2, 4, 1], np.float32)], axis=-1)
+    np.testing.assert_allclose(untold.lstms[0](features), told.lstms[0](with_flag), atol=1e-5)
+
+
 def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
     _trained(tmp_path)
     with pytest.raises(RunError, match=r"width was 0\.0625, now 0\.125;"):
