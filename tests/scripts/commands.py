@@ -22,6 +22,13 @@ for arguments in cases:
             ends.append((end.code, printed.getvalue()))
 print(json.dumps(ends))
 """
+ALTERED = """
+import runpy, sys
+_, before, name, *arguments = sys.argv
+exec(before)
+sys.argv = ["-m", *arguments]
+runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
+"""
 
 
 def start(name: str, *arguments: str) -> subprocess.Popen:
@@ -38,6 +45,13 @@ def run(*commands: list[str]) -> list[str]:
         assert process.returncode == 0, stderr
         printed.append(stdout)
     return printed
+
+
+def altered(before: str, name: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it prints, in a process that first executes some Python."""
+    command = [sys.executable, "-c", ALTERED, before, name, *arguments]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return process.returncode, process.stdout
 
 
 def mistakes(*cases: tuple[list[str], list[object]]) -> None:
