@@ -3,11 +3,12 @@
     x_s = dropout(VGG-M(window_s))                                    [B, S, 112, 112, 5] -> [B, S, 512]
     i, f, o = sigmoid(W x_s + U h_{s-1} + b) each, g = tanh(the same)
     c_s = f * c_{s-1} + i * g,   h_s = o * tanh(c_s)                  [B, S, 512] -> [B, S, units]
-    word:  logits = V mean_s(h_s) + a                                 -> [B, classes]
+    word:  logits = V mean_s(h_s) + a, over the word's own windows    -> [B, classes]
     ctc:   logits_s = V h_s + a                                       -> [B, S, classes + 1], blank last
 
 (Hochreiter and Schmidhuber 1997; Schuster and Paliwal 1997 for both directions.) Steps beyond a row's length
-and rows of weight 0 reach neither a statistic nor a state: the law is "more padding, same logits".
+and rows of weight 0 reach no state, nor, with the sequence wrappers `packed` and `chunked`, a statistic: the law is
+"more padding, same logits". With the other wrappers it holds at inference alone.
 """
 
 import dataclasses
@@ -31,14 +32,15 @@ class LipReaderConfig:
     Attributes:
       classes: words of the vocabulary (word head), or symbols without the blank (ctc head).
       head: "word", one word a row; "ctc", a text a row.
-      table: VGG-M's layer table, "A" or "B".
+      table: VGG-M's layer table, "A", "B" or "C".
       width: multiplies VGG-M's channels.
       sequence: how the CNN meets the steps, see `model.sequence`.
       lstm_units: a direction.
       lstm_layers: stacked LSTMs.
       bidirectional: read the clip from both ends.
       dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
-      use_inside: word head only: each step also learns whether it lies in the word itself.
+      use_inside: word head only: each step is told whether it lies in the word itself, and the word is named from
+        those that do; the others reach them through the LSTM.
     """
 
     classes: int
@@ -148,7 +150,7 @@ class LipReader(tf_keras.Model):
         for dropout, lstm in zip(self.dropouts, self.lstms, strict=True):
             x = lstm(dropout(x, training=training), mask=mask, training=training)
         if self.config.head == "word":
-            x = _masked_mean(x, mask)
+            x = _masked_mean(x, _own(batch[fields.INSIDE], mask) if self.config.use_inside else mask)
         return self.head(x)
 
 
@@ -174,6 +176,12 @@ def _lstm(config: LipReaderConfig, seeds: Iterator[int], name: str) -> tf_keras.
     if not config.bidirectional:
         return one(backwards=False)
     return tf_keras.layers.Bidirectional(one(backwards=False), backward_layer=one(backwards=True), name=name)
+
+
+def _own(inside: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Uint8 and bool `[B, S]` -> bool `[B, S]`: the steps in the word itself; all of a row that has none."""
+    own = (inside > 0) & mask
+    return tf.where(tf.reduce_any(own, axis=1, keepdims=True), own, mask)
 
 
 def _masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """A run directory: `run.json`, what was asked for; `last/` and `best/`, checkpoints; `tensorboard/`."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -64,14 +65,18 @@ def load_run(run_dir: Path) -> dict[str, Any]:
 
 def refuse_differences(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise RunError where two settings differ, naming each field with both values."""
+    if changed := differences(old, new):
+        raise RunError(f"{path}: other settings: {changed}; give the old ones, or a new directory")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Each field in which two trees of settings differ, with both values; empty where none does."""
     old, new = dict(_flat(old)), dict(_flat(new))
-    changed = [
+    return "; ".join(
         f"{key} was {_shown(old.get(key, 'absent'))}, now {_shown(new.get(key, 'absent'))}"
         for key in sorted(old.keys() | new.keys())
         if key not in old or key not in new or old[key] != new[key]
-    ]
-    if changed:
-        raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
+    )
 
 
 def _shown(value: object) -> str:
@@ -101,13 +106,25 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
         raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
     settings = load_run(run_dir).get(MODEL, {})
     refuse_differences(run_dir / RUN_FILE, settings, dataclasses.asdict(model.config))
-    checkpoint = tf.train.Checkpoint(model=model)
-    _read(checkpoint, _latest(run_dir, which)).assert_existing_objects_matched().expect_partial()
+    _read_part(tf.train.Checkpoint(model=model), _latest(run_dir, which))
 
 
-def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
+def _read_part(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    """Load what `checkpoint` names; the file may hold more."""
+    with _named(path):
+        checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """What can be wrong with a checkpoint as a RunError."""
     try:
-        return checkpoint.restore(path)
+        yield
+    except AssertionError as error:  # TensorFlow's word for variables without a value, or values without a variable
+        raise RunError(
+            f"{path}: holds other variables than this program's model; use the program that wrote it, or train into a "
+            "new directory"
+        ) from error
     except (tf.errors.OpError, ValueError, IndexError) as error:  # cut short, another shape, or emptied
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: cannot be read ({reason}); restore it, or train into a new directory") from error
@@ -117,13 +134,14 @@ CNN = ("table", "width")  # fields of a LipReaderConfig that decide the shape of
 LSTM = ("lstm_units", "lstm_layers", "bidirectional", "use_inside")
 
 
-def initialise(model: LipReader, run_dir: Path, which: str = "best") -> tuple[str, ...]:
+def initialise(model: LipReader, run_dir: Path) -> tuple[str, ...]:
     """Start from another run's CNN, and from its LSTM where both are of one shape; the head stays as it is.
+
+    Its best weights are taken, of a run without validation the last.
 
     Args:
       model: gets the weights.
       run_dir: of the run to start from.
-      which: "best" or "last".
 
     Returns:
       The fields in which the LSTMs differ, so that the model's stays as it is; empty where they do not.
@@ -135,8 +153,8 @@ def initialise(model: LipReader, run_dir: Path, which: str = "best") -> tuple[st
     refuse_differences(run_dir / RUN_FILE, *({key: config.get(key) for key in CNN} for config in (have, want)))
     differing = tuple(key for key in LSTM if have.get(key) != want[key])
     body = tf.train.Checkpoint(steps=model.steps, **({} if differing else {"lstms": model.lstms}))
-    checkpoint = tf.train.Checkpoint(model=body)
-    _read(checkpoint, _latest(run_dir, which)).assert_existing_objects_matched().expect_partial()
+    which = "best" if _checkpoints(run_dir / "best") else "last"
+    _read_part(tf.train.Checkpoint(model=body), _latest(run_dir, which))
     return differing
 
 
@@ -191,7 +209,8 @@ class Progress:
         damaged: list[RunError] = []
         for path in _checkpoints(Path(self._last.directory)):
             try:
-                _read(self._checkpoint, path).assert_consumed()
+                with _named(path):
+                    self._checkpoint.restore(path).assert_consumed()
             except RunError as error:
                 damaged.append(error)
                 continue

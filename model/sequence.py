@@ -1,8 +1,9 @@
 """One CNN over every step of a padded batch: `[B, S, 112, 112, 5]` -> `[B, S, features]`.
 
 Each wrapper takes the windows and `valid`, bool `[B, S]`, true where a step counts, and gives zeros elsewhere. The same
-weights give the same features and gradients, to float32's rounding, where the CNN takes each window by itself. Batch
-normalisation does so at inference; in training its statistics are those of the windows that the CNN meets at once:
+weights give the same features and gradients, to the rounding of float32 or of a mixed policy's half precision, where
+the CNN takes each window by itself. Batch normalisation does so at inference; in training its statistics are those of
+the windows that the CNN meets at once:
 
     packed             the valid ones of the batch: more padding changes nothing, so it is the default
     chunked            a share of the valid ones, drawn evenly from all rows; memory is that of one share

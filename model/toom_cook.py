@@ -21,14 +21,16 @@ POINTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0)  # and infinity: small ones, whose pow
 
 
 class ToomCookConv2D(tf_keras.layers.Conv2D):
-    """`Conv2D` with its weights, 3x3, stride 1, "same", of pictures 5x5.
+    """`Conv2D` with its weights, 3x3, stride 1, "same".
 
-    In float32 on the CPU by Toom-Cook; half precision has not the digits, and cuDNN knows better, so there as `Conv2D`.
+    Of pictures 5x5 in float32 on the CPU by Toom-Cook; half precision has not the digits, and cuDNN knows better, so
+    there, and of other pictures, as `Conv2D`.
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`[N, 5, 5, channels]`, `[3, 3, channels, filters]` -> `[N, 5, 5, filters]`."""
-        if inputs.dtype != tf.float32 or tf.config.list_physical_devices("GPU"):
+        """`[N, side, side, channels]`, `[3, 3, channels, filters]` -> `[N, side, side, filters]`."""
+        whole = inputs.shape[1:3] == [SIDE, SIDE]
+        if not whole or inputs.dtype != tf.float32 or tf.config.list_physical_devices("GPU"):
             return super().convolution_op(inputs, kernel)
         return convolve(inputs, kernel)
 

@@ -23,6 +23,7 @@ from model.run import Progress
 Batch = Mapping[str, tf.Tensor]
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message
+INPUT_BOUND = 0.1  # share of the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,11 @@ class TrainResult:
     validation: dict[str, float]
     best: float
     waiting: float
+
+    @property
+    def input_bound(self) -> bool:
+        """Whether reading held training up: more than a tenth of the time."""
+        return self.waiting > INPUT_BOUND
 
 
 class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -247,7 +253,11 @@ class _Loop:
                 self.progress.save()
 
     def _learn(self, batch: Batch) -> float:
-        """One step; the gradient's norm."""
+        """One step; the gradient's norm. A batch of which no row counts moves the counters alone."""
+        if not _counted(batch).any():  # every record damaged: even a gradient of 0 decays weights and moves statistics
+            self.optimizer.iterations.assign_add(1)
+            self.progress.step.assign_add(1)
+            return 0.0
         rows, loss, norm = self.step(fields.select(batch, self.keys))
         self.loss = float(loss)
         if not math.isfinite(self.loss) or not math.isfinite(norm):
@@ -256,8 +266,7 @@ class _Loop:
         return float(norm)
 
     def _not_finite(self, batch: Batch, rows: np.ndarray) -> str:
-        counted = np.asarray(batch[fields.WEIGHTS]) > 0
-        bad = ~np.isfinite(rows) if not np.isfinite(rows).all() else counted
+        bad = ~np.isfinite(rows) if not np.isfinite(rows).all() else _counted(batch)
         ids = [name.decode() for name in np.asarray(batch[fields.IDS])[bad].tolist()]
         more = f" and {len(ids) - CLIPS_NAMED} more" if len(ids) > CLIPS_NAMED else ""
         what = "loss" if not math.isfinite(self.loss) else "gradient"
@@ -287,6 +296,11 @@ class _Loop:
         return float(self.optimizer.learning_rate)
 
 
+def _counted(batch: Batch) -> np.ndarray:
+    """Bool `[B]`: the rows that are more than filling."""
+    return np.asarray(batch[fields.WEIGHTS]) > 0
+
+
 class _Meter:
     """Mean loss, windows a second, and the share of the time that went into waiting for data."""
 
@@ -295,17 +309,18 @@ class _Meter:
         self.waited = self.loss = 0.0
         self.steps = self.windows = 0
 
-    def count(self, batch: Batch, loss: float, waited: float) -> None:
+    def count(self, batch: Batch, loss: float | None, waited: float) -> None:
         self.waited += waited
-        counted = np.asarray(batch[fields.WEIGHTS]) > 0
+        counted = _counted(batch)
         self.windows += int(np.asarray(batch[fields.LENGTHS])[counted].sum())
-        self.loss += loss
-        self.steps += 1
+        if counted.any():
+            self.loss += loss
+            self.steps += 1
 
     def rates(self) -> dict[str, float]:
         seconds = time.perf_counter() - self.began
         return {
-            "loss": self.loss / self.steps,
+            "loss": self.loss / self.steps if self.steps else math.nan,
             "windows/s": self.windows / seconds,
             "waiting": self.waited / seconds,
         }

@@ -18,6 +18,7 @@ from pipeline.unit import ConvertConfig, ShardTask
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
+LOST = "lost+found"  # stands in the root of a file system, which may be the output
 
 
 def job(root: Path, tasks: list[ShardTask], config: ConvertConfig) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def check(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     progress, manifest = output / PROGRESS, output / shards.MANIFEST
     if output.exists() and not output.is_dir():
         raise DataError(f"{output}: is a file; --output wants a directory")
-    if output.is_dir() and any(output.iterdir()) and not progress.is_dir() and not manifest.is_file():
+    begun = progress.is_dir() or manifest.is_file()
+    if not begun and output.is_dir() and any(path.name != LOST for path in output.iterdir()):
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
     if manifest.is_file():
         _check_same(output, shards.read_manifest(output)["conversion"], job, tasks)
@@ -92,7 +94,7 @@ def _begin(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     """Removes what killed runs have left half-written, and notes the job where it is a new one."""
     progress = output / PROGRESS
     for leftover in (*output.glob(".*.tmp"), *progress.glob(".*.tmp")):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
     if not (progress / JOB).is_file():
         shards.write_json(progress / CLIPS, sorted(_ids(tasks)))
         shards.write_json(progress / JOB, job)

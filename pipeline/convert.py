@@ -18,6 +18,7 @@ from pipeline.unit import ConvertConfig, ShardTask, plan_shards, shard_work
 
 CLIP_TIMEOUT_S = 120.0
 MAX_REJECT_FRACTION = 0.05
+TELLING = 100  # rejects, which show what is wrong: with more than are allowed, the job ends before all is done
 
 
 def convert(
@@ -29,6 +30,7 @@ def convert(
     workers: int = 1,
     clip_timeout_s: float = CLIP_TIMEOUT_S,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
+    retry_rejected: bool = False,
     flags: dict[str, Any] | None = None,
 ) -> Iterator[Progress]:
     """Converts `sources`, clips below `root`, into the dataset directory `output`, or goes on where a run ended.
@@ -37,10 +39,14 @@ def convert(
     is written last. The bytes of the dataset depend on the clips and `config` alone, not on `workers` nor on how often
     the job was killed; those of `conversion.json`, which says how the runs went and with which `flags`, do.
 
+    A clip that was rejected stays so when the job goes on, unless `retry_rejected`: then the finished shards of clips
+    whose file, disk or machine may have been mended are made once more, each left as it is until its turn has come. A
+    run with it that is stopped goes on, with it, where it was.
+
     Raises:
       DataError: no clips; another conversion is writing there; what is there was begun from other clips or settings;
-        the output cannot be written; or more than `max_reject_fraction` of the clips were rejected (the work done
-        stays, without a manifest).
+        the output cannot be written; or more than `max_reject_fraction` of the clips were rejected, which ends the job
+        as soon as finished shards have `TELLING` of them (the work done stays, without a manifest).
       pool.WorkerError: workers die whatever they are given.
     """
     tasks = plan_shards(sources, config)
@@ -53,19 +59,32 @@ def convert(
         if (output / shards.MANIFEST).is_file():
             yield _finished(output, len(sources))
         else:
-            left, state = survey(tasks, output, config, max_reject_fraction)
+            left, state = survey(tasks, output, config, retry_rejected)
             limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
             with Journal(output, {"workers": workers, **limits, **(flags or {})}, state.resumed) as journal:
-                for task in left:
-                    done.place(output, task.file(config.name)).unlink(missing_ok=True)
+                if retry_rejected:
+                    _mark(output, [task.file(config.name) for task in left])
                 setup = functools.partial(shard_work, root, output, config)
                 events = pool.run(left, setup, min(workers, len(left)), clip_timeout_s, output / PROGRESS, DataError)
                 with contextlib.closing(events):
-                    yield from _follow(events, state, journal)
+                    yield from _follow(events, state, journal, max_reject_fraction)
                 with writing(output):
                     finish.finish(output, tasks, config, max_reject_fraction)
         with writing(output):
-            shutil.rmtree(output / PROGRESS)  # which only an unfinished conversion needs
+            _clear(output)
+
+
+def _mark(output: Path, files: list[str]) -> None:
+    with writing(output):
+        for file in files:
+            done.again(output, file).touch()
+
+
+def _clear(output: Path) -> None:
+    """Removes what only an unfinished conversion needs; what tells of crashes stays."""
+    if (crashes := output / PROGRESS / pool.CRASHES).is_file():
+        crashes.replace(output / pool.CRASHES)
+    shutil.rmtree(output / PROGRESS)
 
 
 def _finished(output: Path, clips: int) -> Progress:
@@ -73,29 +92,36 @@ def _finished(output: Path, clips: int) -> Progress:
 
 
 def survey(
-    tasks: list[ShardTask], output: Path, config: ConvertConfig, max_reject_fraction: float
+    tasks: list[ShardTask], output: Path, config: ConvertConfig, retry_rejected: bool
 ) -> tuple[list[ShardTask], Progress]:
     """What is left to do, and what earlier runs have done; reads their notes alone.
 
-    Where all is done and too much of it rejected, the shards with clips that may be mended since are left to do.
+    With `retry_rejected`, finished shards with clips that may be mended since are left to do too; only those that an
+    earlier run with it has not come to, where there are any.
     """
     reasons: dict[str, Counter[str]] = {}
     for task in tasks:
         if shard := done.read(output, task.file(config.name)):
             reasons[shard.file] = Counter(reject.reason for reject in shard.rejected)
     clips = sum(len(task.sources) for task in tasks)
-    rejected = sum(counts.total() for counts in reasons.values())
-    if len(reasons) == len(tasks) and finish.too_many(rejected, clips, max_reject_fraction):
-        reasons = {file: counts for file, counts in reasons.items() if not counts.keys() & finish.MENDABLE}
+    if retry_rejected:
+        mendable = {file for file, counts in reasons.items() if counts.keys() & finish.MENDABLE}
+        again = {file for file in mendable if done.again(output, file).exists()} or mendable
+        reasons = {file: counts for file, counts in reasons.items() if file not in again}
     left = [task for task in tasks if task.file(config.name) not in reasons]
     rejected = sum(counts.total() for counts in reasons.values())
     resumed = clips - sum(len(task.sources) for task in left)
     return left, Progress(clips, resumed=resumed, resumed_rejected=rejected)
 
 
-def _follow(events: Iterator[Any], state: Progress, journal: Journal) -> Iterator[Progress]:
+def _follow(events: Iterator[Any], state: Progress, journal: Journal, limit: float) -> Iterator[Progress]:
+    """What the workers do, until all is done or more than `limit` of the clips are rejected for good."""
     yield state
-    for event in events:
+    settled = state.resumed_rejected
+    while not (settled >= TELLING and finish.too_many(settled, state.clips, limit)):
+        event = next(events, None)
+        if event is None:
+            return
         if isinstance(event, pool.Restarted):
             state = _count(state, event.void, -1)
         elif isinstance(event, pool.Finished):
@@ -104,6 +130,7 @@ def _follow(events: Iterator[Any], state: Progress, journal: Journal) -> Iterato
             yield state
         elif isinstance(event, pool.Done):
             journal.shard(_outcomes(event.finished), state.spent)
+            settled += sum(outcome.rejected is not None for outcome in _outcomes(event.finished))
 
 
 def _outcomes(events: Sequence[pool.Finished]) -> list[Outcome]:

@@ -70,12 +70,18 @@ def place(output: Path, shard: str) -> Path:
     return output / PROGRESS / f"{shard}.json"
 
 
+def again(output: Path, shard: str) -> Path:
+    """The file that says that a finished shard is to be made once more."""
+    return output / PROGRESS / f"{shard}.again"
+
+
 def note(output: Path, shard: str, rows: list[shards.Row], rejected: list[Rejected]) -> None:
     """Says that a shard is whole."""
     path = output / shard
     size, digest = path.stat().st_size, shards.sha256(path)
     done = dataclasses.asdict(ShardDone(shard, len(rows), size, digest, tuple(rejected), tuple(rows)))
     shards.write_json(place(output, shard), {"done": done, "sha256": _digest(done)})
+    again(output, shard).unlink(missing_ok=True)
 
 
 def read(output: Path, shard: str) -> ShardDone | None:

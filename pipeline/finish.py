@@ -17,7 +17,7 @@ from pipeline.done import PROGRESS, Rejected, ShardDone
 from pipeline.schema import SCHEMA_VERSION, DataError, Reason
 from pipeline.unit import ConvertConfig, ShardTask
 
-# What a mended file, disk or machine can change: tried again where it has failed the job.
+# What a mended file, disk or machine can change: tried again where that is asked for.
 MENDABLE = {Reason.UNREADABLE, Reason.NO_VIDEO, Reason.TRUNCATED, Reason.TIMED_OUT, Reason.CRASHED, Reason.OUTSIDE_ROOT}
 
 
@@ -25,28 +25,17 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
     """Writes `rejected.csv`, the index, the files of tensorflow-datasets and the manifest.
 
     Raises:
-      DataError: too many clips were rejected, or a shard is gone.
+      DataError: too many clips were rejected, of the shards that are finished; or one is not.
     """
+    reasons = _write_rejects(output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
     parts: list[shards.Index] = []
-    reasons: Counter[str] = Counter()
-    first = None
-    with (
-        shards.replacing(output / shards.REJECTED) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow(field.name for field in dataclasses.fields(Rejected))
-        for number, task in enumerate(tasks):
-            shard = _whole(output, task.file(config.name))
-            table.writerows(dataclasses.astuple(reject) for reject in shard.rejected)
-            reasons.update(reject.reason for reject in shard.rejected)
-            first = first or next(iter(shard.rejected), None)
-            parts.append(shards.Index.of([(splits.index(task.split), number, list(shard.rows))]))
-            entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
-            entries[task.split].append({**entry, "last_crc": shards.last_crc(output / shard.file)})
-    _check_rejects(output, reasons, first, sum(len(task.sources) for task in tasks), max_reject_fraction)
+    for number, task in enumerate(tasks):
+        shard = _whole(output, task.file(config.name))
+        parts.append(shards.Index.of([(splits.index(task.split), number, list(shard.rows))]))
+        entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
+        entries[task.split].append({**entry, "last_crc": shards.last_crc(output / shard.file)})
     index = joined(parts)
     shards.save_index(output / shards.INDEX, index)
     manifest = {
@@ -59,6 +48,28 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
     }
     tfds_files.write(output, manifest)
     shards.write_json(output / shards.MANIFEST, manifest)
+
+
+def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
+    """Writes `rejected.csv` of the shards that are finished; how many clips of each reason."""
+    reasons: Counter[str] = Counter()
+    first, whole = None, True
+    with (
+        shards.replacing(output / shards.REJECTED) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(field.name for field in dataclasses.fields(Rejected))
+        for task in tasks:
+            shard = done.read(output, task.file(config.name))
+            rejected = shard.rejected if shard else ()
+            table.writerows(dataclasses.astuple(reject) for reject in rejected)
+            reasons.update(reject.reason for reject in rejected)
+            first, whole = first or next(iter(rejected), None), whole and shard is not None
+    clips = sum(len(task.sources) for task in tasks)
+    if too_many(reasons.total(), clips, limit):
+        raise DataError(_too_many(reasons, first, clips, limit, whole, output / shards.REJECTED))
+    return reasons
 
 
 def _whole(output: Path, shard: str) -> ShardDone:
@@ -81,18 +92,17 @@ def too_many(rejected: int, clips: int, limit: float) -> bool:
     return rejected == clips or rejected / clips > limit
 
 
-def _check_rejects(output: Path, reasons: Counter[str], first: Rejected | None, clips: int, limit: float) -> None:
+def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, whole: bool, table: Path) -> str:
+    """What is said of so many rejects; `whole`: no clip is left to be converted."""
     rejected = reasons.total()
-    if not too_many(rejected, clips, limit):
-        return
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+    head, allowed = f"all {clips} clips rejected", ""
     ways = ["what is converted is kept"]
     if reasons.keys() & MENDABLE:
-        ways.append("the same command tries again what could not be read, timed out or crashed")
+        ways.append("--retry_rejected tries again what could not be read, timed out or crashed")
     if rejected < clips:
+        head = f"{rejected} of {clips} clips rejected{'' if whole else ' already'}"
+        allowed = f", more than --max_reject_fraction={limit:g} allows"
         enough = math.ceil(1000 * rejected / clips) / 1000
-        ways.append(f"--max_reject_fraction={enough:g} accepts the rejects")
-    head = f"all {clips}" if rejected == clips else f"{rejected} of {clips}"
-    allowed = "" if rejected == clips else f", more than --max_reject_fraction={limit:g} allows"
-    example = f"such as {first.source}: {first.detail}; see {output / shards.REJECTED}"
-    raise DataError(f"{head} clips rejected ({shown}){allowed}, {example}; {'; '.join(ways)}")
+        ways.append(f"--max_reject_fraction={enough:g} accepts the rejects" if whole else "a higher one goes on")
+    return f"{head} ({shown}){allowed}, such as {first.source}: {first.detail}; see {table}; {'; '.join(ways)}"

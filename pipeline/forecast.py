@@ -16,7 +16,7 @@ UNTIMED_S = 3.0  # taken for a clip of which the corpus says no time
 
 
 def forecast(
-    sources: Sequence[ClipSource], root: Path, output: Path, config: ConvertConfig, max_reject_fraction: float
+    sources: Sequence[ClipSource], root: Path, output: Path, config: ConvertConfig, retry_rejected: bool
 ) -> list[tuple[str, str]]:
     """Rows `(what, value)`: clips and shards, transcripts that are known to be bad, what is done already, settings.
 
@@ -26,7 +26,7 @@ def forecast(
     tasks = plan_shards(sources, config)
     claim.check(output, claim.job(root, tasks, config), tasks)
     claim.check_free(output)
-    left, state = convert.survey(tasks, output, config, max_reject_fraction)
+    left, state = convert.survey(tasks, output, config, retry_rejected)
     if finished := (output / shards.MANIFEST).is_file():
         left = []
     return [

@@ -21,6 +21,8 @@ ATTEMPTS = 2  # of a task on the item that ends its worker, before the item is g
 TICK_S = 1.0  # the pool looks at its clock at least this often
 SILENT_S = 1800.0  # the longest that a worker may load what is heavy, or put on disk what a task has come to
 LAST_WORDS_S = 5.0  # that a worker gets to end in
+PARTING_S = 1.0  # that all get together, when the job is stopped
+CRASHES, KEPT = "crashes.log", 20_000  # what workers said before an item was given up; characters of each
 READY, ENDED = "ready", "ended"  # what a worker says of itself and of its task
 HOPELESS = 10  # items that ended their workers, when no more than that came through: the fault is not theirs
 
@@ -97,6 +99,7 @@ class _Worker:
         self.task, self.since = task, now
         self.item: str | None = None
         self.finished: list[Finished] = []
+        self.counted: set[str] = set()  # items of the task that came through or were given up before
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
         self.log = log
@@ -111,15 +114,15 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         end.close()
 
-    def send_task(self, given_up: dict[str, GivenUp]) -> None:
+    def send_task(self, given_up: dict[str, GivenUp], counted: set[str]) -> None:
         """To a worker that waits for it: one that still loads would not take a large task off the pipe."""
-        self.finished = []
+        self.finished, self.counted = [], counted
         with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
             self.pipe.send((self.task, given_up))
 
-    def end(self) -> None:
+    def end(self, patience_s: float = LAST_WORDS_S) -> None:
         self.process.kill()
-        self.process.join(LAST_WORDS_S)  # one that waits for a dead disk cannot be killed, and is left to itself
+        self.process.join(patience_s)  # one that waits for a dead disk cannot be killed, and is left to itself
         self.pipe.close()
 
     def cause_of_death(self) -> str:
@@ -130,9 +133,19 @@ class _Worker:
         if ended is None:
             return f"closed its pipe and did not end in {LAST_WORDS_S:g} s"
         if ended < 0:
-            return signal.Signals(-ended).name
-        lines = self.log.read_text("utf-8", "replace").split("\n")
+            return _signal_name(-ended)
+        lines = self.last_words().split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"exit {ended}")
+
+    def last_words(self) -> str:
+        return self.log.read_text("utf-8", "replace")[-KEPT:]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # Python names only the first and the last of the real-time signals
+        return f"signal {number}"
 
 
 def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
@@ -187,7 +200,8 @@ def run(
       setup: called once in each worker, to load what is heavy; picklable. Returns the work.
       workers: processes, at least 1.
       timeout_s: seconds for an item.
-      logs: the directory for what workers write to stderr, `worker-1.log` and so on.
+      logs: the directory for what workers write to stderr, `worker-1.log` and so on; `CRASHES` gathers it of the items
+        that were given up because their workers died.
       fatal: an error of the work that ends the job; made of a message alone.
 
     Raises:
@@ -201,8 +215,16 @@ def run(
             for worker in pool.ready():
                 yield from pool.hear(worker)
     finally:
-        for worker in pool.workers:
-            worker.end()
+        _end(pool.workers)
+
+
+def _end(workers: list[_Worker]) -> None:
+    """Kills all before it waits for any: the waits would add up."""
+    for worker in workers:
+        worker.process.kill()
+    last = time.monotonic() + PARTING_S
+    for worker in workers:
+        worker.end(max(0.0, last - time.monotonic()))
 
 
 class _Pool:
@@ -215,10 +237,12 @@ class _Pool:
         self._waiting = list(reversed(tasks))
         self._setup, self._timeout_s, self._fatal = setup, timeout_s, fatal
         self._logs = (logs / f"worker-{number}.log" for number in itertools.count(1))
+        self._crashes = logs / CRASHES
         self._deaths: Counter[tuple[Any, str | None]] = Counter()
         self._given_up: dict[Any, dict[str, GivenUp]] = {}
         self._clock = _Clock()
-        self._through = 0
+        self._through = 0  # items, each once however often its task is begun anew
+        self._counted: dict[Any, set[str]] = {}  # of tasks begun anew
 
     def fill(self, workers: int) -> bool:
         """Starts workers for the tasks that wait; whether there are any workers."""
@@ -255,7 +279,7 @@ class _Pool:
         worker.since = self._clock.look()
         if isinstance(event, Finished):
             worker.finished.append(event)
-            self._through += 1
+            self._through += event.item not in worker.counted
         if event == READY:
             self._send_task(worker)
         elif event == ENDED:
@@ -265,7 +289,8 @@ class _Pool:
             yield event
 
     def _send_task(self, worker: _Worker) -> None:
-        worker.send_task(self._given_up.get(worker.task, {}))
+        given_up = self._given_up.get(worker.task, {})
+        worker.send_task(given_up, self._counted.get(worker.task, set()) | given_up.keys())
 
     def _dismiss(self, worker: _Worker) -> None:
         """A new task for a worker, or the end."""
@@ -281,7 +306,7 @@ class _Pool:
         if how == HUNG:
             worker.end()
         cause = worker.cause_of_death() if how == DIED else ""
-        self._through -= len(worker.finished)
+        self._counted.setdefault(worker.task, set()).update(event.item for event in worker.finished)
         self._blame(worker, GivenUp(how, cause))
         self._waiting.append(worker.task)
         return Restarted(worker.task, tuple(worker.finished))
@@ -296,6 +321,9 @@ class _Pool:
         if worker.item is None:
             raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item ({end.cause}), see {worker.log}")
         self._given_up.setdefault(worker.task, {})[worker.item] = end
+        if end.how == DIED:
+            with self._crashes.open("a", encoding="utf-8") as file:
+                file.write(f"{worker.item}: {end.cause}\n{worker.last_words()}\n")
         deadly = sum(item.how == DIED for items in self._given_up.values() for item in items.values())
         if deadly >= HOPELESS and deadly >= self._through:
             raise WorkerError(f"{deadly} items ended their workers, {worker.item} too ({end.cause}), see {worker.log}")

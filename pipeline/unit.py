@@ -183,6 +183,8 @@ def convert_shard(
             record = to_example(clip, config.encoding)
             rows.append(shards.Row.of(clip, writer.write(record), len(record)))
             yield pool.Finished(source.id, Outcome(None, watch.spent()))
+        with done.writing(path):  # until here, a stop leaves the shard that this one replaces finished
+            done.place(output, path.name).unlink(missing_ok=True)
     with done.writing(path):
         done.note(output, path.name, rows, rejects)
 
@@ -226,8 +228,9 @@ class _Watch:
 
 
 def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
-    detail = printable(error.detail.removeprefix(f"{root}/"))  # the corpus may lie anywhere
-    return Rejected(source.id, _place(source, root), str(error.reason), detail)
+    place = _place(source, root)
+    detail = printable(error.detail.removeprefix(f"{root}/")).removeprefix(f"{place}: ")  # the corpus may lie anywhere
+    return Rejected(source.id, place, str(error.reason), detail)
 
 
 def _given_up(end: pool.GivenUp) -> ClipError:

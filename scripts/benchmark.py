@@ -36,7 +36,7 @@ flags.DEFINE_integer(
 flags.DEFINE_list("batches", ["8", "32"], "read, sequence: batch sizes")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
-flags.DEFINE_string("table", "B", "sequence: VGG-M's layers, A or B")
+flags.DEFINE_string("table", "B", "sequence: VGG-M's layers, A, B or C")
 flags.DEFINE_float("width", 0.125, "sequence: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")

@@ -43,6 +43,7 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+flags.DEFINE_bool("retry_rejected", False, "try again what could not be read, timed out or crashed in an earlier run")
 flags.DEFINE_enum(
     "compression",
     "none",
@@ -110,7 +111,7 @@ def main(argv: list[str]) -> None:
         rule = replace(rule, by=corpus.split_by(sources))
     sources = assign(sources, rule)
     if values.dry_run:
-        cli.table(forecast(sources, source, output, config, values.max_reject_fraction))
+        cli.table(forecast(sources, source, output, config, values.retry_rejected))
     else:
         _convert(sources, source, output, config, rule)
 
@@ -135,6 +136,7 @@ def _convert(sources: list[ClipSource], source: Path, output: Path, config: Conv
         workers=values.workers,
         clip_timeout_s=values.clip_timeout_s,
         max_reject_fraction=values.max_reject_fraction,
+        retry_rejected=values.retry_rejected,
         flags={
             "corpus": values.corpus,
             "source": str(source),

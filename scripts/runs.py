@@ -57,11 +57,7 @@ def open_run(directory: Path, which: str = "best") -> Run:
     Raises:
       RunError: not a run directory, or no checkpoint in it.
     """
-    saved = run.load_run(directory)
-    if missing := {"model", "data", "input"} - saved.keys():
-        raise DataError(
-            f"{directory / run.RUN_FILE}: no {', '.join(sorted(missing))}; give a run that scripts.train made"
-        )
+    saved = _saved(directory)
     model = LipReader(LipReaderConfig(**saved["model"]))
     run.restore(model, directory, which)
     vocabulary = Vocabulary(saved["data"]["vocabulary"]["unit"], tuple(saved["data"]["vocabulary"]["symbols"]))
@@ -73,19 +69,40 @@ def open_run(directory: Path, which: str = "best") -> Run:
     )
 
 
+def _saved(directory: Path) -> dict[str, Any]:
+    """What a run directory keeps, all of it there."""
+    saved = run.load_run(directory)
+    if missing := {"model", "data", "input"} - saved.keys():
+        raise DataError(
+            f"{directory / run.RUN_FILE}: no {', '.join(sorted(missing))}; give a run that scripts.train made"
+        )
+    return saved
+
+
 def check_input(data: DatasetDir, opened: Run) -> None:
     """Refuses data whose pixels were made otherwise than those the run has learned from.
 
     Raises:
       DataError: naming every setting that differs.
     """
-    want = {"crop": dataclasses.asdict(opened.crop), "fps": opened.fps}
-    want["crop"]["box"] = list(want["crop"]["box"]) if want["crop"]["box"] else None
-    have = _input(data)
-    flat = {f"crop.{key}": (have["crop"].get(key), value) for key, value in want["crop"].items()}
-    flat["fps"] = (have["fps"], want["fps"])
-    if differing := [f"{key} is {got}, the run has {value}" for key, (got, value) in flat.items() if got != value]:
-        raise DataError(f"{data.root}: other crops than the run's ({'; '.join(differing)}); convert with the run's")
+    crop = dataclasses.asdict(opened.crop)
+    want = {"crop": {**crop, "box": list(crop["box"]) if crop["box"] else None}, "fps": opened.fps}
+    if differing := run.differences(want, _input(data)):
+        raise DataError(f"{data.root}: other crops than the run's: {differing}; convert with the run's")
+
+
+def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> tuple[str, ...]:
+    """Starts from another run as `run.initialise` does, if that one saw such windows; its alphabet may be another.
+
+    Raises:
+      DataError: naming every setting that differs.
+      RunError: as `run.initialise`.
+    """
+    saved = _saved(source)
+    saw = {**saved["input"], "edge": saved["data"]["edge"]}
+    if differing := run.differences(saw, {**_input(data), "edge": config.edge}):
+        raise DataError(f"{source}: has learned from other windows: {differing}; start from a run of the same")
+    return run.initialise(model, source)
 
 
 @dataclasses.dataclass(frozen=True)

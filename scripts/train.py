@@ -10,18 +10,21 @@ of them. What --speakers, --words and --max_frames leave out is validated on all
 """
 
 import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
 
 from model import run
+from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainConfig, train
 from pipeline import dataset, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
 from pipeline.reader import Reader
-from pipeline.schema import DataError
+from pipeline.schema import Clip, DataError
 from pipeline.shards import DatasetDir, open_dataset
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
@@ -72,7 +75,7 @@ DAMAGED = cli.Options(
 MODEL = cli.Options(
     LipReaderConfig,
     {
-        "table": "VGG-M's layers: A (SyncNet's, 13 times the work) or B (the classic trunk)",
+        "table": "VGG-M's layers: A (SyncNet's, 13 times the work), B (the classic trunk) or C (B with 3x3 kernels)",
         "width": "multiplies VGG-M's channels",
         "sequence": "how the CNN runs over time: packed (valid windows only), chunked (64 of them at a time, for less "
         "memory), reshape (padding too), map_batch, map_time or time_distributed",
@@ -102,6 +105,7 @@ INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
+    _check()
     output = Path(flags.FLAGS.output)
     data = mixture.join([open_dataset(Path(path)) for path in flags.FLAGS.data])
     word, vocabulary = flags.FLAGS.unit == "word", _vocabulary(data)
@@ -109,12 +113,12 @@ def main(argv: list[str]) -> None:
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
     steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
-    clip = score_page.clips(data, "val", config.whole()) if "val" in data.splits else None
+    clip = _validated(data, config)
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):
-        _initialise(model, Path(flags.FLAGS.init_from))
+        _initialise(model, data, config)
     saved = runs.settings(data, config, order, augment=augmented, model=shape, train=how)
-    run.save_run(output, {**saved, "init_from": flags.FLAGS.init_from})
+    run.save_run(output, {**saved, "init_from": _source(output)})
     damaged = DAMAGED.build()
     reading = {"damaged": damaged, "reader": Reader(data, int(flags.FLAGS.cache_gb * 1e9))}
     feed = functools.partial(runs.batches, data, "train", config, order, augmented, **reading)
@@ -130,23 +134,48 @@ def main(argv: list[str]) -> None:
     state = "stopped: the same command goes on from here" if result.interrupted else ended
     shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
     print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")
-    print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.waiting > 0.1 else ''}")
+    print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.input_bound else ''}")
     if damaged.on_bad_record == "skip":
         print(f"skipped: {damaged}")
+
+
+def _check() -> None:
+    """Refuses what the unit has no use for."""
+    values = flags.FLAGS
+    if values.unit == "word" and values["labels"].present and values.labels != "words":
+        raise DataError(f"--labels={values.labels}: goes with --unit=sentence; a word run names words, leave it out")
+    if values.unit == "sentence" and values.label_smoothing:
+        raise DataError(
+            f"--label_smoothing={values.label_smoothing}: goes with --unit=word; CTC has none, leave it out"
+        )
 
 
 def _vocabulary(data: DatasetDir) -> Vocabulary:
     """What the labels are made of."""
     values, known = flags.FLAGS, data.manifest["vocabulary"]
-    if values.unit == "word" and values["labels"].present and values.labels != "words":
-        raise DataError(f"--labels={values.labels}: goes with --unit=sentence; a word run names words, leave it out")
     if values.unit == "word" or values.labels == "words":
         return Vocabulary.of_words(known["words"])
     return Vocabulary.of_characters(known["characters"])
 
 
-def _initialise(model: LipReader, source: Path) -> None:
-    differing = run.initialise(model, source)
+def _validated(data: DatasetDir, config: DataConfig) -> Callable[[Prediction], Clip] | None:
+    """The frames of what training is validated on; where there is nothing, None, and a line that says why."""
+    try:
+        return score_page.clips(data, "val", config.whole())
+    except DataError as error:
+        print(f"no validation: {error}")
+        return None
+
+
+def _source(output: Path) -> str | None:
+    """`--init_from` as seen from the run: the same however it is typed, and wherever both are moved."""
+    source = flags.FLAGS.init_from
+    return source and os.path.relpath(Path(source).resolve(), output.resolve())
+
+
+def _initialise(model: LipReader, data: DatasetDir, config: DataConfig) -> None:
+    source = Path(flags.FLAGS.init_from)
+    differing = runs.initialise(model, data, config, source)
     rest = f"its CNN; the LSTM is another one ({', '.join(differing)})" if differing else "its CNN and LSTM"
     print(f"starts from {source}: {rest}")
 

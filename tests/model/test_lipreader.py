@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from model import lipreader
 from model.lipreader import LipReader, LipReaderConfig, StepDropout
 
 TINY = {"classes": 3, "width": 0.0625, "lstm_units": 5}
@@ -63,6 +64,15 @@ def test_the_seed_fixes_the_weights_and_both_directions_differ() -> None:
     assert not np.array_equal(first.lstms[0].forward_layer.cell.kernel, first.lstms[0].backward_layer.cell.kernel)
 
 
+def test_a_word_is_named_from_its_own_windows() -> None:
+    inside = tf.constant([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], tf.uint8)
+    mask = tf.sequence_mask([4, 2, 3], 4)
+    own = lipreader._own(inside, mask)
+    assert own.numpy().astype(int).tolist() == [[0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
+    states = tf.constant([[[1.0], [2.0], [4.0], [9.0]], [[1.0], [5.0], [7.0], [9.0]], [[3.0], [0.0], [6.0], [9.0]]])
+    assert lipreader._masked_mean(states, own).numpy().tolist() == [[3.0], [3.0], [3.0]]
+
+
 # Compiled, Keras lets AutoGraph read through all of tf_keras first, which takes half a minute.
 @pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_ordinary_keras_model_fits_the_batch(eager: bool, batch: Callable) -> None:
@@ -98,7 +108,7 @@ def test_a_wrong_batch_is_refused(change: dict[str, Any], message: str, batch: C
     ("arguments", "message"),
     [
         ({"head": "words"}, "head: want one of word, ctc, got 'words'"),
-        ({"table": "C"}, "table: want one of A, B, got 'C'"),
+        ({"table": "D"}, "table: want one of A, B, C, got 'D'"),
         ({"sequence": "loop"}, "sequence: want one of packed, chunked, reshape, .*, got 'loop'"),
         ({"classes": 0}, "classes: want more than 0, got 0"),
         ({"dropout": 1.0}, "dropout: want 0 <= dropout < 1, got 1.0"),

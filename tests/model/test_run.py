@@ -1,12 +1,15 @@
 import dataclasses
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
-from model.run import Progress, initialise, load_run, restore, save_run
+from model.run import Progress, has_begun, initialise, load_run, restore, save_run
 from model.train import TrainConfig, make_optimizer
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
@@ -114,6 +117,49 @@ def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
     _trained(tmp_path)
     with pytest.raises(RunError, match=r"width was 0\.0625, now 0\.125;"):
         initialise(LipReader(dataclasses.replace(CONFIG, width=0.125)), tmp_path)
+
+
+def test_a_run_without_validation_gives_its_last_weights(tmp_path: Path) -> None:
+    trained = _trained(tmp_path)
+    shutil.rmtree(tmp_path / "best")
+    other = LipReader(CONFIG, seed=5)
+    initialise(other, tmp_path)
+    np.testing.assert_array_equal(other.lstms[0].get_weights()[0], trained.lstms[0].get_weights()[0])
+
+
+def _resume(model: LipReader, run_dir: Path) -> None:
+    Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir).resume()
+
+
+@pytest.mark.parametrize("read", [restore, initialise, _resume])
+def test_a_checkpoint_of_another_program_is_named(read: Callable[[LipReader, Path], object], tmp_path: Path) -> None:
+    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
+    model = LipReader(CONFIG)
+    old = tf.train.Checkpoint(model=tf.train.Checkpoint(head=model.head, body=model.steps))
+    for which in ("best", "last"):
+        tf.train.CheckpointManager(old, str(tmp_path / which), 1).save()
+    with pytest.raises(RunError, match=r"ckpt-[12]: holds other variables than this program's model; use the program"):
+        read(model, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".index", ".*"], ids=["data without its index", "nothing at all"])
+def test_what_a_kill_left_unfinished_is_no_checkpoint(suffix: str, tmp_path: Path) -> None:
+    """The state names two checkpoints, the newer of which is not whole: a kill or a full disk came between."""
+    model, fresh = LipReader(CONFIG), LipReader(CONFIG, seed=2)
+    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    for value in (1.0, 2.0):
+        model.head.bias.assign([value] * 3)
+        progress.save()
+    for path in (tmp_path / "last").glob(f"ckpt-2{suffix}"):
+        path.unlink()
+    state = tf.train.get_checkpoint_state(str(tmp_path / "last"))
+    assert [Path(path).name for path in state.all_model_checkpoint_paths] == ["ckpt-1", "ckpt-2"]
+    restore(fresh, tmp_path, "last")
+    np.testing.assert_array_equal(fresh.head.bias, [1, 1, 1])
+    assert has_begun(tmp_path)
+    (tmp_path / "last" / "ckpt-1.index").unlink()
+    assert not has_begun(tmp_path)
 
 
 def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from model.vgg_m import VGGM
 TAIL = (112, 112, 5)
 FEATURES = 6
 ATOL, RTOL = 1e-5, 1e-4  # float32: the same sums, in another order
+MIXED = {tf.bfloat16: 2**-6, tf.float16: 2**-8}  # of the largest value: a few roundings, 2**-8 and 2**-11
 SHAPES = {
     "static": [2, 3, *TAIL],
     "dynamic": [None, None, *TAIL],
@@ -174,6 +175,20 @@ def test_mixed_precision_keeps_weights_and_gradients_in_float32(name: str, mixed
     assert features.dtype == mixed
     assert {one.dtype for one in (*gradients, *cnn.variables)} == {tf.float32}
     assert all(np.isfinite(one).all() for one in gradients)
+
+
+@pytest.mark.parametrize("norm", [True, False], ids=["normalised by moving statistics", "training without norm"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "reshape"])
+def test_in_mixed_precision_features_and_gradients_are_those_of_the_reshape(
+    name: str, norm: bool, mixed: tf.DType
+) -> None:
+    cnn, lengths = _cnn(norm), [3, 1, 0]
+    own, reshape = (_graph(make(cnn), [None, None, *TAIL], training=not norm) for make in (EVERY[name], Reshape))
+    given = _windows(len(lengths), 4), _valid(lengths, 4)
+    (features, gradients), (want, want_gradients) = own(*given), reshape(*given)
+    for one, other in zip([features, *gradients], [want, *want_gradients], strict=True):
+        one, other = (tf.cast(each, tf.float32).numpy() for each in (one, other))
+        np.testing.assert_allclose(one, other, atol=MIXED[mixed] * np.abs(other).max(), rtol=0)
 
 
 @pytest.mark.parametrize("head", ["word", "ctc"])

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from model.errors import RunError
 from model.evaluate import evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from model.run import Progress
-from model.train import TrainConfig, WarmupCosine, make_optimizer, make_step, train
+from model.train import TrainConfig, TrainResult, WarmupCosine, make_optimizer, make_step, train
+from tests.scripts import events
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
 QUICK = TrainConfig(epochs=2, warmup=0.34, checkpoint_every=2)
@@ -66,6 +67,35 @@ def _assert_resumes(stop_after: int, tmp_path: Path, batch: Callable) -> None:
 
     result = train(resumed, QUICK, _stream(batch), STEPS, tmp_path / "run")
     assert (result.interrupted, result.steps) == (False, 6)
+    _assert_equal(resumed, whole)
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_kill_costs_the_steps_since_the_last_checkpoint(tmp_path: Path, batch: Callable) -> None:
+    """In the second of two epochs of five steps, before the ninth: checkpoints are every third step and each epoch."""
+    config, asked = dataclasses.replace(QUICK, checkpoint_every=3), []
+    whole, killed, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
+
+    def batches(last: int) -> Callable[[int, int], Iterator[dict]]:
+        def stream(epoch: int, step: int) -> Iterator[dict]:
+            asked.append((epoch, step))
+            for number in range(epoch * 5 + step, epoch * 5 + 5):
+                if number == last:
+                    raise _KilledError
+                yield batch(seed=number)
+
+        return stream
+
+    train(whole, config, batches(99), 5, tmp_path / "whole")
+    with pytest.raises(_KilledError):
+        train(killed, config, batches(8), 5, tmp_path / "run")
+    asked.clear()
+    train(resumed, config, batches(99), 5, tmp_path / "run")
+    assert asked == [(1, 1)]
     _assert_equal(resumed, whole)
 
 
@@ -153,7 +183,7 @@ def test_any_batch_and_length_is_one_trace(batch: Callable) -> None:
     model = LipReader(CONFIG)
     step = make_step(model, make_optimizer(model, QUICK, 6), QUICK)
     for dense in (batch(), batch(padding=2), batch(lengths=(2,), labels=((1,),))):
-        step({key: dense[key] for key in ("windows", "lengths", "labels", "weights")})
+        step(_taught(dense))
     assert step.experimental_get_tracing_count() == 1
 
 
@@ -161,7 +191,7 @@ def test_any_batch_and_length_is_one_trace(batch: Callable) -> None:
 def test_rows_that_fill_the_batch_teach_nothing(batch: Callable) -> None:
     config = dataclasses.replace(CONFIG, dropout=0.0)
     filled, alone = LipReader(config), LipReader(config)
-    dense = {key: batch(lengths=(3, 2, 3))[key] for key in ("windows", "lengths", "labels", "weights")}
+    dense = _taught(batch(lengths=(3, 2, 3)))
     for model, rows in (
         (filled, {**dense, "weights": tf.constant([1.0, 1.0, 0.0])}),
         (alone, {key: value[:2] for key, value in dense.items()}),
@@ -169,6 +199,78 @@ def test_rows_that_fill_the_batch_teach_nothing(batch: Callable) -> None:
         make_step(model, make_optimizer(model, QUICK, 6), QUICK)(rows)
     for a, b in zip(filled.get_weights(), alone.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_batch_of_which_no_row_counts_moves_the_counters_alone(tmp_path: Path, batch: Callable) -> None:
+    empty = {**batch(seed=1), "weights": tf.zeros([3])}
+    one, two = _left_by([batch()], tmp_path / "one"), _left_by([batch(), empty], tmp_path / "two")
+    moved = [name for name, value in one.items() if not np.array_equal(value, two[name])]
+    assert [name.partition("/.")[0] for name in moved] == ["optimizer/_iterations", "step"]
+    assert [two[name] for name in moved] == [2, 2]
+
+
+def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
+    """The checkpoint of a run that is stopped after `batches`, the first of its nine."""
+
+    def stream(epoch: int, step: int) -> Iterator[dict]:
+        for number, each in enumerate(batches, 1):
+            if number == len(batches):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield each
+
+    result = train(LipReader(CONFIG, seed=1), dataclasses.replace(QUICK, weight_decay=0.5), stream, 9, run_dir)
+    assert (result.interrupted, result.steps) == (True, len(batches))
+    reader = tf.train.load_checkpoint(str(run_dir / "last"))
+    return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_gradient_that_is_too_long_is_cut(batch: Callable) -> None:
+    model = LipReader(CONFIG, seed=1)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    plain = tf_keras.optimizers.SGD(1.0)  # its step is the gradient
+    norm = make_step(model, plain, dataclasses.replace(QUICK, clip_norm=0.01))(_taught(batch()))[2]
+    pairs = zip(model.trainable_variables, before, strict=True)
+    moved = np.sqrt(sum(np.sum((new - old) ** 2) for new, old in pairs))
+    assert norm > 0.1
+    np.testing.assert_allclose(moved, 0.01, rtol=1e-3)
+
+
+def _taught(dense: dict) -> dict:
+    return {key: dense[key] for key in ("windows", "lengths", "labels", "weights")}
+
+
+@pytest.mark.usefixtures("eager")
+def test_targets_are_smoothed(batch: Callable) -> None:
+    """Probabilities of 1/2, 1/4, 1/4: of the word said -0.9 log p, of all three -0.1 mean log p."""
+    model = LipReader(CONFIG)
+    model.head.kernel.assign(tf.zeros_like(model.head.kernel))
+    model.head.bias.assign(np.log([0.5, 0.25, 0.25]))
+    config = dataclasses.replace(QUICK, label_smoothing=0.1)
+    rows, loss, _ = make_step(model, make_optimizer(model, config, 6), config)(_taught(batch()))
+    np.testing.assert_allclose(rows, [1.363190, 0.739357, 1.363190], rtol=1e-5)  # of words 1, 0, 2
+    np.testing.assert_allclose(loss, 1.155246, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_tensorboard_gets_the_curves(tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.train.LOG_EVERY", 2)
+    config = dataclasses.replace(QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
+    result = train(LipReader(CONFIG, seed=1), config, lambda epoch, step: [batch()] * 4, 4, tmp_path / "run")
+    found = events.written(tmp_path / "run" / "tensorboard")
+    assert found.keys() == {"loss", "windows/s", "waiting", "gradient norm", "learning rate"}
+    assert {tag: [step for step, _ in points] for tag, points in found.items()} == {tag: [2, 4] for tag in found}
+    value = {tag: [float(value) for _, value in points] for tag, points in found.items()}
+    np.testing.assert_allclose(value["learning rate"], [0.426777, 0.073223], rtol=1e-5)  # half a cosine's 2nd, 4th of 4
+    assert min(*value["loss"], *value["windows/s"], *value["gradient norm"]) > 0
+    assert all(0 < share < 1 for share in value["waiting"])
+    assert value["loss"][1] != result.loss  # the mean of two
+
+
+def test_more_than_a_tenth_of_the_time_is_a_long_wait() -> None:
+    bound = [TrainResult(1, False, 0.0, {}, 0.0, waiting).input_bound for waiting in (0.09, 0.1, 0.11)]
+    assert bound == [False, False, True]
 
 
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
@@ -213,16 +315,6 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
     train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
     report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
     assert report.metrics["word_accuracy"] == 1
-
-
-@pytest.mark.usefixtures("eager")
-def test_the_previous_checkpoint_loads_when_the_last_is_unfinished(tmp_path: Path, batch: Callable) -> None:
-    """What a kill leaves behind while a checkpoint is written: data without an index, under the next name."""
-    model, again = LipReader(CONFIG, seed=1), LipReader(CONFIG, seed=2)
-    train(model, dataclasses.replace(QUICK, epochs=1), _stream(batch), STEPS, tmp_path)
-    (tmp_path / "last" / "ckpt-3.data-00000-of-00001").write_bytes(b"half")
-    assert Progress(again, make_optimizer(again, QUICK, 3), tmp_path).resume()
-    _assert_equal(again, model)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,16 @@ SHAPES = {
         "conv5": (5, 512),
         "pool5": (3, 512),
     },
+    "C": {
+        "conv1": (55, 96),
+        "pool1": (27, 96),
+        "conv2": (13, 256),
+        "pool2": (6, 256),
+        "conv3": (6, 512),
+        "conv4": (6, 512),
+        "conv5": (6, 512),
+        "pool5": (3, 512),
+    },
 }
 
 
@@ -36,8 +46,8 @@ def _windows(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, [count, 112, 112, 5], np.uint8)
 
 
-@pytest.mark.parametrize("table", ["A", "B"])
-def test_sides_and_channels_are_the_published_ones(table: str) -> None:
+@pytest.mark.parametrize("table", ["A", "B", "C"])
+def test_sides_and_channels_are_those_of_the_tables(table: str) -> None:
     cnn = VGGM(table)
     got = {layer.name: layer.output_shape for layer in cnn.layers if layer.name in TABLES[table]}
     want = {name: (None, side, side, channels) for name, (side, channels) in SHAPES[table].items()}
@@ -47,14 +57,15 @@ def test_sides_and_channels_are_the_published_ones(table: str) -> None:
 # By hand, table B: conv1 7*7*5*96 = 23,520; conv2 5*5*96*256 = 614,400; conv3 3*3*256*512 = 1,179,648;
 # conv4, conv5, fc6 3*3*512*512 = 2,359,296 each; gamma and beta 2*(96+256+4*512) = 4,800.
 # Table A: conv1 3*3*5*96 = 4,320; fc6 6*6*512*512 = 9,437,184; the rest as B.
-@pytest.mark.parametrize(("table", "trainable"), [("A", 15_958_944), ("B", 8_900_256)])
+# Table C: conv1 as A; conv2 3*3*96*256 = 221,184; the rest as B.
+@pytest.mark.parametrize(("table", "trainable"), [("A", 15_958_944), ("B", 8_900_256), ("C", 8_487_840)])
 def test_parameters_at_full_width(table: str, trainable: int) -> None:
     cnn = VGGM(table)
     assert sum(int(np.prod(weight.shape)) for weight in cnn.trainable_weights) == trainable
     assert sum(int(np.prod(weight.shape)) for weight in cnn.non_trainable_weights) == 4_800
 
 
-@pytest.mark.parametrize("table", ["A", "B"])
+@pytest.mark.parametrize("table", ["A", "B", "C"])
 def test_windows_become_features(table: str) -> None:
     features = VGGM(table, width=0.0625, features=7)(_windows(2))
     assert features.shape == (2, 7)
@@ -100,7 +111,7 @@ def _seen(cnn: tf_keras.Sequential, windows: np.ndarray, training: bool) -> tupl
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-@pytest.mark.parametrize(("table", "width"), [("B", 0.125), ("A", 0.03125)])
+@pytest.mark.parametrize(("table", "width"), [("B", 0.125), ("A", 0.03125), ("C", 0.125)])
 def test_it_is_the_plain_layers(table: str, width: float, training: bool) -> None:
     """Beside VGG-M as one would write it down: the same weights, the same results.
 
@@ -139,7 +150,7 @@ def test_the_seed_fixes_the_weights() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"table": "C"}, "table: want one of A, B, got 'C'"),
+        ({"table": "D"}, "table: want one of A, B, C, got 'D'"),
         ({"width": 0}, "width and features: want more than 0, got 0 and 512"),
         ({"features": -1}, "width and features: want more than 0, got 1.0 and -1"),
     ],

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import convert as conversion
 from pipeline import dataset, done, shards, unit
 from pipeline.convert import Progress, convert
 from pipeline.corpora import grid
@@ -217,6 +219,11 @@ def test_outputs_that_are_something_else_are_refused(corpus: Path, tmp_path: Pat
         run(corpus, tmp_path)
 
 
+def test_the_root_of_a_file_system_is_an_output(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    assert run(corpus, tmp_path)[-1].converted == 8
+
+
 def test_no_clips_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the corpus has no clips, nothing to convert"):
         list(convert([], tmp_path, tmp_path / "out", CONFIG))
@@ -275,17 +282,74 @@ def test_rejects_are_rows_and_too_many_fail_until_allowed(spoilt: Path, tmp_path
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
 
 
-def test_what_failed_the_job_is_tried_again_once_it_may_be_mended(
+def test_what_was_rejected_is_tried_again_when_that_is_asked_for(
     converted: tuple[Path, list[Progress]], corpus: Path, tmp_path: Path, digest: Callable[[Path], dict[str, str]]
 ) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     (root / "s1/bbaf2n.mp4").write_bytes(b"no video")
-    ways = "the same command tries again what could not be read.*; --max_reject_fraction=0.125 accepts the rejects"
-    with pytest.raises(DataError, match=f"1 of 8 clips rejected .1 unreadable.*such as s1/bbaf2n.mp4: .*; {ways}"):
+    ways = (
+        "what is converted is kept; --retry_rejected tries again what could not be read, timed out or crashed; "
+        "--max_reject_fraction=0.125 accepts the rejects"
+    )
+    why = r"such as s1/bbaf2n.mp4: not a video that can be decoded \(.*\); see .*/out/rejected.csv"
+    with pytest.raises(
+        DataError, match=rf"^1 of 8 clips rejected \(1 unreadable\), more than .* allows, {why}; {ways}$"
+    ):
         run(root, output)
     shutil.copy(corpus / "s1/bbaf2n.mp4", root / "s1/bbaf2n.mp4")
-    states = run(root, output)
-    assert 0 < states[0].resumed < 8
+    with pytest.raises(DataError, match="1 of 8 clips rejected"):
+        run(root, output)
+    states = run(root, output, retry_rejected=True)
+    assert states[0] == Progress(clips=8, resumed=6)
+    assert digest(output) == digest(converted[0])
+
+
+def begun_shards(corpus: Path) -> list[tuple[str, list[str]]]:
+    return [(task.file("grid"), [s.id for s in task.sources]) for task in unit.plan_shards(sources(corpus), CONFIG)]
+
+
+def test_a_retry_that_is_stopped_loses_nothing_and_goes_on(
+    converted: tuple[Path, list[Progress]], corpus: Path, tmp_path: Path, digest: Callable[[Path], dict[str, str]]
+) -> None:
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    (first, one), (second, other), *_ = begun_shards(corpus)
+    for name in (one[0], other[0]):
+        (root / f"{name}.mp4").write_bytes(b"no video")
+    with pytest.raises(DataError, match="2 of 8 clips rejected"):
+        run(root, output)
+    for name in (one[0], other[0]):
+        shutil.copy(corpus / f"{name}.mp4", root / f"{name}.mp4")
+    with contextlib.closing(convert(sources(root), root, output, CONFIG, retry_rejected=True)) as states:
+        assert next(states) == Progress(clips=8, resumed=4)
+        while next(states).converted < 3:  # the second shard is under way
+            pass
+    assert [len(done.read(output, file).rejected) for file in (first, second)] == [0, 1]
+    with pytest.raises(DataError, match="1 of 8 clips rejected"):
+        run(root, output)
+    assert run(root, output, retry_rejected=True)[0] == Progress(clips=8, resumed=6)
+    assert digest(output) == digest(converted[0])
+
+
+def test_a_job_that_cannot_come_good_any_more_ends_early(
+    converted: tuple[Path, list[Progress]],
+    corpus: Path,
+    tmp_path: Path,
+    digest: Callable[[Path], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conversion, "TELLING", 2)
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    for video in root.glob("s*/*.mp4"):
+        video.write_bytes(b"no video")
+    said = "2 of 8 clips rejected already.*--max_reject_fraction=0.125 allows, .*is kept; .*; a higher one goes on$"
+    for _ in range(2):  # the second time at once
+        with pytest.raises(DataError, match=said):
+            run(root, output, max_reject_fraction=0.125)
+        assert len(list((output / done.PROGRESS).glob("*tfrecord*.json"))) == 1
+        assert len((output / shards.REJECTED).read_text().splitlines()) == 1 + 2
+    for video in root.glob("s*/*.mp4"):
+        shutil.copy(corpus / video.relative_to(root), video)
+    run(root, output, retry_rejected=True)
     assert digest(output) == digest(converted[0])
 
 

@@ -21,7 +21,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import done, shards, video
+from pipeline import done, pool, shards, video
 from pipeline.convert import Progress, convert
 from pipeline.corpora import grid, synthetic
 from pipeline.corpora.splits import SplitRule, assign
@@ -157,7 +157,7 @@ def test_a_file_that_may_not_be_read_is_tried_again(corpus: Path, whole: Path, t
     assert "s1/bbaf3s.mp4: not a video that can be decoded (Permission denied)" in line
     check_unfinished_but_rejects(output)
     (root / "s1/bbaf3s.mp4").chmod(0o644)
-    subprocess.run(converting, cwd=commands.ROOT, check=True, capture_output=True)
+    subprocess.run([*converting, "--retry_rejected"], cwd=commands.ROOT, check=True, capture_output=True)
     assert digest(output) == digest(whole)
 
 
@@ -231,6 +231,9 @@ def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
         "ended the process that converted it 2 times (numpy.core._exceptions._ArrayMemoryError"
     )
     assert sorted(shards.open_dataset(tmp_path / "out").index.id) == ["s1/bbaf2n", "s1/bbaf3s"]
+    crash, *traceback = (tmp_path / "out" / pool.CRASHES).read_text().splitlines()
+    assert crash.startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
+    assert any("in _convert" in line for line in traceback)  # where it happened
 
 
 @pytest.fixture(scope="module")
@@ -336,24 +339,6 @@ def wait_for(pattern: str, output: Path, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
-def test_kills_at_random_moments_leave_the_same_bytes(speakers: Path, tmp_path: Path, digest: Digest) -> None:
-    config = dataclasses.replace(FACES, clips_per_shard=2)
-    run(speakers, tmp_path / "whole", config)
-    output, draw = tmp_path / "killed", random.Random(7)
-    for _ in range(6):
-        left = set(output.glob(".grid-*.tmp"))  # by the run before
-        process = begin(speakers, output)
-        while process.poll() is None and not set(output.glob(".grid-*.tmp")) - left:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 2))
-        with contextlib.suppress(ProcessLookupError):  # it may have finished
-            draw.choice([os.kill, os.killpg])(process.pid, signal.SIGKILL)
-        process.communicate()
-    run(speakers, output, config)
-    assert digest(output) == digest(tmp_path / "whole")
-
-
 @pytest.fixture(scope="module")
 def many(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus eight times over, so that it is not done soon."""
@@ -364,6 +349,83 @@ def many(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(8):
             shutil.copy(path, place / f"{path.stem}{number}{path.suffix}")
     return root
+
+
+def hold(output: Path, process: subprocess.Popen, left: set[Path]) -> None:
+    """Stops a worker for good that has a shard under way: from here on the job cannot end by itself.
+
+    Args:
+      output, process: of the job.
+      left: half-written shards of earlier runs.
+    """
+    while not (begun := set(output.glob(".grid-*.tmp")) - left):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.001)
+    os.kill(int(begun.pop().name.split(".")[-2]), signal.SIGSTOP)
+
+
+def kill(process: subprocess.Popen, send: Callable[[int, int], None]) -> None:
+    """Kills a job that is under way: all of it at once, or its parent alone."""
+    assert process.poll() is None
+    send(process.pid, signal.SIGKILL)
+    process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGCONT)  # a worker that was held has its chance to write on
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+KILLED_AT = """
+import os, signal, sys
+from pipeline import convert, finish
+from scripts import cli
+from scripts.convert import main
+{place} = lambda *_: os.killpg(0, signal.SIGKILL)
+cli.run(main, resumes=True)
+"""
+
+
+def die_at(place: str, corpus: Path, output: Path) -> None:
+    """Runs the command, which is killed with all its workers where it would call a function of its end."""
+    arguments = command(corpus, output, "--crop=resize")[3:]
+    program = [sys.executable, "-c", KILLED_AT.format(place=place), *arguments]
+    assert subprocess.run(program, cwd=commands.ROOT, check=False, start_new_session=True).returncode == -signal.SIGKILL
+
+
+def test_kills_at_every_stage_leave_the_same_bytes(many: Path, tmp_path: Path, digest: Digest) -> None:
+    output = tmp_path / "killed"
+    process = begin(many, output, "--crop=resize")
+    wait_for(".progress/job.json", output, process)
+    kill(process, os.killpg)
+    assert not done_files(output)
+    process = begin(many, output, "--crop=resize")
+    hold(output, process, set())
+    wait_for(".progress/*tfrecord-0000[1-9]*.json", output, process)
+    kill(process, os.kill)
+    assert 0 < len(done_files(output)) < 33  # of 31 shards for training, and one each for validation and test
+    for place in ("finish.joined", "finish.tfds_files.write", "convert._clear"):
+        die_at(place, many, output)
+        assert (output / shards.MANIFEST).exists() == (place == "convert._clear"), place
+        assert len(done_files(output)) == 33
+    assert run(many, output)[0].resumed == 64
+    run(many, tmp_path / "whole", workers=1)
+    assert digest(output) == digest(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_leave_the_same_bytes(speakers: Path, tmp_path: Path, digest: Digest) -> None:
+    config = dataclasses.replace(FACES, clips_per_shard=2)
+    run(speakers, tmp_path / "whole", config)
+    output, draw = tmp_path / "killed", random.Random(7)
+    for _ in range(6):
+        left = set(output.glob(".grid-*.tmp"))  # by the run before
+        process = begin(speakers, output)
+        hold(output, process, left)
+        time.sleep(draw.uniform(0, 2))
+        kill(process, draw.choice([os.kill, os.killpg]))
+    assert 0 < len(done_files(output)) < 4
+    run(speakers, output, config)
+    assert digest(output) == digest(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +439,7 @@ def test_signals_stop_without_waiting_for_the_clip_in_a_state_that_resumes(
     wait_for(".progress/*tfrecord*.json", output, process)
     os.kill(workers(process)[0], signal.SIGSTOP)  # from here on it would take for ever
     send(process.pid, number)
-    _, stderr = process.communicate()
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert stderr.splitlines()[-1] == "stopped; the same command goes on from here"
     assert "Traceback" not in stderr

@@ -21,7 +21,7 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:
-    return dict(forecast(clips, corpus, output, config, 0.05))
+    return dict(forecast(clips, corpus, output, config, False))
 
 
 def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import ctypes
 import dataclasses
 import functools
 import itertools
+import multiprocessing
 import os
 import pickle
 import signal
@@ -58,6 +59,8 @@ def _do(item: str, folder: Path) -> None:
             raise ValueError(f"{item} cannot be done")
         case "full":
             raise Full(f"{item}: the disk is full")
+        case "unnamed":
+            os.kill(os.getpid(), signal.SIGRTMIN + 3)
         case "fault":
             ctypes.string_at(0)
         case "mute":
@@ -193,6 +196,19 @@ def test_a_segmentation_fault_is_named(tmp_path: Path) -> None:
     assert outcomes(run(tmp_path, ("fault", "a"))) == {"fault": GivenUp(DIED, "SIGSEGV"), "a": "fine"}
 
 
+def test_a_signal_without_a_name_has_its_number(tmp_path: Path) -> None:
+    unnamed = GivenUp(DIED, f"signal {signal.SIGRTMIN + 3}")
+    assert outcomes(run(tmp_path, ("unnamed", "a"))) == {"unnamed": unnamed, "a": "fine"}
+
+
+def test_what_was_said_before_an_item_was_given_up_is_gathered(tmp_path: Path) -> None:
+    run(tmp_path, ("a", "raise-1", "killed_once", "hang", "raise-2"), timeout_s=2)
+    kept = (tmp_path / "logs" / pool.CRASHES).read_text()
+    heads = [line for line in kept.splitlines() if line.endswith(" cannot be done") and line.startswith("raise")]
+    assert heads == [f"{item}: ValueError: {item} cannot be done" for item in ("raise-1", "raise-2")]
+    assert kept.count("Traceback (most recent call last)") == 2
+
+
 def test_what_workers_say_is_in_their_logs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, ("loud",), ("loud-2",))
     assert capfd.readouterr().err == ""
@@ -214,6 +230,37 @@ def test_a_fault_that_no_item_escapes_ends_the_job(tmp_path: Path) -> None:
         pool.WorkerError, match=r"10 items ended their workers, poison-\d too \(SIGKILL\), see .*/worker-20.log"
     ):
         run(tmp_path, items)
+
+
+def test_deadly_items_among_sound_ones_do_not_end_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "HOPELESS", 3)
+    sound, deadly = [f"a-{n}" for n in range(5)], [f"poison-{n}" for n in range(4)]
+    found = outcomes(run(tmp_path, (*sound, *deadly, "b"), workers=1))
+    assert found == {**dict.fromkeys([*sound, "b"], "fine"), **dict.fromkeys(deadly, KILLED)}
+
+
+def test_sound_items_count_once_however_often_they_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "HOPELESS", 3)
+    with pytest.raises(pool.WorkerError, match=r"3 items ended their workers, poison-2 too"):
+        run(tmp_path, ("a-1", "a-2", "a-3", "poison-0", "poison-1", "poison-2"), workers=1)
+    assert tries(tmp_path, "a-1") == 6
+
+
+def test_all_workers_are_killed_before_any_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process, calls = multiprocessing.get_context("spawn").Process, []
+    events = begin(tmp_path, ("hang-1",), ("hang-2",))
+    assert isinstance(next(events), Started)
+    assert isinstance(next(events), Started)
+    pids = hanging(tmp_path)
+    for name in ("kill", "join"):
+        original = getattr(process, name)
+        monkeypatch.setattr(process, name, lambda *a, n=name, call=original: (calls.append((n, *a[1:])), call(*a)))
+    events.close()
+    assert [name for name, *_ in calls[:3]] == ["kill", "kill", "kill"]  # the third ends the first
+    waits = [seconds for name, *rest in calls if name == "join" for seconds in rest]
+    assert len(waits) == 2
+    assert max(waits) <= pool.PARTING_S
+    assert not any(alive(pid) for pid in pids)
 
 
 @pytest.mark.parametrize("end", ["close", "interrupt"])

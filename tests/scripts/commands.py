@@ -10,8 +10,9 @@ IN_TURN = """
 import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
 from scripts import cli
-name, cases = json.loads(sys.argv[1])
+name, cases, before = json.loads(sys.argv[1])
 command, ends = importlib.import_module(f"scripts.{name}"), []
+exec(before)
 for arguments in cases:
     sys.argv = [name, *arguments]
     with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -20,6 +21,13 @@ for arguments in cases:
         except SystemExit as end:
             ends.append((end.code, printed.getvalue()))
 print(json.dumps(ends))
+"""
+ALTERED = """
+import runpy, sys
+_, before, name, *arguments = sys.argv
+exec(before)
+sys.argv = ["-m", *arguments]
+runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
 """
 
 
@@ -39,6 +47,13 @@ def run(*commands: list[str]) -> list[str]:
     return printed
 
 
+def altered(before: str, name: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it prints, in a process that first executes some Python."""
+    command = [sys.executable, "-c", ALTERED, before, name, *arguments]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return process.returncode, process.stdout
+
+
 def mistakes(*cases: tuple[list[str], list[object]]) -> None:
     """Checks that each command, two at a time, fails with one line that names all it should."""
     for first in range(0, len(cases), 2):
@@ -51,10 +66,13 @@ def mistakes(*cases: tuple[list[str], list[object]]) -> None:
             assert [name for name in named if str(name) not in stderr] == [], stderr
 
 
-def in_turn(name: str, *cases: list[str]) -> list[tuple[int | str | None, str]]:
-    """Runs a command many times, in one process to save time: the exit code or error, and what is printed, of each."""
+def in_turn(name: str, *cases: list[str], before: str = "") -> list[tuple[int | str | None, str]]:
+    """Runs a command many times, in one process to save time: the exit code or error, and what is printed, of each.
+
+    `before` is Python that the process executes once its `command` is imported.
+    """
     process = subprocess.run(
-        [sys.executable, "-c", IN_TURN, json.dumps([name, cases])], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", IN_TURN, json.dumps([name, cases, before])], cwd=ROOT, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
     return [(end, printed) for end, printed in json.loads(process.stdout)]

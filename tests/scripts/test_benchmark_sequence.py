@@ -33,7 +33,7 @@ def test_each_setting_differs_from_the_first_in_one_thing() -> None:
     [
         ({"batches": []}, "--batches: want at least one, got none"),
         ({"paddings": [0.5, 1.0]}, r"--paddings: want 0 <= padding < 1, got 1.0"),
-        ({"table": "C"}, "--table: want one of A, B, got 'C'"),
+        ({"table": "D"}, "--table: want one of A, B, C, got 'D'"),
     ],
 )
 def test_wrong_settings_are_refused(change: dict, match: str) -> None:
@@ -77,5 +77,5 @@ def test_mistakes_are_one_line() -> None:
     commands.mistakes(
         (["benchmark", "sequence", "--lengths=0"], ["--lengths", "'0'"]),
         (["benchmark", "sequence", "--paddings=half"], ["--paddings", "half"]),
-        (["benchmark", "sequence", "--table=C"], ["--table: want one of A, B"]),
+        (["benchmark", "sequence", "--table=D"], ["--table: want one of A, B, C"]),
     )

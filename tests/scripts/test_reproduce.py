@@ -23,6 +23,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
             (output / "report.json").write_text(json.dumps(REPORT))
 
     monkeypatch.setattr(reproduce, "step", step)
+    monkeypatch.setattr(reproduce, "_letters", lambda data: "a,b")
     return given
 
 
@@ -33,15 +34,18 @@ def test_sentences_start_from_words_of_the_same_seed(
         reproduce.main(["grid-sentences"])
     names = [name for name, *_ in steps]
     assert names == ["convert", "train", "train", "evaluate", "evaluate", "evaluate"]
-    words, sentences = (set(arguments) for name, *arguments in steps if name == "train")
-    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3"} <= words
-    assert {f"--init_from={tmp_path / 'words-seed3'}", "--seed=3"} <= sentences
+    near, sentences = (set(arguments) for name, *arguments in steps if name == "train")
+    assert {f"--output={tmp_path / 'words-near-seed3'}", "--seed=3"} <= near
+    assert {f"--init_from={tmp_path / 'words-near-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
+    recipes = [flag.partition("=")[2] for _, *flags in steps for flag in flags if flag.startswith("--flagfile=")]
+    assert len(recipes) == 3
+    assert all(Path(recipe).is_file() for recipe in recipes)
     lexicons = [[flag for flag in arguments if "lexicon" in flag] for name, *arguments in steps if name == "evaluate"]
     assert lexicons == [[], ["--lexicon=vocabulary"], ["--lexicon=grid"]]
     assert not any("--split" in flag for step in steps for flag in step), "the test split, once each"
     printed = capsys.readouterr().out
     assert "sentences, of GRID's grammar    90.0% of words right, 12.5% WER" in printed
-    assert "letters                       75.0% of 40 right; by chance 4.0%" in printed
+    assert "letters                       30 of 40 right; by chance one of 25" in printed
 
 
 @pytest.mark.parametrize("recipe", sorted(reproduce.RECIPES.glob("*.flags")), ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ from pipeline.shards import DatasetDir
 from pipeline.vocab import Vocabulary
 from scripts import runs
 from tests import datasets
+from tests.scripts import tiny_runs
 
 MODEL = LipReaderConfig(classes=2, width=0.0625, lstm_units=4)
 CONFIG = DataConfig(Vocabulary.of_characters())
@@ -27,8 +28,24 @@ def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], 
     opened = runs.Run(LipReader(MODEL), CONFIG, crop, conversion["fps"])
     runs.check_input(data, opened)
     other = dataclasses.replace(opened, crop=dataclasses.replace(crop, smoothing=7.0), fps=50.0)
-    with pytest.raises(DataError, match=r"crop.smoothing is .*, the run has 7.0; fps is 25.0, the run has 50.0"):
+    with pytest.raises(DataError, match=r"crop.smoothing was 7.0, now .*; fps was 50.0, now 25.0; convert with the"):
         runs.check_input(data, other)
+
+
+def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
+    tiny: Callable[[], DatasetDir], tmp_path: Path
+) -> None:
+    data = tiny()
+    other = dataclasses.replace(tiny_runs.WHOLE, smoothing=7.0)
+    source = tiny_runs.write(tmp_path / "other", crop=other)
+    model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
+    with pytest.raises(DataError, match=r"other: has learned from other windows: .*crop.smoothing was 7.0, now"):
+        runs.initialise(model, data, CONFIG, source)
+    crop = CropSettings(**data.manifest["conversion"]["crop"])
+    source = tiny_runs.write(tmp_path / "same", crop=crop)
+    with pytest.raises(DataError, match=r"other windows: edge was valid, now same; start from a run of the same$"):
+        runs.initialise(model, data, dataclasses.replace(CONFIG, edge="same"), source)
+    assert runs.initialise(model, data, CONFIG, source) == ("lstm_units",)
 
 
 @pytest.fixture

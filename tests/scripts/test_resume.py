@@ -1,0 +1,65 @@
+"""Training that is stopped, and goes on, as a user's is: by signals to the command, on shards, with augmentation."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests import datasets
+from tests.scripts import commands
+
+STEPS = 6  # of an epoch: 24 words, four at a time
+SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=4", "--nobidirectional", "--batch_size=4", "--epochs=3"]
+VARIED = ["--shift=2", "--flip=0.5", "--brightness=20", "--speed=0.1", "--dropout=0.3", "--checkpoint_every=4"]
+STOPPED = """
+import signal
+from scripts import runs
+batches = runs.batches
+
+def stopping(data, split, config, order, augmented, epoch, step, **reading):
+    for number, batch in enumerate(batches(data, split, config, order, augmented, epoch, step, **reading), step):
+        if (epoch, number) == AT:
+            signal.raise_signal(SIGNAL)
+        yield batch
+
+runs.batches = stopping
+"""
+
+
+def _position(run: Path) -> tuple[int, int]:
+    """Epoch and step of the last checkpoint."""
+    state = tf.train.load_checkpoint(str(run / "last"))
+    return tuple(int(state.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")) for name in ("epoch", "step"))
+
+
+def _weights(run: Path) -> dict[str, np.ndarray]:
+    """All that training carries, the optimizer's moments too."""
+    state = tf.train.load_checkpoint(str(run / "last"))
+    names = sorted(name for name in state.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE"))
+    return {name: state.get_tensor(name) for name in names if not name.startswith("save_counter")}
+
+
+def test_a_run_stopped_thrice_in_mid_epoch_equals_an_unbroken_one(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(8)]
+    datasets.write_dataset(tmp_path / "data", {"train": [clips]})
+    command = ["train", f"--data={tmp_path / 'data'}", *SMALL, *VARIED, "--output"]
+    whole, run = commands.start(*command, str(tmp_path / "whole")), tmp_path / "run"
+    for number, at, left in (
+        (signal.SIGINT, (0, 2), (0, 3)),  # the step at hand is learned
+        (signal.SIGTERM, (1, 1), (1, 2)),
+        (signal.SIGKILL, (2, 5), (2, 4)),  # before the 18th batch: checkpoints are every fourth
+    ):
+        stopped = STOPPED.replace("AT", str(at)).replace("SIGNAL", str(int(number)))
+        code, printed = commands.altered(stopped, *command, str(run))
+        assert (code, _position(run)) == (-number if number == signal.SIGKILL else 0, left), printed
+        if code == 0:
+            assert f"stopped: the same command goes on from here; {left[0] * STEPS + left[1]} of 18 steps" in printed
+    (printed,) = commands.run([*command, str(run)])
+    assert "done; 18 of 18 steps" in printed
+    stderr = whole.communicate()[1]
+    assert whole.returncode == 0, stderr
+    want, got = _weights(tmp_path / "whole"), _weights(run)
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)

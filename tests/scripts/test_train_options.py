@@ -1,0 +1,98 @@
+"""What options of training do at the command, on tiny shards."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import shards
+from tests import datasets
+from tests.scripts import commands
+
+SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=4", "--nobidirectional", "--batch_size=4"]
+MEDDLING = """
+import os, time
+from scripts import runs
+batches = runs.batches
+
+def meddled(data, split, config, order, augmented=None, epoch=0, step=0, **reading):
+    if epoch == 1 and data.root.name == "vanishing":
+        for path in data.shards:
+            os.truncate(path, 0)
+    for batch in batches(data, split, config, order, augmented, epoch, step, **reading):
+        time.sleep(0.5 * (data.root.name == "slow" and split == "train"))
+        yield batch
+
+runs.batches = meddled
+"""
+
+
+def _write(root: Path, val: list[list[datasets.Clip]]) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(4)]
+    datasets.write_dataset(root, {"train": [clips], "val": val})
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a run on each dataset prints, and `run.json` of the one that starts from another."""
+    root = tmp_path_factory.mktemp("options")
+    _write(root / "slow", [[datasets.clip("s1/v", 10)]])
+    _write(root / "damaged", [])
+    _write(root / "vanishing", [[datasets.clip("s1/v", 10, words=())]])
+    data = shards.open_dataset(root / "damaged")
+    datasets.flip(data.shards[0], int(data.index.offset[0]) + 500)
+    shutil.copytree(root / "slow", root / "tuned")
+    command = lambda name, *more: [f"--data={root / name}", f"--output={root / 'runs' / name}", *SMALL, *more]  # noqa: E731
+    cases = {
+        "slow": command("slow", "--epochs=9", "--patience=1"),
+        "damaged": command("damaged", "--epochs=1", "--on_bad_record=skip"),
+        "vanishing": command("vanishing", "--epochs=2", "--cache_gb=1"),
+        "tuned": command("tuned", "--epochs=1", f"--init_from={root / 'runs' / 'damaged'}"),
+        "again": command(
+            "tuned", "--epochs=1", f"--init_from={os.path.relpath(root / 'runs' / 'damaged', commands.ROOT)}"
+        ),
+    }
+    ends = commands.in_turn("train", *cases.values(), before=MEDDLING)
+    assert [end for end, _ in ends] == [None] * len(cases)
+    saved = (root / "runs" / "tuned" / "run.json").read_text()
+    return dict(zip(cases, (said for _, said in ends), strict=True)) | {"run.json": saved}
+
+
+def test_patience_ends_training_early(printed: dict[str, str]) -> None:
+    """Of three examples that validate at most four error rates come one after the other, each smaller."""
+    assert "done early: no better for --patience epochs; " in printed["slow"]
+    assert " of 27 steps; validation: loss " in printed["slow"]
+
+
+def test_a_wait_for_data_is_told_with_what_helps(printed: dict[str, str]) -> None:
+    assert "% of the time: reading is the limit; raw frames (--encoding" in printed["slow"]
+
+
+def test_damaged_records_are_skipped_and_counted(printed: dict[str, str]) -> None:
+    assert "skipped: 1 damaged record, named above" in printed["damaged"]
+    assert "done; 3 of 3 steps" in printed["damaged"]
+
+
+def test_cached_frames_are_read_once(printed: dict[str, str]) -> None:
+    """The shard is empty when the second epoch begins."""
+    assert "done; 6 of 6 steps" in printed["vanishing"]
+
+
+def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, str]) -> None:
+    assert "split 'val' is empty" in printed["damaged"].partition("no validation: ")[2].splitlines()[0]
+    assert "no word times in split 'val'" in printed["vanishing"].partition("no validation: ")[2].splitlines()[0]
+    assert "; validation: none; " in printed["damaged"]
+
+
+def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_typed(printed: dict[str, str]) -> None:
+    assert "damaged: its CNN and LSTM\n" in printed["tuned"]
+    assert "done; 3 of 3 steps" in printed["again"]
+    assert json.loads(printed["run.json"])["init_from"] == "../damaged"
+
+
+def test_smoothing_of_labels_that_are_none_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "data", [])
+    command = ["train", f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'run'}", "--label_smoothing=0.1"]
+    commands.mistakes((command, ["--label_smoothing=0.1: goes with --unit=word"]))
