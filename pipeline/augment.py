@@ -1,6 +1,7 @@
 """Augmentation: one draw a clip and epoch, stateless, on uint8 lip frames.
 
-What changes the number of frames is drawn here too, in NumPy, so that the plan knows every length exactly.
+A draw is a function of (seed, epoch, clip, word) alone, whatever else is read. What changes the number of frames is
+drawn here too, in NumPy, so that the plan knows every length exactly.
 """
 
 import dataclasses
@@ -8,11 +9,14 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pipeline.schema import CONTEXT, CROP, Clip, Word
+from pipeline import table
+from pipeline.schema import CROP, Clip, Word
 
 STREAM = 4  # of random numbers, beside those of the plan
 SHIFT, FLIP, LIGHT, MASK = range(4)  # what a clip's seed is folded with
 MIDDLE = 128  # the gray that contrast turns about
+WHOLE = -1  # the word of an example that is a whole clip, as in `table.Examples`
+GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64, odd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +54,40 @@ class AugmentConfig:
             raise ValueError(f"masks: want at least 1, got {self.masks}")
 
 
+def keys(ids: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Uint64 [N]: hashes of clip ids, str [N], and of the numbers of their words, int64 [N]."""
+    letters = np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)  # UTF-32, zeros behind
+    folded = np.zeros(len(ids), np.uint64)
+    # A polynomial, to which the zeros add nothing: a longer id elsewhere changes no key.
+    for column, power in zip(letters.T, np.cumprod(np.full(letters.shape[1], GAMMA)), strict=True):
+        folded += column.astype(np.uint64) * power
+    return _mixed(_mixed(folded) + word.astype(np.uint64))
+
+
+def splitmix(state: np.ndarray, count: int) -> np.ndarray:
+    """Uint64 [N, count]: the first numbers of N generators SplitMix64 (Steele et al. 2014), of states uint64 [N]."""
+    return _mixed(state[:, None] + GAMMA * np.arange(1, count + 1, dtype=np.uint64))
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return bits ^ bits >> np.uint64(31)
+
+
 def draw(
-    frames: np.ndarray, least: np.ndarray, most: int | None, config: AugmentConfig, seed: int, epoch: int
+    clips: np.ndarray,
+    frames: np.ndarray,
+    least: np.ndarray,
+    most: int | None,
+    config: AugmentConfig,
+    seed: int,
+    epoch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An epoch's draw for every example.
+    """An epoch's draw for every example, by itself.
 
     Args:
+      clips: uint64 [N], what `keys` makes of each example.
       frames: int64 [N], of each example.
       least: int64 [N], the fewest that hold its label: none gets faster than that.
       most: none gets longer than this, nor than it is; None for no bound.
@@ -67,9 +99,10 @@ def draw(
       frames: int64 [N], after the change of speed.
       seeds: int64 [N, 2], for `apply`.
     """
-    random = np.random.default_rng((seed, STREAM, epoch))
-    seeds = random.integers(0, 2**31, [len(frames), 2])
-    speed = random.uniform(1 - config.speed, 1 + config.speed, len(frames))
+    stream = np.random.default_rng((seed, STREAM, epoch)).integers(2**64, dtype=np.uint64)
+    random = splitmix(clips ^ stream, 3)
+    seeds = (random[:, :2] >> np.uint64(33)).astype(np.int64)  # below 2^31
+    speed = 1 + config.speed * ((random[:, 2] >> np.uint64(11)) * 2.0**-52 - 1)  # uniform in [1 - speed, 1 + speed)
     count = np.rint(frames / speed).astype(np.int64)
     return np.clip(count, np.minimum(least, frames), longest(frames, most, config)), seeds
 
@@ -134,9 +167,10 @@ def _fold(seed: tf.Tensor, place: int) -> tf.Tensor:
 
 
 def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
-    """A clip with a draw of its own, its words and gaps moved along: what training would see, to be looked at."""
+    """A clip as training on whole sentences, spelled, sees it in an epoch, its words and gaps moved along."""
     total = len(clip.frames)
-    counts, seeds = draw(np.array([total]), np.array([CONTEXT]), None, config, seed, epoch)
+    one, least = keys(np.array([clip.id]), np.array([WHOLE])), table.fewest([list(clip.text)])
+    counts, seeds = draw(one, np.array([total]), least, None, config, seed, epoch)
     shown = played(total, int(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
     edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from pipeline import augment, memory, windows
+from pipeline import augment, memory, mixture, windows
 from pipeline.assemble import KEYS, Assembler
 from pipeline.augment import AugmentConfig
 from pipeline.plan import Batches, Plan, PlanConfig
@@ -96,7 +96,8 @@ def load(
     if reader.dataset is not dataset:
         raise ValueError("reader: is of another dataset")
     assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
-    numbered = _Numbered(assembler, table, planned, config, order, augmented)
+    clips = augment.keys(mixture.own_ids(dataset)[table.record], table.word)
+    numbered = _Numbered(assembler, table, clips, planned, config, order, augmented)
     first = epoch * planned.steps + step
 
     # A batch is a function of its number: nothing is read to get to it.
@@ -139,6 +140,7 @@ class _Numbered:
         self,
         assembler: Assembler,
         table: Examples,
+        clips: np.ndarray,
         planned: Plan,
         config: DataConfig,
         order: PlanConfig,
@@ -146,7 +148,7 @@ class _Numbered:
     ) -> None:
         self._assembler, self._steps = assembler, planned.steps
         self._lock = threading.Lock()  # an epoch is planned once, whichever threads ask for it
-        epoch = functools.partial(_epoch, table, planned, config, augmented or AugmentConfig(), order.seed)
+        epoch = functools.partial(_epoch, table, clips, planned, config, augmented or AugmentConfig(), order.seed)
         self._epoch = functools.lru_cache(maxsize=2)(epoch)  # two meet where one ends
 
     def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
@@ -161,10 +163,16 @@ class _Numbered:
 
 
 def _epoch(
-    table: Examples, planned: Plan, config: DataConfig, augmented: AugmentConfig, seed: int, epoch: int
+    table: Examples,
+    clips: np.ndarray,
+    planned: Plan,
+    config: DataConfig,
+    augmented: AugmentConfig,
+    seed: int,
+    epoch: int,
 ) -> tuple[Batches, np.ndarray, np.ndarray]:
     """An epoch's batches, and of each example int64 [N] frames and [N, 2] seeds."""
-    frames, seeds = augment.draw(table.frames, table.least, config.max_frames, augmented, seed, epoch)
+    frames, seeds = augment.draw(clips, table.frames, table.least, config.max_frames, augmented, seed, epoch)
     return planned.epoch(epoch, windows.count(frames, config.edge)), frames, seeds
 
 

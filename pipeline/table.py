@@ -242,10 +242,15 @@ def _texts(dataset: DatasetDir, table: Examples) -> list[str]:
     ]
 
 
-def _with_room(table: Examples, labels: list[list[str]], config: DataConfig) -> Examples:
-    """With the frames that CTC needs; sentences cut to nothing, or to less than that, are left out."""
+def fewest(labels: list[list[str]], edge: str = "valid") -> np.ndarray:
+    """Int64 [N]: the frames that CTC needs for each label, which has a blank between twins."""
     steps = [len(symbols) + sum(a == b for a, b in itertools.pairwise(symbols)) for symbols in labels]
-    least = np.maximum(np.array(steps, np.int64), 1) + _least(config) - 1
+    return np.maximum(np.array(steps, np.int64), 1) - windows.count(0, edge)
+
+
+def _with_room(table: Examples, labels: list[list[str]], config: DataConfig) -> Examples:
+    """With the frames that each label needs; sentences cut to nothing, or to less than that, are left out."""
+    least = fewest(labels, config.edge)
     fits = (table.kept < 0) | ((table.kept > 0) & (least <= table.frames))
     return dataclasses.replace(table, least=np.minimum(least, table.frames)).where(fits)
 

@@ -140,7 +140,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check() -> None:
-    """Refuses what the unit has no use for."""
+    """Refuses what has no use beside the unit and the other flags."""
     values = flags.FLAGS
     if values.unit == "word" and values["labels"].present and values.labels != "words":
         raise DataError(f"--labels={values.labels}: goes with --unit=sentence; a word run names words, leave it out")
@@ -148,6 +148,10 @@ def _check() -> None:
         raise DataError(
             f"--label_smoothing={values.label_smoothing}: goes with --unit=word; CTC has none, leave it out"
         )
+    if values.unit == "sentence" and values["margin"].present:
+        raise DataError(f"--margin={values.margin}: goes with --unit=word; a sentence is a whole clip, leave it out")
+    if values.max_frames is None and values["overlong"].present:
+        raise DataError(f"--overlong={values.overlong}: goes with --max_frames; without it nothing is too long")
 
 
 def _vocabulary(data: DatasetDir) -> Vocabulary:

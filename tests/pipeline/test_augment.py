@@ -25,6 +25,10 @@ def seeds(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 2**31, [count, 2])
 
 
+def clips(count: int) -> np.ndarray:
+    return augment.keys(np.array([f"s1/c{n}" for n in range(count)]), np.full(count, -1))
+
+
 def uniform(shape: list[int], seed: np.ndarray, *rest: object) -> np.ndarray:
     return tf.random.stateless_uniform(shape, seed, *rest).numpy()
 
@@ -127,27 +131,56 @@ def test_frames_shown_at_another_speed(frames: int, count: int, shown: list[int]
 
 def test_a_draw_is_pure_and_another_each_epoch_and_seed() -> None:
     frames, config = np.arange(20, 120), AugmentConfig(speed=0.2)
-    draws = [
-        augment.draw(frames, np.full(100, 5), None, config, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))
-    ]
-    again = augment.draw(frames, np.full(100, 5), None, config, 0, 0)
+    given = clips(100), frames, np.full(100, 5), None, config
+    draws = [augment.draw(*given, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    again = augment.draw(*given, 0, 0)
     for column in range(2):
         np.testing.assert_array_equal(draws[0][column], again[column])
         assert len({draw[column].tobytes() for draw in draws}) == 3
     assert draws[0][1].shape == (100, 2)
 
 
+def test_the_generator_is_splitmix64() -> None:
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    got = augment.splitmix(np.array([7, 1234567], np.uint64), 4)
+    assert got.dtype == np.uint64
+    assert got[1].tolist() == published
+
+
+def test_a_key_is_of_the_clip_and_its_word_alone() -> None:
+    ids = np.array(["s1/a", "s1/b", "s1/a", "ü", "s1/aa", "a/s1"])
+    word = np.array([-1, -1, 0, 1, -1, -1])
+    together = augment.keys(ids, word)
+    assert (together.dtype, len(set(together.tolist()))) == (np.uint64, 6)
+    alone = [augment.keys(np.array([one]), np.array([number]))[0] for one, number in zip(ids, word, strict=True)]
+    assert together.tolist() == alone
+    assert augment.keys(ids[::2], word[::2]).tolist() == together[::2].tolist()
+
+
+def test_draws_are_spread_and_independent_of_each_other() -> None:
+    given = clips(20_000), np.full(20_000, 1000), np.full(20_000, 5), None, AugmentConfig(speed=0.5)
+    frames, drawn = augment.draw(*given, 0, 0)
+    _, later = augment.draw(*given, 0, 1)
+    values = np.column_stack([1000 / frames - 0.5, drawn / 2**31, later / 2**31])
+    assert drawn.min() >= 0
+    assert drawn.max() < 2**31
+    np.testing.assert_allclose(values.mean(axis=0), 0.5, atol=0.01)
+    np.testing.assert_allclose(np.corrcoef(values.T), np.eye(5), atol=0.03)
+    counts = [np.histogram(column, 16, (0, 1))[0] for column in values.T]
+    np.testing.assert_allclose(counts, 1250, rtol=0.15)
+
+
 def test_a_draw_keeps_to_its_bounds() -> None:
     frames, least = np.repeat([10, 50, 50, 120], 500), np.repeat([5, 5, 48, 200], 500)
     config = AugmentConfig(speed=0.5)
-    drawn, _ = augment.draw(frames, least, 90, config, 0, 0)
+    drawn, _ = augment.draw(clips(2000), frames, least, 90, config, 0, 0)
     played = drawn.reshape(4, 500)
     np.testing.assert_allclose(played.min(axis=1), [7, 33, 48, 120], atol=1)
     np.testing.assert_allclose(played.max(axis=1), [20, 90, 90, 120], atol=1)
     assert (drawn <= augment.longest(frames, 90, config)).all()
     assert augment.longest(np.array([10, 50, 120]), 90, config).tolist() == [20, 90, 120]
     assert augment.longest(np.array([10, 50]), None, config).tolist() == [20, 100]
-    np.testing.assert_array_equal(augment.draw(frames, least, None, AugmentConfig(), 0, 0)[0], frames)
+    np.testing.assert_array_equal(augment.draw(clips(2000), frames, least, None, AugmentConfig(), 0, 0)[0], frames)
 
 
 def test_a_clip_to_be_looked_at_has_its_words_moved_along() -> None:

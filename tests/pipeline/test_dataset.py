@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from pipeline import augment, mixture, shards, table, windows
 from pipeline import dataset as data
-from pipeline import shards, table, windows
 from pipeline.assemble import Assembler
 from pipeline.augment import AugmentConfig
 from pipeline.plan import Plan, PlanConfig
@@ -283,6 +283,33 @@ def test_a_changed_speed_keeps_labels_room_and_marks_the_word(tiny: Callable[[st
         ]
         assert batch["inside"][0].tolist() == [int(spoken.start <= t < spoken.stop) for t in shown]
         assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("config", [SENTENCE, WORD], ids=["sentence", "word"])
+def test_a_draw_does_not_depend_on_what_else_is_read(tiny: Callable[[str], DatasetDir], config: DataConfig) -> None:
+    def shown(dataset: DatasetDir, config: DataConfig) -> dict[bytes, bytes]:
+        read = batches(dataset, config, PlanConfig(1, seed=5), augmented=VARIED, epoch=2)
+        return {batch["ids"][0].removeprefix(b"part:"): batch["frames"].tobytes() for batch in read}
+
+    every = shown(tiny("raw"), config)
+    some = shown(tiny("raw"), dataclasses.replace(config, speakers=("s1",)))
+    assert 0 < len(some) < len(every)
+    assert some == {name: every[name] for name in some}
+    part = dataclasses.replace(tiny("raw"), root=Path("part"))
+    assert shown(mixture.join([part, dataclasses.replace(part, root=Path("other"))]), config).items() >= every.items()
+
+
+def test_a_preview_is_what_the_stream_gives(tiny: Callable[[str], DatasetDir]) -> None:
+    dataset, config = tiny("raw"), dataclasses.replace(VARIED, speed=0.9)
+    sheets = set()
+    for epoch in range(3):
+        read = batches(dataset, SENTENCE, PlanConfig(1, seed=7), augmented=config, epoch=epoch)
+        for batch in read:
+            record = int(np.flatnonzero(dataset.index.id == batch["ids"][0].decode())[0])
+            seen = augment.varied(shards.read_record(dataset, record), config, 7, epoch)
+            np.testing.assert_array_equal(seen.frames, batch["frames"][0])
+            sheets.add(seen.frames.tobytes())
+    assert len(sheets) == 39
 
 
 def test_a_sentence_that_is_cut_is_labelled_with_what_is_left(tiny: Callable[[str], DatasetDir]) -> None:

@@ -239,7 +239,6 @@ def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     assert difference.mean() < 0.25 * contrast.mean()
 
 
-@pytest.mark.grid
 @pytest.mark.skipif(not GRID.is_dir(), reason="no GRID clips: set LIPFLOW_GRID to their directory")
 def test_grid_is_tracked_and_a_blank_middle_loses_the_face() -> None:
     clips = [*sorted((GRID / "s1").glob("*.mp4"))[::120], GRID / "s2" / "swwp2s.mpg"]
@@ -253,7 +252,6 @@ def test_grid_is_tracked_and_a_blank_middle_loses_the_face() -> None:
     assert error.value.reason is Reason.FACE_LOST
 
 
-@pytest.mark.grid
 @pytest.mark.skipif(not GRID.is_dir(), reason="no GRID clips: set LIPFLOW_GRID to their directory")
 def test_grid_crops_stay_close_to_those_of_landmarks_on_every_frame() -> None:
     shifts = []

@@ -310,7 +310,6 @@ def test_settings_outside_their_rule(tmp_path: Path, settings: dict[str, object]
 
 
 @grid
-@pytest.mark.grid
 @pytest.mark.parametrize(
     ("name", "frames"),
     [("s1/bbaf2n.mp4", 75), ("s1/sbbbzp.mp4", 74), ("s1/bbbm2p.mpg", 75), ("s2/swwp2s.mpg", 75)],
@@ -328,7 +327,6 @@ def test_grid_passes_untouched(name: str, frames: int) -> None:
 
 
 @grid
-@pytest.mark.grid
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_truncated_mpeg_1(tmp_path: Path, share: float) -> None:
     data = (GRID / "s2" / "swwp2s.mpg").read_bytes()

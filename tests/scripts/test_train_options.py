@@ -92,7 +92,12 @@ def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_ty
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
 
 
-def test_smoothing_of_labels_that_are_none_is_refused(tmp_path: Path) -> None:
+def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "data", [])
-    command = ["train", f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'run'}", "--label_smoothing=0.1"]
-    commands.mistakes((command, ["--label_smoothing=0.1: goes with --unit=word"]))
+    command = [f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'run'}"]
+    commands.mistakes_in_turn(
+        "train",
+        ([*command, "--label_smoothing=0.1"], ["--label_smoothing=0.1: goes with --unit=word"]),
+        ([*command, "--margin=5"], ["--margin=5: goes with --unit=word"]),
+        ([*command, "--overlong=truncate"], ["--overlong=truncate: goes with --max_frames"]),
+    )

@@ -175,7 +175,6 @@ def test_no_corpus_is_refused(tmp_path: Path) -> None:
 
 
 @needs_grid
-@pytest.mark.grid
 def test_the_real_clips_have_their_six_words() -> None:
     clips = list(grid.clips(ROOT))
     assert {clip.speaker for clip in clips} == {"s1", "s2"}
