@@ -3,10 +3,9 @@
     python -m scripts.reproduce grid-words --source=GRID --output=out/grid
     python -m scripts.reproduce grid-sentences --source=GRID --output=out/grid --seed=1
 
-grid-words: words cut by their times, then with more around them. grid-sentences: whole sentences, read without any
-times. Both start from what a word run learns fastest, which is trained first. The commands are printed as they are run;
-scripts/recipes holds their settings. The test split is scored at the end and decides nothing. Run again, it goes on
-from where it was stopped.
+grid-words: words cut by their times. grid-sentences: whole sentences, read without any times; they start from the CNN
+and LSTM of grid-words, which is trained first. The commands are printed as they are run; scripts/recipes holds their
+settings. The test split is scored at the end and decides nothing. Run again, it goes on from where it was stopped.
 """
 
 import json
@@ -35,21 +34,16 @@ Score = tuple[str, Path]  # what was read, and the directory of its report
 
 
 def _words(data: Path, output: Path, seed: int) -> list[Score]:
-    run = _trained("words", data, output, seed)
+    run = output / f"words-seed{seed}"
+    _train("grid-words", data, run, seed)
     return [("words", _evaluate(data, run))]
 
 
 def _sentences(data: Path, output: Path, seed: int) -> list[Score]:
-    run = _trained("sentences", data, output, seed)
+    run, words = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
+    _train("grid-words", data, words, seed)
+    _train("grid-sentences", data, run, seed, f"--init_from={words}")
     return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
-
-
-def _trained(what: str, data: Path, output: Path, seed: int) -> Path:
-    """The run of `what`, which starts from that of near words."""
-    near, run = output / f"words-near-seed{seed}", output / f"{what}-seed{seed}"
-    _train("grid-words-near", data, near, seed)
-    _train(f"grid-{what}", data, run, seed, f"--init_from={near}")
-    return run
 
 
 def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:

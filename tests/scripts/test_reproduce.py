@@ -34,9 +34,9 @@ def test_sentences_start_from_words_of_the_same_seed(
         reproduce.main(["grid-sentences"])
     names = [name for name, *_ in steps]
     assert names == ["convert", "train", "train", "evaluate", "evaluate", "evaluate"]
-    near, sentences = (set(arguments) for name, *arguments in steps if name == "train")
-    assert {f"--output={tmp_path / 'words-near-seed3'}", "--seed=3"} <= near
-    assert {f"--init_from={tmp_path / 'words-near-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
+    words, sentences = (set(arguments) for name, *arguments in steps if name == "train")
+    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3"} <= words
+    assert {f"--init_from={tmp_path / 'words-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
     recipes = [flag.partition("=")[2] for _, *flags in steps for flag in flags if flag.startswith("--flagfile=")]
     assert len(recipes) == 3
     assert all(Path(recipe).is_file() for recipe in recipes)
