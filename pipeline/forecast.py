@@ -1,22 +1,25 @@
-"""What a conversion would do, told before it is begun: no video is opened and nothing is written."""
+"""What a conversion would do, told before it is begun: a few videos' headers are read and nothing is written."""
 
+import contextlib
 import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline import claim, convert, shards
+from pipeline import claim, convert, shards, video
+from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
 from pipeline.journal import Progress
 from pipeline.schema import FRAME_BYTES, ClipError
 from pipeline.unit import ConvertConfig, ShardTask, plan_shards, transcript
 
-UNTIMED_S = 3.0  # taken for a clip of which the corpus says no time
+ASKED = 20  # videos, of which the header says how long they are
+UNKNOWN_S = 3.0  # taken where none of them says
 
 
 def forecast(
-    sources: Sequence[ClipSource], root: Path, output: Path, config: ConvertConfig, retry_rejected: bool
+    sources: Sequence[ClipSource], root: Path, output: Path, config: ConvertConfig, workers: int, retry_rejected: bool
 ) -> list[tuple[str, str]]:
     """Rows `(what, value)`: clips and shards, transcripts that are known to be bad, what is done already, settings.
 
@@ -34,7 +37,8 @@ def forecast(
         *_splits(tasks, config),
         ("bad transcripts", _bad_transcripts(sources, config)),
         ("output", f"{output}: {'finished, nothing is left to do' if finished else _state(len(tasks), left, state)}"),
-        ("to write", _bytes(left, output, config)),
+        ("workers", _workers(workers, len(left))),
+        ("to write", _bytes(left, root, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
 
@@ -72,17 +76,23 @@ def _state(shards: int, left: list[ShardTask], state: Progress) -> str:
     return f"{done} are done, {state.resumed} clips, {state.resumed_rejected} of them rejected"
 
 
-def _bytes(left: list[ShardTask], output: Path, config: ConvertConfig) -> str:
+def _workers(workers: int, left: int) -> str:
+    if not 0 < left < workers:
+        return str(workers)
+    return f"{workers}, {left} of them with work: a shard is one's; a lower --clips_per_shard makes more"
+
+
+def _bytes(left: list[ShardTask], root: Path, output: Path, config: ConvertConfig) -> str:
     clips = [source for task in left for source in task.sources]
-    size = FRAME_BYTES * config.fps * sum(_seconds(clip) for clip in clips)
+    whole = [clip for clip in clips if clip.span is None]
+    known = _known_seconds(whole, root)
+    mean = sum(known) / len(known) if known else UNKNOWN_S
+    spans = sum(clip.span[1] - clip.span[0] for clip in clips if clip.span is not None)
+    size = FRAME_BYTES * config.fps * (spans + mean * len(whole))
     place = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    untimed = sum(clip.span is None and not clip.words for clip in clips)
-    taken = (
-        f"{untimed} clips without times taken for {UNTIMED_S:g} s"
-        if untimed
-        else "clips taken to end with their last word"
-    )
+    source = f"as {len(known)} of them say" if known else "a guess"
+    taken = f"{mean:.3g} s a whole video, {source}" if whole else "by the times of the clips"
     less = "" if config.encoding.name == "raw" else f", less as {config.encoding.name}"
     short = ": too little" if size > free else ""
     return f"{len(clips)} clips, about {_size(size)} raw ({taken}{less}); {_size(free)} are free{short}"
@@ -92,10 +102,14 @@ def _size(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _seconds(clip: ClipSource) -> float:
-    if clip.span is not None:
-        return clip.span[1] - clip.span[0]
-    return max((word.stop for word in clip.words), default=UNTIMED_S)
+def _known_seconds(clips: Sequence[ClipSource], root: Path) -> list[float]:
+    """How long some of `clips` are, spread evenly over all."""
+    found = []
+    for clip in clips[:: max(1, len(clips) // ASKED)][:ASKED]:
+        with contextlib.suppress(ClipError):
+            paths.check_video(clip.video, root)
+            found.append(video.seconds(clip.video))
+    return found
 
 
 def _shown(value: object) -> str:

@@ -14,10 +14,14 @@ _FEATURES = "tensorflow_datasets.core.features"
 
 
 def write(output: Path, manifest: dict[str, Any]) -> None:
-    """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists."""
+    """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists.
+
+    A split without a record is left out, since tensorflow-datasets refuses to read one; an empty shard among others is
+    listed, since the names of all count them.
+    """
     conversion = manifest["conversion"]
     write_json(output / "features.json", features(Encoding(**conversion["encoding"])))
-    splits = [_split(name, split) for name, split in manifest["splits"].items()]
+    splits = [_split(name, split) for name, split in manifest["splits"].items() if split["records"]]
     info = {"name": conversion["name"], "version": VERSION, "fileFormat": "tfrecord", "splits": splits}
     write_json(output / "dataset_info.json", info)
 

@@ -116,6 +116,24 @@ def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
     raise ClipError(Reason.TRUNCATED, f"{path}: ends at {end:.3f} s, the span is {span[0]:g} to {span[1]:g} s")
 
 
+def seconds(path: Path) -> float:
+    """How long a video is by its header, or a directory of images at 25 a second.
+
+    Raises:
+      ClipError: UNREADABLE, NO_VIDEO; also where the header does not say.
+    """
+    if images.is_directory(path):
+        return len(images.listing(path)) / 25
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        whole = (container.duration or 0) / av.time_base
+        length = whole if stream.duration is None else float(stream.duration * stream.time_base)
+        length = max(length, stream.frames * _step(stream))  # more where timestamps stand still
+    if not length:
+        raise ClipError(Reason.UNREADABLE, f"{path}: its header does not say how long it is")
+    return length
+
+
 def colours(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
     """The frames that `read` gives of a whole source, in colour and one at a time: uint8 [H, W, 3], red first.
 
@@ -133,16 +151,23 @@ def colours(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
 
 @contextlib.contextmanager
 def _shown(path: Path, span: tuple[float, float] | None, fps: float) -> Iterator[Iterator[_Picture]]:
-    """The picture of every output frame of a container; errors of libav, also in the block, are UNREADABLE."""
+    """The picture of every output frame of a container."""
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        frames = _decode(container, stream, path)
+        if span is not None and span[0] > SEEK_FROM:
+            frames = _seek(container, stream, span[0], path)
+        yield _resample(_timed(frames, container, stream), stream, span, fps, path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    """A container; errors of libav, also in the block, are UNREADABLE."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         # "file:" keeps libav from taking a name with a colon in it for a URL.
         with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
-            stream = _video_stream(container, path)
-            frames = _decode(container, stream, path)
-            if span is not None and span[0] > SEEK_FROM:
-                frames = _seek(container, stream, span[0], path)
-            yield _resample(_timed(frames, container, stream), stream, span, fps, path)
+            yield container
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise ClipError(Reason.UNREADABLE, f"{path}: not a video that can be decoded ({reason})") from error

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
+from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
 from pipeline.forecast import forecast
 from pipeline.mouth import CropSettings
 from pipeline.schema import DataError, Encoding
@@ -50,15 +50,16 @@ flags.DEFINE_enum(
     ["none", "gzip"],
     "of whole shards; gzip is refused, since records are read at byte offsets: see --encoding",
 )
-flags.DEFINE_bool("dry_run", False, "say what would be done; open no video and write nothing")
+flags.DEFINE_bool("dry_run", False, "say what would be done; write nothing, and read of a few videos how long they are")
 SPLIT = cli.Options(
     SplitRule,
     {
         "by": "clip: draw clips; speaker: draw whole speakers, unseen in training; corpus: as it was "
         "published, which lrw, lrs and folder do unless told otherwise, where their clips have a split",
         "val": "clips (speakers) for validation: a count such as 100, or a share such as 10%",
-        "test": "the same for test",
+        "test": "the same for test; not with a corpus' own split",
         "seed": "of the split and of the order of clips in the shards",
+        "allow_shared_speakers": "keep a corpus' own split that has a speaker in two of its parts",
     },
     names={"by": "split_by"},
 )
@@ -109,11 +110,14 @@ def main(argv: list[str]) -> None:
     sources = list(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
-    sources = assign(sources, rule)
+    _refuse_amounts(sources, rule)
+    split, sources = told(sources, rule), assign(sources, rule)
     if values.dry_run:
-        cli.table(forecast(sources, source, output, config, values.retry_rejected))
+        rows = forecast(sources, source, output, config, values.workers, values.retry_rejected)
+        cli.table([rows[0], ("split", split), *rows[1:]])
+        _warn_of_speakers(sources)
     else:
-        _convert(sources, source, output, config, rule)
+        _convert(sources, source, output, config, rule, split)
 
 
 def _refuse() -> None:
@@ -125,7 +129,17 @@ def _refuse() -> None:
         raise DataError(f"--quality is of jpeg, and --encoding is {values.encoding}: leave it out, or --encoding=jpeg")
 
 
-def _convert(sources: list[ClipSource], source: Path, output: Path, config: ConvertConfig, rule: SplitRule) -> None:
+def _refuse_amounts(sources: list[ClipSource], rule: SplitRule) -> None:
+    """Refuses amounts of validation and test that the corpus' own split does not leave open."""
+    named = ["test", *(["val"] if any(source.split == "val" for source in sources) else [])]
+    if rule.by == "corpus" and (given := [name for name in named if flags.FLAGS[name].present]):
+        ways = "leave it out, or --split_by=clip or speaker"
+        raise DataError(f"--{given[0]}: the corpus' own split is kept, which says what is {given[0]}: {ways}")
+
+
+def _convert(
+    sources: list[ClipSource], source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str
+) -> None:
     values = flags.FLAGS
     began = time.monotonic()
     states = convert(
@@ -147,19 +161,23 @@ def _convert(sources: list[ClipSource], source: Path, output: Path, config: Conv
     )
     with contextlib.closing(states):
         state = _follow(states)
-    _report(sources, output, state, time.monotonic() - began)
+    _report(sources, split, output, state, time.monotonic() - began)
 
 
-def _report(sources: list[ClipSource], output: Path, state: Progress, seconds: float) -> None:
+def _report(sources: list[ClipSource], split: str, output: Path, state: Progress, seconds: float) -> None:
     print(
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
-    cli.table([*summary(open_dataset(output)), ("time", _time(seconds, state))])
-    if shared := speakers_in_two(sources):
-        print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
+    cli.table([*summary(open_dataset(output)), ("split", split), ("time", _time(seconds, state))])
+    _warn_of_speakers(sources)
     if rejected := state.rejected + state.resumed_rejected:
         print(f"rejects: {rejected}, with the reason in {output / REJECTED}")
     print(f"dataset: {output}")
+
+
+def _warn_of_speakers(sources: list[ClipSource]) -> None:
+    if shared := speakers_in_two(sources):
+        print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
 
 
 def _suit_crop(corpus: Corpus) -> None:

@@ -26,12 +26,14 @@ class SplitRule:
       val: how many clips (or speakers) validate: a number such as `100`, or a share such as `10%`, rounded up.
       test: the same for test; not used by `corpus`.
       seed: of the draw.
+      allow_shared_speakers: keep a published split that has a speaker in two of its parts.
     """
 
     by: Literal["clip", "speaker", "corpus"] = "clip"
     val: str = "10%"
     test: str = "10%"
     seed: int = 0
+    allow_shared_speakers: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in ("clip", "speaker", "corpus"):
@@ -50,7 +52,8 @@ def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
 
     Raises:
       DataError: two sources share an id; the rule asks for more than there is, for a split that the corpus does not
-        bring, or for speakers that it does not name; or two clips would show the same pictures in two splits.
+        bring, or for speakers that it does not name; the corpus' own split has a speaker in two of its parts; or two
+        clips would show the same pictures in two splits.
     """
     sources = sorted(sources, key=lambda source: source.id)
     if twice := [name for name, n in Counter(source.id for source in sources).items() if n > 1]:
@@ -64,6 +67,15 @@ def speakers_in_two(sources: Iterable[ClipSource]) -> list[str]:
     """The speakers, in order, who have clips in more than one split; the unnamed one left out."""
     places = {(source.speaker, source.split) for source in sources if source.speaker}
     return sorted(speaker for speaker, n in Counter(speaker for speaker, _ in places).items() if n > 1)
+
+
+def told(sources: Iterable[ClipSource], rule: SplitRule) -> str:
+    """What `rule` does with `sources` that have no split but the published one, in words."""
+    if rule.by != "corpus":
+        return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"
+    if any(source.split == "val" for source in sources):
+        return "the corpus' own"
+    return f"the corpus' own, which has no val: {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
 
 
 def _drawn(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
@@ -81,6 +93,14 @@ def _keep_published(sources: list[ClipSource], rule: SplitRule) -> list[ClipSour
     if unsplit := [source.id for source in sources if source.split not in SPLITS]:
         ways = "use --split_by=clip or --split_by=speaker, or give every clip one"
         raise DataError(f"clip {unsplit[0]!r}: the corpus names no split; {ways}")
+    if not rule.allow_shared_speakers and (shared := speakers_in_two(sources)):
+        places = " and ".join(
+            split for split in SPLITS if any(s.speaker == shared[0] and s.split == split for s in sources)
+        )
+        ways = "--split_by=speaker keeps each in one, --allow_shared_speakers keeps the split"
+        raise DataError(
+            f"speaker {shared[0]!r}: in {places} by the corpus' own split, one of {len(shared)} such; {ways}"
+        )
     if any(source.split == "val" for source in sources):
         return sources
     train = {source.id for source in sources if source.split == "train"}

@@ -21,7 +21,7 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:
-    return dict(forecast(clips, corpus, output, config, False))
+    return dict(forecast(clips, corpus, output, config, 4, False))
 
 
 def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
@@ -39,9 +39,10 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
         '" \'abcdefghijklmnopqrstuvwxyz0123456789"; to be rejected'
     )
     assert said["output"] == f"{tmp_path / 'new/out'}: to be begun"
-    # words end after 0.4 s: 6 * 0.4 + 3 + 2 seconds of 25 frames of 12,544 bytes
-    assert said["to write"].startswith("8 clips, about 2.3 MB raw (")
-    assert "1 clips without times taken for 3 s, less as png)" in said["to write"]
+    # of 7 whole videos 6 open, with 119 frames in all: 119 / 6 * 7 + 50 frames of 12,544 bytes
+    taken = "0.793 s a whole video, as 6 of them say, less as png"
+    assert said["to write"].startswith(f"8 clips, about 2.4 MB raw ({taken}); ")
+    assert said["workers"] == "4"
     assert said["crop"].startswith("mode resize, margin 1.6")
     assert not list(tmp_path.iterdir())
 
@@ -51,6 +52,9 @@ def test_a_conversion_under_way_and_finished(corpus: Path, tmp_path: Path) -> No
         while next(states).converted < 4:
             pass
     before = sorted(tmp_path.rglob("*"))
+    few = dataclasses.replace(CONFIG, clips_per_shard=100)
+    said = rows(corpus, tmp_path / "other", sources(corpus), few)
+    assert said["workers"] == "4, 3 of them with work: a shard is one's; a lower --clips_per_shard makes more"
     said = rows(corpus, tmp_path / "out", sources(corpus))
     assert said["output"] in [
         f"{tmp_path / 'out'}: {n} of 5 shards are done, {m} clips, 0 of them rejected"

@@ -1,14 +1,21 @@
+import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipeline import shards, tfds_files
+from pipeline import shards, tfds_files, unit
+from pipeline.convert import convert
+from pipeline.corpora import grid
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.mouth import CropSettings
 from pipeline.schema import Clip, Encoding, Key, Word
 from pipeline.shards import DatasetDir
+from pipeline.unit import ConvertConfig
 
 
 def test_every_key_of_a_record_is_described() -> None:
@@ -84,6 +91,23 @@ def test_tensorflow_datasets_reads_every_split(tiny: Callable[[str], DatasetDir]
         }
         for record, example in zip(dataset.records(split), read, strict=True):
             _check_same(example, shards.read_record(dataset, record), levels=2 if encoding == "jpeg" else 0)
+
+
+def test_tensorflow_datasets_reads_what_a_conversion_has_left_empty(corpus: Path, tmp_path: Path) -> None:
+    clips = assign(grid.clips(corpus), SplitRule(val="2", test="1"))
+    config = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
+    tasks = unit.plan_shards(clips, config)
+    bad = {source.id for task in tasks[1:2] + tasks[3:4] for source in task.sources}  # a shard of train, all of val
+    sources = [dataclasses.replace(clip, problem="torn" if clip.id in bad else "") for clip in clips]
+    list(convert(sources, corpus, tmp_path / "out", config, max_reject_fraction=0.5))
+    builder = tfds.builder_from_directory(tmp_path / "out")
+    want = {task.split: [] for task in (tasks[0], tasks[-1])}
+    for task in (tasks[0], tasks[2], tasks[4]):
+        want[task.split] += [source.id for source in task.sources]
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {"train": 3, "test": 1}
+    for split, ids in want.items():
+        read = builder.as_dataset(split, shuffle_files=False)
+        assert [example["id"].numpy().decode() for example in read] == ids
 
 
 def _check_same(example: dict, clip: Clip, levels: int) -> None:

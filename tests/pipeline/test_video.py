@@ -260,10 +260,23 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(video=0) if p.size]
     assert {p.pts for p in packets} == {0}
+    assert video.seconds(path) == 1.6
     assert shown(video.read(path)) == list(range(40))
     assert shown(video.read(path, span=(0.4, 0.8))) == list(range(10, 20))
     path.write_bytes(path.read_bytes()[: packets[30].pos])
     reject(path, Reason.TRUNCATED, "ends at 1.200 s after picture 30, the container promises more")
+
+
+def test_how_long_a_video_is_by_its_header(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
+    assert video.seconds(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        (tmp_path / f"images/{number}.png").touch()
+    assert video.seconds(tmp_path / "images") == 0.2
+    (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
+    with pytest.raises(ClipError, match=r"unreadable: .*text\.mp4: not a video that can be decoded"):
+        video.seconds(tmp_path / "text.mp4")
 
 
 def test_not_a_video(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines()[1:-2])
     assert said["records"] == "8 in 3 shards"
     assert said["test"] == "5 records, 2 speakers"
+    assert said["split"] == "the corpus' own, which has no val: 1 of train, drawn by clip, seed 3 (--val=0: none)"
     assert said["speakers"] == "s1 3, s3 3, s2 2"
     assert re.fullmatch(r"\d\d:\d\d: reading \d+%, cropping \d+%, writing \d+%", said["time"])
     assert printed.splitlines()[-2:] == [
@@ -35,7 +36,7 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
         "source": str(corpus),
         "output": str(output),
         "workers": 2,
-        "split": {"by": "corpus", "val": "1", "test": "10%", "seed": 3},
+        "split": {"by": "corpus", "val": "1", "test": "10%", "seed": 3, "allow_shared_speakers": False},
     }
     settings = {key: value for key, value in conversion.items() if key not in ("clips", "clips_sha256")}
     assert run["flags"] == {"clip_timeout_s": 120.0, "max_reject_fraction": 0.05, **settings}
@@ -45,8 +46,11 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(corpus: Path, tmp_
     output = tmp_path / "out"
     flags = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--crop=resize", "--val=3", "--test=0"]
     (printed,) = commands.run(["convert", *flags, "--clips_per_shard=2", "--dry_run"])
-    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines())
+    *table, speakers = printed.splitlines()
+    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in table)
     assert said["clips"] == "8, 3 speakers"
+    assert said["split"] == "drawn by clip: val 3, test 0, seed 0"
+    assert speakers.startswith("speakers in two splits: 2, such as s")
     assert said["train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and on"
     assert said["output"] == f"{output}: to be begun"
     assert said["crop"].startswith("mode resize")
@@ -73,6 +77,7 @@ def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
         (converting("--quality=80", "--encoding=png"), [f"{quality} png"]),
         (converting("--quality=101", "--encoding=jpeg"), ["--quality: want 1 to 100, got 101"]),
         (converting("--max_frames=3"), ["--max_frames: want at least 5, got 3"]),
+        (converting("--split_by=corpus", "--test=5"), ["--test: the corpus' own split is kept", "--split_by=clip"]),
         (converting("--speed=9"), ["speed"]),
         (converting("more"), ["'more'"]),
     )

@@ -70,8 +70,11 @@ def test_a_folder_with_odd_names_and_what_leads_out_or_hangs(tmp_path: Path) -> 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "A/train").mkdir(parents=True)
     (tmp_path / "A/train/A_1.mp4").touch()
+    (tmp_path / "clips.csv").write_text("video,text,speaker,split\na.mp4,so,ann,val\nb.mp4,so,ann,test\n")
     out = tmp_path / "out"
     commands.mistakes(
-        (converting("lrw", tmp_path, out, "--split_by=speaker"), ["'A/train/A_1'", "no speaker", "--split_by=clip"])
+        (converting("lrw", tmp_path, out, "--split_by=speaker"), ["'A/train/A_1'", "no speaker", "--split_by=clip"]),
+        (converting("folder", tmp_path, out), ["speaker 'ann': in val and test", "--allow_shared_speakers"]),
+        (converting("folder", tmp_path, out, "--val=3"), ["--val: the corpus' own split is kept", "--split_by=clip"]),
     )
     assert not out.exists()

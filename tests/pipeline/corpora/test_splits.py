@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
+from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
 from pipeline.schema import DataError
 
 
@@ -75,7 +75,7 @@ def test_a_corpus_without_a_split_is_refused() -> None:
 
 
 def cut(name: str, span: tuple[float, float] | None, split: str, video: str = "a.mp4") -> ClipSource:
-    return ClipSource(name, Path(video), span, "bin", (), "s1", split)
+    return ClipSource(name, Path(video), span, "bin", (), "", split)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_pictures_apart_may_be_in_two_splits() -> None:
 
 
 def test_a_draw_that_parts_the_same_pictures_is_refused() -> None:
-    clips = [dataclasses.replace(cut(f"c{n}", (n, n + 2), "train"), split=None) for n in range(20)]
+    clips = [dataclasses.replace(cut(f"c{n}", (n, n + 2), "train"), speaker="s1", split=None) for n in range(20)]
     with pytest.raises(DataError, match=r"show the same pictures in two splits; .* as --split_by=speaker does"):
         assign(clips, SplitRule(val="50%"))
 
@@ -115,6 +115,41 @@ def test_a_speaker_who_is_not_named_cannot_be_kept_together() -> None:
     clips = [source("a/1"), dataclasses.replace(source("b/1"), speaker="")]
     with pytest.raises(DataError, match="clip 'b/1': no speaker is named; use --split_by=clip, or --split_by=corpus"):
         assign(clips, SplitRule("speaker"))
+
+
+def test_a_published_split_that_shares_a_speaker_is_refused_unless_allowed() -> None:
+    clips = [source("s2/a", "train"), source("s2/b", "test"), source("s1/a", "train"), source("s3/a", "val")]
+    said = (
+        "^speaker 's2': in train and test by the corpus' own split, one of 1 such; "
+        "--split_by=speaker keeps each in one, --allow_shared_speakers keeps the split$"
+    )
+    with pytest.raises(DataError, match=said):
+        assign(clips, SplitRule("corpus"))
+    allowed = splits(SplitRule("corpus", allow_shared_speakers=True), clips)
+    assert allowed == {"s1/a": "train", "s2/a": "train", "s2/b": "test", "s3/a": "val"}
+    assert len(splits(SplitRule("speaker", val="1", test="1"), clips)) == 4
+
+
+def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> None:
+    published = [source(f"s1/{n}", "train") for n in range(4)] + [source("s2/a", "test")]
+    assert Counter(splits(SplitRule("corpus", val="1"), published).values()) == {"train": 3, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("rule", "published", "said"),
+    [
+        (SplitRule(val="3", seed=2), None, "drawn by clip: val 3, test 10%, seed 2"),
+        (SplitRule("speaker"), None, "drawn by speaker: val 10%, test 10%, seed 0"),
+        (SplitRule("corpus"), "val", "the corpus' own"),
+        (
+            SplitRule("corpus", val="5%"),
+            "train",
+            "the corpus' own, which has no val: 5% of train, drawn by clip, seed 0 (--val=0: none)",
+        ),
+    ],
+)
+def test_the_rule_in_words(rule: SplitRule, published: str | None, said: str) -> None:
+    assert told([source("s1/a", published), source("s1/b", published)], rule) == said
 
 
 def test_speakers_in_two_splits_are_named_once() -> None:
