@@ -81,6 +81,7 @@ ORDER = {
         "__init__",
         "cli",
         "steps",
+        "results",
         "runs",
         "decoders",
         "page",
