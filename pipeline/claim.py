@@ -80,7 +80,11 @@ def claimed(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> Iterat
         check(output, job, tasks)  # what was there before the lock was had may have changed
         with writing(output):
             _begin(output, job, tasks)
-        yield
+        try:
+            yield
+        finally:  # a failing worker has the others killed within their shards, which may be what fills the disk
+            with contextlib.suppress(OSError):  # the next run begins with it
+                _sweep(output)
 
 
 def _lock(descriptor: int, output: Path) -> None:
@@ -92,12 +96,16 @@ def _lock(descriptor: int, output: Path) -> None:
 
 def _begin(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     """Removes what killed runs have left half-written, and notes the job where it is a new one."""
+    _sweep(output)
     progress = output / PROGRESS
-    for leftover in (*output.glob(".*.tmp"), *progress.glob(".*.tmp")):
-        leftover.unlink(missing_ok=True)
     if not (progress / JOB).is_file():
         shards.write_json(progress / CLIPS, sorted(_ids(tasks)))
         shards.write_json(progress / JOB, job)
+
+
+def _sweep(output: Path) -> None:
+    for leftover in (*output.glob(".*.tmp"), *(output / PROGRESS).glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)
 
 
 def _ids(tasks: list[ShardTask]) -> set[str]:
