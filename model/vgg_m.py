@@ -88,18 +88,8 @@ TABLES: dict[str, dict[str, Row]] = {
         "pool5": Pool(3, 2, "same"),
         "fc6": Dense(),
     },
-    "C": {
-        "conv1": Conv(96, 3, 2),
-        "pool1": Pool(3, 2),
-        "conv2": Conv(256, 3, 2),
-        "pool2": Pool(3, 2),
-        "conv3": Conv(512, 3, padding="same"),
-        "conv4": Conv(512, 3, padding="same"),
-        "conv5": Conv(512, 3, padding="same"),
-        "pool5": Pool(3, 2, "same"),
-        "fc6": Dense(),
-    },
 }
+TABLES["C"] = {**TABLES["B"], "conv1": Conv(96, 3, 2), "conv2": Conv(256, 3, 2)}
 
 
 class VGGM(tf_keras.Sequential):
