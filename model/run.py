@@ -135,15 +135,16 @@ CNN = ("table", "width")  # fields of a LipReaderConfig that decide the shape of
 LSTM = ("lstm_units", "lstm_layers", "bidirectional", "use_inside")
 
 
-def initialise(model: LipReader, run_dir: Path) -> tuple[str, ...]:
-    """Start from another run's CNN, and from its LSTM where both are of one shape; the head stays as it is.
+def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tuple[str, ...]:
+    """Start from another run's CNN, from its LSTM where both are of one shape, and from its head where labels are too.
 
     Its best weights are taken, of a run without validation the last. An LSTM that was told which windows are the word's
-    becomes one that is not, as if all were.
+    becomes one that is not, as if all were. A head that named words spells them, step by step; its blank is new.
 
     Args:
       model: gets the weights.
       run_dir: of the run to start from.
+      same_labels: both heads count the same classes in the same order.
 
     Returns:
       The fields in which the LSTMs differ, so that the model's stays as it is; empty where they do not.
@@ -163,6 +164,8 @@ def initialise(model: LipReader, run_dir: Path) -> tuple[str, ...]:
     for number, (own, other) in enumerate(zip(model.lstms, source.lstms, strict=True)):
         weights = other.get_weights()
         own.set_weights(_untold(weights) if told and number == 0 else weights)
+    if same_labels:
+        _take_classes(model.head, source.head, model.config.classes)
     return ()
 
 
@@ -170,6 +173,14 @@ def _untold(weights: list[np.ndarray]) -> list[np.ndarray]:
     """An LSTM's kernel, recurrent kernel and bias, of each direction, with the last input always 1."""
     parts = [iter(weights)] * 3
     return [new for kernel, inner, bias in zip(*parts, strict=True) for new in (kernel[:-1], inner, bias + kernel[-1])]
+
+
+def _take_classes(head: tf_keras.layers.Dense, other: tf_keras.layers.Dense, classes: int) -> None:
+    """All outputs but CTC's blank, which is the last and which only one of the two may have."""
+    taken = head.get_weights()
+    for own, theirs in zip(taken, other.get_weights(), strict=True):  # [units, outputs] and [outputs]
+        own[..., :classes] = theirs[..., :classes]
+    head.set_weights(taken)
 
 
 def _latest(run_dir: Path, which: str) -> str:

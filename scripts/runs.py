@@ -60,13 +60,16 @@ def open_run(directory: Path, which: str = "best") -> Run:
     saved = _saved(directory)
     model = LipReader(LipReaderConfig(**saved["model"]))
     run.restore(model, directory, which)
-    vocabulary = Vocabulary(saved["data"]["vocabulary"]["unit"], tuple(saved["data"]["vocabulary"]["symbols"]))
     words = tuple(saved.get("words", ()))
     crop = saved["input"]["crop"]
     crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
-    return Run(
-        model, DataConfig(**{**saved["data"], "vocabulary": vocabulary}).whole(), crop, saved["input"]["fps"], words
-    )
+    config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
+    return Run(model, config.whole(), crop, saved["input"]["fps"], words)
+
+
+def _vocabulary(saved: dict[str, Any]) -> Vocabulary:
+    vocabulary = saved["data"]["vocabulary"]
+    return Vocabulary(vocabulary["unit"], tuple(vocabulary["symbols"]))
 
 
 def _saved(directory: Path) -> dict[str, Any]:
@@ -91,8 +94,11 @@ def check_input(data: DatasetDir, opened: Run) -> None:
         raise DataError(f"{data.root}: other crops than the run's: {differing}; convert with the run's")
 
 
-def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> tuple[str, ...]:
-    """Starts from another run as `run.initialise` does, if that one saw such windows; its alphabet may be another.
+def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> str:
+    """Starts from another run as `run.initialise` does, if that one saw such windows; its labels may be others.
+
+    Returns:
+      What was taken, in words.
 
     Raises:
       DataError: naming every setting that differs.
@@ -102,7 +108,10 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: P
     saw = {**saved["input"], "edge": saved["data"]["edge"]}
     if differing := run.differences(saw, {**_input(data), "edge": config.edge}):
         raise DataError(f"{source}: has learned from other windows: {differing}; start from a run of the same")
-    return run.initialise(model, source)
+    same = _vocabulary(saved) == config.vocabulary
+    if differing := run.initialise(model, source, same):
+        return f"its CNN; the LSTM is another one ({', '.join(differing)})"
+    return "its CNN, LSTM and head" if same else "its CNN and LSTM; the head is for others"
 
 
 @dataclasses.dataclass(frozen=True)

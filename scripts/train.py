@@ -40,7 +40,8 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "init_from",
     None,
-    "run whose CNN, and LSTM where it is of one shape, to start from, such as a word run for sentences",
+    "run whose CNN to start from, such as a word run for sentences; and whose LSTM and head, where of one shape "
+    "and of the same labels",
 )
 flags.DEFINE_enum(
     "labels", "characters", ["characters", "words"], "what a sentence run reads: spelled, or in words of the data alone"
@@ -179,9 +180,7 @@ def _source(output: Path) -> str | None:
 
 def _initialise(model: LipReader, data: DatasetDir, config: DataConfig) -> None:
     source = Path(flags.FLAGS.init_from)
-    differing = runs.initialise(model, data, config, source)
-    rest = f"its CNN; the LSTM is another one ({', '.join(differing)})" if differing else "its CNN and LSTM"
-    print(f"starts from {source}: {rest}")
+    print(f"starts from {source}: {runs.initialise(model, data, config, source)}")
 
 
 if __name__ == "__main__":

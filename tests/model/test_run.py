@@ -113,6 +113,18 @@ def test_a_cnn_goes_on_without_its_lstm(tmp_path: Path) -> None:
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("head", ["word", "ctc"])
+def test_a_head_of_the_same_labels_goes_on(tmp_path: Path, head: str) -> None:
+    """Outputs of the classes are the other run's; CTC's blank, the last, stays as it was."""
+    trained = _trained(tmp_path)
+    other = LipReader(dataclasses.replace(CONFIG, head=head), seed=5)
+    before = other.head.get_weights()
+    assert initialise(other, tmp_path, same_labels=True) == ()
+    for got, fresh, want in zip(other.head.get_weights(), before, trained.head.get_weights(), strict=True):
+        np.testing.assert_array_equal(got[..., :3], want)
+        np.testing.assert_array_equal(got[..., 3:], fresh[..., 3:])
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_an_lstm_that_was_told_the_word_reads_on_as_if_all_were_it(tmp_path: Path, bidirectional: bool) -> None:
     config = dataclasses.replace(CONFIG, use_inside=True, bidirectional=bidirectional)

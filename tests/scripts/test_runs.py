@@ -45,7 +45,18 @@ def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
     source = tiny_runs.write(tmp_path / "same", crop=crop)
     with pytest.raises(DataError, match=r"other windows: edge was valid, now same; start from a run of the same$"):
         runs.initialise(model, data, dataclasses.replace(CONFIG, edge="same"), source)
-    assert runs.initialise(model, data, CONFIG, source) == ("lstm_units",)
+    assert runs.initialise(model, data, CONFIG, source) == "its CNN; the LSTM is another one (lstm_units)"
+
+
+def test_a_start_takes_the_head_of_the_same_labels_alone(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
+    data = tiny()
+    crop = CropSettings(**data.manifest["conversion"]["crop"])
+    source = tiny_runs.write(tmp_path / "source", "word", crop=crop)
+    own, others = Vocabulary.of_words(tiny_runs.WORDS), Vocabulary.of_words(("at", "bin", "on"))
+    for vocabulary, taken in ((own, "its CNN, LSTM and head"), (others, "its CNN and LSTM; the head is for others")):
+        model = LipReader(dataclasses.replace(MODEL, classes=3, head="ctc", lstm_units=8))
+        config = dataclasses.replace(CONFIG, vocabulary=vocabulary)
+        assert runs.initialise(model, data, config, source) == taken
 
 
 @pytest.fixture

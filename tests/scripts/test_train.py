@@ -77,7 +77,7 @@ def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     resumed, alike, other = commands.run(["train", *same], ["train", *tuned], ["train", *named, "--labels=words"])
     (score,) = commands.run(["evaluate", f"--run={place / 'named'}", *read])
     assert "1 of 1 steps" in resumed
-    assert f"starts from {place / 'sentences'}: its CNN and LSTM\n" in alike
+    assert f"starts from {place / 'sentences'}: its CNN, LSTM and head\n" in alike
     assert f"starts from {place / 'words'}: its CNN; the LSTM is another one (use_inside)\n" in other
     assert json.loads((place / "named" / "run.json").read_text())["data"]["vocabulary"]["unit"] == "word"
     assert "2 of split test" in score
