@@ -77,17 +77,23 @@ class Assembler:
         rows, weights, counts = rows[there], weights[there], counts[there]
         border = CONTEXT - 1 if self._config.edge == "valid" else 0
         frames = self._buffers.take((len(rows), int(longest) + border, CROP, CROP))
-        inside = np.zeros((len(rows), int(longest)), np.uint8)
-        for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
-            shown = augment.played(int(self._frames[row]), count)
-            weights[place] *= self._fill(row, shown, frames[place])
-            middle = self._table.start[row] + shown[border // 2 : count - border // 2]
-            belongs = (middle >= self._table.inside_start[row]) & (middle < self._table.inside_stop[row])
-            inside[place, : len(middle)] = belongs
-        symbols = [self._symbols[self._begins[row] : self._begins[row + 1]] for row in rows]
         lengths = windows.count(counts, self._config.edge).astype(np.int32)
+        shown = augment.played(self._frames[rows], counts, frames.shape[1])
+        for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
+            weights[place] *= self._fill(row, shown[place, :count], frames[place])
+        inside = self._inside(rows, shown[:, border // 2 :][:, : int(longest)], lengths)
+        symbols = [self._symbols[self._begins[row] : self._begins[row + 1]] for row in rows.tolist()]
         label_lengths = np.array([len(one) for one in symbols], np.int32)
         return frames, lengths, inside, _padded(symbols), label_lengths, weights, self._names(rows)
+
+    def _inside(self, rows: np.ndarray, middle: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """uint8 [B, S]: whether the middle frame of a window, int64 [B, S] in what was read, is the unit's own."""
+        start, own_start, own_stop = (
+            column[rows, np.newaxis]
+            for column in (self._table.start, self._table.inside_start, self._table.inside_stop)
+        )
+        frame, valid = start + middle, np.arange(middle.shape[1]) < lengths[:, np.newaxis]
+        return ((own_start <= frame) & (frame < own_stop) & valid).view(np.uint8)
 
     def _fill(self, row: int, shown: np.ndarray, out: np.ndarray) -> bool:
         """Puts a row's frames, as they are shown, at the beginning of `out`, zeros behind; whether they are sound."""

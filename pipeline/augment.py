@@ -113,13 +113,12 @@ def longest(frames: np.ndarray, most: int | None, config: AugmentConfig) -> np.n
     return slowest if most is None else np.maximum(frames, np.minimum(slowest, most))
 
 
-def played(frames: int, count: int) -> np.ndarray:
-    """Int64 [count]: which of `frames` frames to show so that they last `count`: the nearest in time.
+def played(frames: np.ndarray, counts: np.ndarray, places: int) -> np.ndarray:
+    """Int64 [B, places]: which of `frames` [B] frames to show so that they last `counts` [B]: the nearest in time.
 
-    Frame k of the result stands at (k + 1/2) / count of the clip.
+    Frame k of the result stands at (k + 1/2) / count of the clip; those from `counts` on mean nothing.
     """
-    shown = np.arange(count)
-    return shown if count == frames else (2 * shown + 1) * frames // (2 * count)
+    return (2 * np.arange(places) + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
 
 
 def batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
@@ -171,7 +170,7 @@ def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
     total = len(clip.frames)
     one, least = keys(np.array([clip.id]), np.array([WHOLE])), table.fewest([list(clip.text)])
     counts, seeds = draw(one, np.array([total]), least, None, config, seed, epoch)
-    shown = played(total, int(counts[0]))
+    (shown,) = played(np.array([total]), counts, int(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
     edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}
     words = tuple(Word(word.text, *edge) for word, edge in edges.items() if edge[0] < edge[1])

@@ -40,6 +40,7 @@ class Reader:
         index = dataclasses.replace(dataset.index, id=mixture.own_ids(dataset))
         self._dataset = dataclasses.replace(dataset, index=index)  # as the records themselves say
         self._sound = np.zeros(len(index), np.int64)  # raw records: the stamp of the shard that was read whole
+        self._pixels = np.zeros(len(index), np.int64)  # of those that were: where in the shard they begin
         self._room = cache_bytes
         self._kept: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()  # of the two above
@@ -79,15 +80,15 @@ class Reader:
 
     def _read_raw(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         index = self._dataset.index
-        frames, length, offset = (int(column[record]) for column in (index.frames, index.length, index.offset))
-        head = raw_head(frames)
-        first = HEADER_BYTES + raw_start(length) + len(head)  # from the record's header to its pixels
-        last = first + frames * FRAME_BYTES
         with shards.opened(self._dataset, record) as descriptor:
             stamp = _stamp(descriptor)
             if self._sound[record] == stamp:
-                shards.fill(descriptor, [out], offset + first + start * FRAME_BYTES)
+                shards.fill(descriptor, [out], int(self._pixels[record]) + start * FRAME_BYTES)
                 return
+            frames, length, offset = (int(column[record]) for column in (index.frames, index.length, index.offset))
+            head = raw_head(frames)
+            first = HEADER_BYTES + raw_start(length) + len(head)  # from the record's header to its pixels
+            last = first + frames * FRAME_BYTES
             front, end = bytearray(first), bytearray(HEADER_BYTES + length + FOOTER_BYTES - last)
             before, after = (bytearray(n * FRAME_BYTES) for n in (start, frames - stop))
             shards.fill(descriptor, [front, before, out, after, end], offset)
@@ -96,6 +97,7 @@ class Reader:
         if not front.endswith(head):
             raise ValueError(f"key {Key.FRAMES!s}: not where this program writes it")
         self._check(record, _parsed(tf.train.Features, bytes(end[:-FOOTER_BYTES])))
+        self._pixels[record] = offset + first
         self._sound[record] = stamp
 
     def _read_images(self, record: int, start: int, stop: int, out: np.ndarray) -> None:

@@ -41,8 +41,8 @@ def main(
     batches = load(dataset, "train", DataConfig(vocabulary, unit), plan, epochs=EPOCHS, layout=layout, reader=reader)
 
     def stream() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for one in batches.as_numpy_iterator():
-            yield one[layout], one[BatchKey.LENGTHS]
+        for one in batches:
+            yield np.asarray(one[layout]), np.asarray(one[BatchKey.LENGTHS])
 
     return consume(stream(), seconds)
 
