@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.schema import FRAME_BYTES, DataError, Encoding
+from pipeline.texts import Texts, decodable
 
 NUMBERS = ("split", "shard", "offset", "length", "frames", "tracked")
-TEXTS = ("id", "speaker", "text")
-WORDS = ("word_text", "word_start", "word_stop")
+TEXTS = ("id", "speaker", "text", "word_text")
 # What NumPy and zipfile raise on bytes that are no npz.
 NOT_NPZ = (ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 FRAMING_BYTES = 16  # of a TFRecord, beside its payload
@@ -124,21 +124,26 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
         "want words that begin in their clips",
         (start >= 0) & (start < stop) & (start < np.repeat(frames, np.diff(rows))),
     )
-    yield "an id comes twice", len(set(columns["id"].tolist())) == len(shard)
+    yield "an id comes twice", Texts(columns["id"], columns["id_ends"]).distinct()
 
 
 def _shape_rules(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
     for name, column in columns.items():
-        kind = "U" if name in TEXTS or name == "word_text" else "i"
-        yield (
-            f"column {name}: want one axis of {'text' if kind == 'U' else 'int64'}",
-            (column.ndim == 1 and column.dtype.kind == kind and (kind == "U" or column.dtype == np.int64)),
-        )
-    records, words, rows = columns["id"], columns["word_text"], columns["word_rows"]
-    for name in (*NUMBERS, *TEXTS):
-        yield f"column {name}: want {len(records)} rows as of id", len(columns[name]) == len(records)
-    for name in WORDS:
-        yield f"column {name}: want {len(words)} rows as of word_text", len(columns[name]) == len(words)
-    yield "column word_rows: want a row for each record and one more", len(rows) == len(records) + 1
-    yield "column word_rows: want it to rise from 0", (rows[0] == 0) & np.all(rows[1:] >= rows[:-1])
-    yield f"column word_rows: want it to end at {len(words)}", rows[-1] == len(words)
+        kind = np.uint8 if name in TEXTS else np.int64
+        yield f"column {name}: want one axis of {np.dtype(kind)}", column.ndim == 1 and column.dtype == kind
+    records, words, rows = len(columns["id_ends"]), len(columns["word_text_ends"]), columns["word_rows"]
+    for name in (*NUMBERS, "speaker_ends", "text_ends"):
+        yield f"column {name}: want {records} rows as of id_ends", len(columns[name]) == records
+    for name in ("word_start", "word_stop"):
+        yield f"column {name}: want {words} rows as of word_text_ends", len(columns[name]) == words
+    yield "column word_rows: want a row for each record and one more", len(rows) == records + 1
+    yield from _rises("word_rows", rows, words)
+    for name in TEXTS:
+        ends = columns[f"{name}_ends"]
+        yield from _rises(f"{name}_ends", np.concatenate([[0], ends]), len(columns[name]))
+        yield f"column {name}: want UTF-8 in every row", decodable(columns[name], ends)
+
+
+def _rises(name: str, column: np.ndarray, last: int) -> Iterator[tuple[str, Any]]:
+    yield f"column {name}: want it to rise from 0", (column[0] == 0) & np.all(column[1:] >= column[:-1])
+    yield f"column {name}: want it to end at {last}", column[-1] == last

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import shards, stats
-from pipeline.shards import DatasetDir, Index
+from pipeline.index import Index
+from pipeline.shards import DatasetDir
 
 COLUMNS = ("speaker", "text", "frames", "tracked")
 SPLIT, WORDS, BYTES = "split", "words", "bytes"
@@ -50,10 +51,9 @@ def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
       b: another.
       track: wraps the list of shards whose checksums are read, such as a progress bar.
     """
-    order_a, order_b = np.argsort(a.index.id), np.argsort(b.index.id)
-    ids_a, ids_b = a.index.id[order_a], b.index.id[order_b]
-    in_b, in_a = np.isin(ids_a, ids_b), np.isin(ids_b, ids_a)
-    both = np.stack([order_a[in_b], order_b[in_a]], axis=1)
+    rows_a, rows_b = ({name: row for row, name in enumerate(dataset.index.id)} for dataset in (a, b))
+    pairs = [(rows_a[name], rows_b[name]) for name in sorted(rows_a.keys() & rows_b.keys())]
+    both = np.array(pairs, np.int64).reshape(-1, 2)
     differing = {SPLIT: _split_names(a, both[:, 0]) != _split_names(b, both[:, 1])}
     for name in COLUMNS:
         differing[name] = getattr(a.index, name)[both[:, 0]] != getattr(b.index, name)[both[:, 1]]
@@ -61,7 +61,12 @@ def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
     if a.encoding.name == b.encoding.name:
         differing[BYTES] = _records_differ(a, b, both, track)
     changed = {name: np.flatnonzero(flags) for name, flags in differing.items() if flags.any()}
-    return Difference(_settings(a, b), (order_a[~in_b], order_b[~in_a]), both, changed)
+    return Difference(_settings(a, b), (_lacking(rows_a, rows_b), _lacking(rows_b, rows_a)), both, changed)
+
+
+def _lacking(rows: dict[str, int], others: dict[str, int]) -> np.ndarray:
+    """int64: the rows of the ids that others lack, sorted by id."""
+    return np.array([rows[name] for name in sorted(rows.keys() - others.keys())], np.int64)
 
 
 def _settings(a: DatasetDir, b: DatasetDir) -> list[tuple[str, Any, Any]]:
@@ -135,7 +140,7 @@ def _told(dataset: DatasetDir, what: str, row: int) -> str:
         return dataset.splits[dataset.index.split[row]]
     if what == WORDS:
         return ", ".join(f"{word.text} {word.start}:{word.stop}" for word in dataset.index.row(row).words) or "none"
-    return repr(getattr(dataset.index, what)[row].item())
+    return repr(getattr(dataset.index.row(row), what))
 
 
 def worth_opening(a: DatasetDir, b: DatasetDir, found: Difference, most: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline import shards
+from pipeline.index import Row
 from pipeline.schema import DataError, Word
 
 PROGRESS = ".progress"  # below the output, until the dataset is finished
@@ -62,7 +63,7 @@ class ShardDone:
     bytes: int
     sha256: str
     rejected: tuple[Rejected, ...]
-    rows: tuple[shards.Row, ...]
+    rows: tuple[Row, ...]
 
 
 def place(output: Path, shard: str) -> Path:
@@ -75,7 +76,7 @@ def again(output: Path, shard: str) -> Path:
     return output / PROGRESS / f"{shard}.again"
 
 
-def note(output: Path, shard: str, rows: list[shards.Row], rejected: list[Rejected]) -> None:
+def note(output: Path, shard: str, rows: list[Row], rejected: list[Rejected]) -> None:
     """Says that a shard is whole."""
     path = output / shard
     size, digest = path.stat().st_size, shards.sha256(path)
@@ -102,7 +103,7 @@ def _digest(done: dict[str, Any]) -> str:
 
 
 def _parsed(done: dict[str, Any]) -> ShardDone:
-    rows = (shards.Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in done["rows"])
+    rows = (Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in done["rows"])
     rejected = (Rejected(**reject) for reject in done["rejected"])
     return ShardDone(**{**done, "rejected": tuple(rejected), "rows": tuple(rows)})
 

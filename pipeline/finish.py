@@ -5,15 +5,15 @@ import dataclasses
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pipeline import done, shards, tfds_files
 from pipeline.claim import JOB
 from pipeline.corpora.splits import SPLITS
 from pipeline.done import PROGRESS, Rejected, ShardDone
+from pipeline.index import Index, Row
 from pipeline.schema import SCHEMA_VERSION, DataError, Reason
 from pipeline.unit import ConvertConfig, ShardTask
 
@@ -30,13 +30,15 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
     reasons = _write_rejects(output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
-    parts: list[shards.Index] = []
-    for number, task in enumerate(tasks):
-        shard = _whole(output, task.file(config.name))
-        parts.append(shards.Index.of([(splits.index(task.split), number, list(shard.rows))]))
-        entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
-        entries[task.split].append({**entry, "last_crc": shards.last_crc(output / shard.file)})
-    index = joined(parts)
+
+    def rows() -> Iterator[tuple[int, int, tuple[Row, ...]]]:
+        for number, task in enumerate(tasks):
+            shard = _whole(output, task.file(config.name))
+            entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
+            entries[task.split].append({**entry, "last_crc": shards.last_crc(output / shard.file)})
+            yield splits.index(task.split), number, shard.rows
+
+    index = Index.of(rows())
     shards.save_index(output / shards.INDEX, index)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -77,14 +79,6 @@ def _whole(output: Path, shard: str) -> ShardDone:
     if found is None:
         raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
     return found
-
-
-def joined(parts: list[shards.Index]) -> shards.Index:
-    """The index of all shards from those of each, one at least."""
-    names = [field.name for field in dataclasses.fields(shards.Index) if field.name != "word_rows"]
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    words = [np.diff(part.word_rows) for part in parts]
-    return shards.Index(**columns, word_rows=np.cumsum(np.concatenate([[0], *words]), dtype=np.int64))
 
 
 def too_many(rejected: int, clips: int, limit: float) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.index import Index, after
 from pipeline.schema import DataError
-from pipeline.shards import DatasetDir, Index
+from pipeline.shards import DatasetDir
+from pipeline.texts import Texts
 
 PARTS = "datasets"  # the key of a mixture's manifest that lists what it is made of
 
@@ -46,13 +48,13 @@ def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
     return np.searchsorted(ends[:-1], record, side="right")
 
 
-def own_ids(dataset: DatasetDir) -> np.ndarray:
-    """The ids as the records have them, str [N]: a mixture's without the name of the dataset."""
+def own_ids(dataset: DatasetDir) -> Texts:
+    """The ids as the records have them: a mixture's without the name of the dataset."""
     if PARTS not in dataset.manifest:
         return dataset.index.id
     before = [len(part["name"]) + 1 for part in dataset.manifest[PARTS]]
     parts = sources(dataset, np.arange(len(dataset.index)))
-    return np.array([name[before[part] :] for name, part in zip(dataset.index.id.tolist(), parts, strict=True)], str)
+    return Texts.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
 
 
 def fingerprint(dataset: DatasetDir) -> str:
@@ -88,20 +90,10 @@ def _records(manifest: dict[str, Any], split: str) -> int:
 
 def _index(datasets: Sequence[DatasetDir], splits: list[str]) -> Index:
     """Rows of one dataset after the other's."""
-    columns = {
-        field.name: np.concatenate([getattr(dataset.index, field.name) for dataset in datasets])
-        for field in dataclasses.fields(Index)
-    }
     places = [np.array([splits.index(split) for split in dataset.splits]) for dataset in datasets]
-    columns["split"] = np.concatenate([place[d.index.split] for place, d in zip(places, datasets, strict=True)])
-    columns["shard"] = _after([d.index.shard for d in datasets], [len(d.shards) for d in datasets])
-    rows = _after([d.index.word_rows[1:] for d in datasets], [len(d.index.word_text) for d in datasets])
-    columns["word_rows"] = np.concatenate([[0], rows])
-    columns["id"] = np.concatenate([np.char.add(f"{d.root.name}:", d.index.id) for d in datasets])
-    return Index(**columns)
-
-
-def _after(columns: list[np.ndarray], counts: list[int]) -> np.ndarray:
-    """One column of several whose numbers count from 0, each from where the one before ended."""
-    firsts = np.cumsum([0, *counts[:-1]])
-    return np.concatenate([column + first for column, first in zip(columns, firsts, strict=True)])
+    return dataclasses.replace(
+        Index.joined([dataset.index for dataset in datasets]),
+        split=np.concatenate([place[d.index.split] for place, d in zip(places, datasets, strict=True)]),
+        shard=after([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
+        id=Texts.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
+    )

@@ -10,9 +10,11 @@ import numpy as np
 
 from pipeline import stats
 from pipeline.done import Rejected
+from pipeline.index import Index
 from pipeline.journal import CONVERSION
 from pipeline.schema import DataError
-from pipeline.shards import REJECTED, DatasetDir, Index
+from pipeline.shards import REJECTED, DatasetDir
+from pipeline.texts import Texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ def _split(dataset: DatasetDir, number: int, name: str) -> Split:
     return Split(
         name=name,
         clips=len(own),
-        speakers=len(np.unique(index.speaker[own])),
+        speakers=len(set(index.speaker[own])),
         hours=float(index.frames[own].sum() / dataset.manifest["conversion"]["fps"] / 3600),
         words=len(said),
         distinct=len(set(said)),
@@ -52,9 +54,9 @@ def _split(dataset: DatasetDir, number: int, name: str) -> Split:
     )
 
 
-def words(texts: np.ndarray) -> list[str]:
+def words(texts: Texts) -> list[str]:
     """Every word of every text, in order."""
-    return " ".join(texts.tolist()).split()
+    return " ".join(texts).split()
 
 
 def tracked(index: Index) -> np.ndarray:
@@ -65,8 +67,8 @@ def tracked(index: Index) -> np.ndarray:
 def worst_tracked(index: Index, most: int) -> np.ndarray:
     """int64: the index rows of up to `most` clips with bridged gaps, the worst first, equals by id."""
     share = tracked(index)
-    lossy = np.flatnonzero(share < 1)
-    return lossy[np.lexsort((index.id[lossy], share[lossy]))][:most]
+    lossy = np.flatnonzero(share < 1).tolist()
+    return np.array(sorted(lossy, key=lambda row: (share[row], index.id[row]))[:most], np.int64)
 
 
 def rejects(dataset: DatasetDir, most: int) -> list[Rejected]:

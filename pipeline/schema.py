@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline import jpeg
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: before texts of the index were UTF-8
 CROP = 112  # pixels: height and width of a lip frame
 CONTEXT = 5  # consecutive frames that make one window
 FRAME_BYTES = CROP * CROP  # a lip frame, uint8 gray

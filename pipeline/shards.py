@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import checks
-from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, Word, from_example
+from pipeline.index import Index, Row
+from pipeline.schema import SCHEMA_VERSION, Clip, DataError, Encoding, from_example
 
 MANIFEST = "manifest.json"
 INDEX = "index.npz"
@@ -23,25 +24,6 @@ REJECTED = "rejected.csv"
 LENGTH_BYTES = 8
 HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
 FOOTER_BYTES = 4  # CRC of the payload
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What the index keeps of a record: where it lies, and what the plan and the statistics need."""
-
-    id: str
-    speaker: str
-    text: str
-    offset: int  # bytes from the shard's start to the record's header
-    length: int  # bytes of the payload
-    frames: int
-    tracked: int  # frames where the mouth was found
-    words: tuple[Word, ...]
-
-    @classmethod
-    def of(cls, clip: Clip, offset: int, length: int) -> "Row":
-        tracked = int(clip.tracked.sum())
-        return cls(clip.id, clip.speaker, clip.text, offset, length, len(clip.frames), tracked, clip.words)
 
 
 def shard_name(name: str, split: str, shard: int, shards: int) -> str:
@@ -115,74 +97,20 @@ def last_crc(path: Path) -> str:
         return file.read().hex()
 
 
-@dataclasses.dataclass(frozen=True)
-class Index:
-    """The rows of a dataset as columns, N records with W words in all, in shard order.
-
-    Attributes:
-      split, shard, offset, length, frames, tracked: int64 [N]; `split` and `shard` count within the manifest's lists.
-      id, speaker, text: str [N].
-      word_rows: int64 [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
-      word_text: str [W]. word_start, word_stop: int64 [W], frames.
-    """
-
-    split: np.ndarray
-    shard: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
-    frames: np.ndarray
-    tracked: np.ndarray
-    id: np.ndarray
-    speaker: np.ndarray
-    text: np.ndarray
-    word_rows: np.ndarray
-    word_text: np.ndarray
-    word_start: np.ndarray
-    word_stop: np.ndarray
-
-    @classmethod
-    def of(cls, shards: list[tuple[int, int, list[Row]]]) -> "Index":
-        """From `(split, shard, rows)` in order."""
-        rows = [(split, shard, row) for split, shard, rows in shards for row in rows]
-        words = [word for _, _, row in rows for word in row.words]
-        numbers = {
-            name: np.array([getattr(row, name) for _, _, row in rows], np.int64)
-            for name in ("offset", "length", "frames", "tracked")
-        }
-        texts = {name: np.array([getattr(row, name) for _, _, row in rows], str) for name in ("id", "speaker", "text")}
-        return cls(
-            split=np.array([split for split, _, _ in rows], np.int64),
-            shard=np.array([shard for _, shard, _ in rows], np.int64),
-            **numbers,
-            **texts,
-            word_rows=np.cumsum([0, *(len(row.words) for _, _, row in rows)], dtype=np.int64),
-            word_text=np.array([word.text for word in words], str),
-            word_start=np.array([word.start for word in words], np.int64),
-            word_stop=np.array([word.stop for word in words], np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-    def row(self, record: int) -> Row:
-        columns = (getattr(self, field.name)[record] for field in dataclasses.fields(Row) if field.name != "words")
-        rows = slice(self.word_rows[record], self.word_rows[record + 1])
-        words = zip(self.word_text[rows], self.word_start[rows], self.word_stop[rows], strict=True)
-        return Row(*(value.item() for value in columns), tuple(Word(str(t), int(a), int(b)) for t, a, b in words))
-
-
 def save_index(path: Path, index: Index) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **dataclasses.asdict(index))
+        np.savez_compressed(file, **index.columns())
 
 
-def load_index(path: Path) -> Index:
+def load_index(path: Path, manifest: dict[str, Any]) -> Index:
     """Reads what `save_index` wrote.
 
     Raises:
-      DataError: it is something else.
+      DataError: it is something else, or breaks a rule of `checks`.
     """
-    return Index(**checks.load_columns(path, [field.name for field in dataclasses.fields(Index)]))
+    columns = checks.load_columns(path, Index.names())
+    checks.check_index(path, columns, manifest)
+    return Index.of_columns(columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,8 +172,7 @@ def open_dataset(root: Path) -> DatasetDir:
         raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
     if sha256(root / INDEX) != manifest["index"]["sha256"]:
         raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
-    index = load_index(root / INDEX)
-    checks.check_index(root / INDEX, dataclasses.asdict(index), manifest)
+    index = load_index(root / INDEX, manifest)
     dataset = DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
     foreign = [number for number, shard in enumerate(shards) if _is_foreign(dataset, number, shard.get("last_crc"))]
     _refuse(root, [f"{dataset.shards[number].name} is of another conversion" for number in foreign])

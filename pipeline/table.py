@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -177,17 +178,18 @@ def _widen(start: np.ndarray, stop: np.ndarray, total: np.ndarray, least: int) -
 def _filtered(dataset: DatasetDir, table: Examples, config: DataConfig) -> Examples:
     """Only the speakers and words asked for."""
     index = dataset.index
-    _check_known("speakers", config.speakers, index.speaker.tolist())
+    _check_known("speakers", config.speakers, index.speaker)
     _check_known("words", config.words, " ".join(index.text).split())
     if config.speakers:
-        table = table.where(np.isin(index.speaker[table.record], config.speakers))
+        wanted = set(config.speakers)
+        table = table.where(np.array([speaker in wanted for speaker in index.speaker[table.record]], bool))
     if config.words:
         wanted = set(config.words)
         table = table.where(np.array([wanted.issuperset(text.split()) for text in _texts(dataset, table)], bool))
     return table
 
 
-def _check_known(field: str, wanted: tuple[str, ...], known: list[str]) -> None:
+def _check_known(field: str, wanted: tuple[str, ...], known: Iterable[str]) -> None:
     choices = sorted(set(known))
     if unknown := sorted(set(wanted) - set(choices)):
         raise DataError(f"{field}: no clip has {unknown[0]!r}; choose of {_listed(choices)}")
@@ -233,9 +235,9 @@ def _texts(dataset: DatasetDir, table: Examples) -> list[str]:
     index = dataset.index
     rows = index.word_rows[table.record]
     return [
-        str(index.word_text[row + word])
+        index.word_text[row + word]
         if word >= 0
-        else str(index.text[record])
+        else index.text[record]
         if kept < 0
         else " ".join(index.word_text[row : row + kept])
         for record, row, word, kept in zip(table.record, rows, table.word, table.kept, strict=True)

@@ -15,6 +15,7 @@ from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.done import Outcome, Rejected, Spent
+from pipeline.index import Row
 from pipeline.mouth import Crops, CropSettings, MouthCropper
 from pipeline.schema import CONTEXT, Clip, ClipError, DataError, Encoding, Reason, Word, to_example
 
@@ -181,7 +182,7 @@ def convert_shard(
                 yield pool.Finished(source.id, Outcome(rejects[-1], watch.spent()))
                 continue
             record = to_example(clip, config.encoding)
-            rows.append(shards.Row.of(clip, writer.write(record), len(record)))
+            rows.append(Row.of(clip, writer.write(record), len(record)))
             yield pool.Finished(source.id, Outcome(None, watch.spent()))
         with done.writing(path):  # until here, a stop leaves the shard that this one replaces finished
             done.place(output, path.name).unlink(missing_ok=True)

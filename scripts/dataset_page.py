@@ -56,7 +56,7 @@ def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
     frames = int(index.frames.sum())
     return [
         ("clips", f"{len(index):,}"),
-        ("speakers", f"{len(np.unique(index.speaker)):,}"),
+        ("speakers", f"{len(set(index.speaker)):,}"),
         ("hours", f"{frames / conversion['fps'] / 3600:,.2f}"),
         ("words", f"{len(report.words(index.text)):,}"),
         ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from pipeline import shards, tfds_files
+from pipeline.index import Index, Row
 from pipeline.schema import CROP, SCHEMA_VERSION, Clip, Encoding, Word, to_example
 from pipeline.unit import ConvertConfig
 
@@ -53,7 +54,7 @@ def write_dataset(
             rows.append((number, len(rows), own))
             entries.append({"file": path.name, "records": len(own), **_described(path)})
         described[split] = {"records": sum(entry["records"] for entry in entries), "shards": entries}
-    index = shards.Index.of(rows)
+    index = Index.of(rows)
     shards.save_index(root / shards.INDEX, index)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -72,24 +73,24 @@ def _described(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": shards.sha256(path), "last_crc": shards.last_crc(path)}
 
 
-def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[shards.Row]:
+def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[Row]:
     with shards.ShardWriter(path) as writer:
         records = [to_example(clip, encoding) for clip in clips]
-        return [shards.Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
+        return [Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
 
 
 def with_record(dataset: shards.DatasetDir, record: int, payload: bytes) -> shards.DatasetDir:
     """A dataset with other bytes in the place of a record, CRCs, index and manifest fitting; it is opened anew."""
-    index = {name: column.copy() for name, column in vars(dataset.index).items()}
-    number = index["shard"][record]
-    path, rows = dataset.shards[number], np.flatnonzero(index["shard"] == number)
-    file, begins = path.read_bytes(), index["offset"][rows] + shards.HEADER_BYTES
-    payloads = [file[begin : begin + length] for begin, length in zip(begins, index["length"][rows], strict=True)]
+    index, number = dataset.index, dataset.index.shard[record]
+    offset, length = index.offset.copy(), index.length.copy()
+    path, rows = dataset.shards[number], np.flatnonzero(index.shard == number)
+    file, begins = path.read_bytes(), offset[rows] + shards.HEADER_BYTES
+    payloads = [file[begin : begin + size] for begin, size in zip(begins, length[rows], strict=True)]
     payloads[list(rows).index(record)] = payload
     with shards.ShardWriter(path) as writer:
-        index["offset"][rows] = [writer.write(each) for each in payloads]
-    index["length"][record] = len(payload)
-    shards.save_index(dataset.root / shards.INDEX, shards.Index(**index))
+        offset[rows] = [writer.write(each) for each in payloads]
+    length[record] = len(payload)
+    shards.save_index(dataset.root / shards.INDEX, dataclasses.replace(index, offset=offset, length=length))
     manifest = copy.deepcopy(dataset.manifest)
     entry = [entry for split in manifest["splits"].values() for entry in split["shards"]][number]
     entry.update(_described(path))

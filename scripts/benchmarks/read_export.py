@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import shards
+from pipeline.index import Index, Row
 from pipeline.schema import CONTEXT, Clip, Encoding, to_example
 from pipeline.shards import DatasetDir
 
@@ -43,10 +44,10 @@ def _ours(dataset: DatasetDir, clips: list[Clip], encoding: Encoding, root: Path
         path = root / shards.shard_name("clips", "train", shard, min(SHARDS, len(clips)))
         with shards.ShardWriter(path) as writer:
             written = [(clip, to_example(clip, encoding)) for clip in own]
-            rows.append((0, shard, [shards.Row.of(clip, writer.write(one), len(one)) for clip, one in written]))
+            rows.append((0, shard, [Row.of(clip, writer.write(one), len(one)) for clip, one in written]))
         figures = {"records": len(own), "bytes": path.stat().st_size, "sha256": shards.sha256(path)}
         described.append({"file": path.name, **figures})
-    shards.save_index(root / shards.INDEX, shards.Index.of(rows))
+    shards.save_index(root / shards.INDEX, Index.of(rows))
     texts = [clip.text for clip in clips]
     manifest = {
         **dataset.manifest,

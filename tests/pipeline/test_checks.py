@@ -62,7 +62,7 @@ FIRST = ("splits", "train", "shards", 0)
         ((*FIRST, "file"), "\ud800", r"shard '\\ud800': want the name"),
         ((*FIRST, "file"), "tiny-train.tfrecord-00001-of-00002", "shard 'tiny.*' is listed twice"),
         (("index",), {}, "index.sha256: want a str, got 'None'"),
-        (("schema_version",), "1", "schema_version 1, this program reads 1"),
+        (("schema_version",), "2", "schema_version 2, this program reads 2"),
     ],
 )
 def test_a_manifest_that_breaks_a_rule_is_refused(dataset: DatasetDir, keys: tuple, value: Any, match: str) -> None:
@@ -96,13 +96,22 @@ def recast(name: str, to: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict]
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (recast("length", lambda c: c[:-1]), "column length: want 5 rows as of id"),
-        (recast("word_stop", lambda c: c[:-1]), "column word_stop: want 15 rows as of word_text"),
+        (recast("length", lambda c: c[:-1]), "column length: want 5 rows as of id_ends"),
+        (recast("word_stop", lambda c: c[:-1]), "column word_stop: want 15 rows as of word_text_ends"),
         (recast("word_rows", lambda c: c[:-1]), "column word_rows: want a row for each record and one more"),
         (recast("frames", lambda c: c.astype(float)), "column frames: want one axis of int64"),
         (recast("frames", lambda c: c.astype(np.int8)), "column frames: want one axis of int64"),
         (recast("offset", lambda c: c[:, None]), "column offset: want one axis of int64"),
-        (recast("id", lambda c: np.arange(len(c))), "column id: want one axis of text"),
+        (recast("id", lambda c: c.astype(int)), "column id: want one axis of uint8"),
+        (recast("id_ends", lambda c: c.astype(">i8")), "column id_ends: want one axis of int64"),
+        (recast("text_ends", lambda c: c[:-1]), "column text_ends: want 5 rows as of id_ends"),
+        (change("text_ends", 0, -1), "column text_ends: want it to rise from 0"),
+        (change("text_ends", 1, 2**62), "column text_ends: want it to rise from 0"),
+        (change("speaker_ends", -1, 11), "column speaker_ends: want it to end at 10"),
+        (recast("word_text", lambda c: c[:-1]), "column word_text_ends: want it to end at 39"),
+        (change("text", 7, 0xFF), "column text: want UTF-8 in every row"),
+        (change("text", -1, 0xC3), "column text: want UTF-8 in every row"),
+        (change("text", slice(9, 11), [0xC3, 0xA9]), "column text: want UTF-8 in every row"),
         (change("word_rows", 0, 1), "column word_rows: want it to rise from 0"),
         (change("word_rows", 2, -5), "column word_rows: want it to rise from 0"),
         (change("word_rows", -1, 99), "column word_rows: want it to end at 15"),
@@ -121,11 +130,11 @@ def recast(name: str, to: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict]
         (change("tracked", 0, 11), "want 0 <= tracked <= frames"),
         (change("word_start", 0, -1), "want words that begin in their clips"),
         (change("word_stop", 0, 1), "want words that begin in their clips"),
-        (change("id", 1, "s1/c0"), "an id comes twice"),
+        (change("id", 9, ord("0")), "an id comes twice"),
     ],
 )
 def test_an_index_that_breaks_a_rule_is_refused(dataset: DatasetDir, spoil: Callable[[dict], None], match: str) -> None:
-    columns = {name: column.copy() for name, column in vars(dataset.index).items()}
+    columns = {name: column.copy() for name, column in dataset.index.columns().items()}
     spoil(columns)
     with pytest.raises(DataError, match=rf"index\.npz: {match}; restore it or convert anew"):
         checks.check_index(dataset.root / shards.INDEX, columns, dataset.manifest)
@@ -135,7 +144,7 @@ def test_an_index_that_breaks_a_rule_is_refused(dataset: DatasetDir, spoil: Call
 def test_another_file_is_no_index(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "index.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"index\.npz: (not an index|want the columns)"):
-        shards.load_index(tmp_path / "index.npz")
+        shards.load_index(tmp_path / "index.npz", {})
 
 
 def test_an_array_alone_or_other_columns_are_no_index(tmp_path: Path) -> None:
@@ -143,6 +152,6 @@ def test_an_array_alone_or_other_columns_are_no_index(tmp_path: Path) -> None:
         np.save(file, np.arange(3))
     np.savez(tmp_path / "other.npz", id=np.arange(3))
     with pytest.raises(DataError, match="array: not an index"):
-        shards.load_index(tmp_path / "array")
+        shards.load_index(tmp_path / "array", {})
     with pytest.raises(DataError, match=r"want the columns split, shard, .*, got id; convert anew"):
-        shards.load_index(tmp_path / "other.npz")
+        shards.load_index(tmp_path / "other.npz", {})

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import compare
+from pipeline.index import Index, Row
 from pipeline.schema import Clip, DataError, Encoding
-from pipeline.shards import DatasetDir, Index, Row
+from pipeline.shards import DatasetDir
 from tests import datasets
 
 

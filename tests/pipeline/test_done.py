@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from pipeline import done
 from pipeline.done import Rejected, Spent
+from pipeline.index import Row
 from pipeline.schema import DataError, Word
-from pipeline.shards import Row
 from tests import datasets
 
 WAYS = "make room, or make it writable; the same command then goes on with what is done"
