@@ -99,7 +99,7 @@ def _begin(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
     _sweep(output)
     progress = output / PROGRESS
     if not (progress / JOB).is_file():
-        shards.write_json(progress / CLIPS, sorted(_ids(tasks)))
+        shards.write_json(progress / CLIPS, sorted(source.id for task in tasks for source in task.sources))
         shards.write_json(progress / JOB, job)
 
 

@@ -49,7 +49,7 @@ def convert(
         as soon as finished shards have `TELLING` of them (the work done stays, without a manifest).
       pool.WorkerError: workers die whatever they are given.
     """
-    tasks = plan_shards(sources, config)
+    tasks = plan_shards(sources, config)  # the clips stay in their listing's file until a worker gets its shard's
     job = claim.job(root, tasks, config)
     if not (output / PROGRESS).is_dir() and (output / shards.MANIFEST).is_file():  # finished, perhaps read-only since
         claim.check(output, job, tasks)

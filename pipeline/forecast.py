@@ -2,13 +2,17 @@
 
 import contextlib
 import dataclasses
+import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from pipeline import claim, convert, shards, video
 from pipeline.corpora import paths
+from pipeline.corpora.listing import Listing
 from pipeline.corpora.source import ClipSource
 from pipeline.journal import Progress
 from pipeline.schema import FRAME_BYTES, ClipError
@@ -19,23 +23,24 @@ UNKNOWN_S = 3.0  # taken where none of them says
 
 
 def forecast(
-    sources: Sequence[ClipSource], root: Path, output: Path, config: ConvertConfig, workers: int, retry_rejected: bool
+    sources: Iterable[ClipSource], root: Path, output: Path, config: ConvertConfig, workers: int, retry_rejected: bool
 ) -> list[tuple[str, str]]:
     """Rows `(what, value)`: clips and shards, transcripts that are known to be bad, what is done already, settings.
 
     Raises:
       DataError: as `convert` would.
     """
-    tasks = plan_shards(sources, config)
+    listing = Listing.of(sources)
+    tasks = plan_shards(listing, config)
     claim.check(output, claim.job(root, tasks, config), tasks)
     claim.check_free(output)
     left, state = convert.survey(tasks, output, config, retry_rejected)
     if finished := (output / shards.MANIFEST).is_file():
         left = []
     return [
-        ("clips", f"{len(sources)}, {_speakers(sources)}"),
-        *_splits(tasks, config),
-        ("bad transcripts", _bad_transcripts(sources, config)),
+        ("clips", f"{len(listing)}, {_speakers(listing, np.arange(len(listing)))}"),
+        *_splits(listing, tasks, config),
+        ("bad transcripts", _bad_transcripts(listing, config)),
         ("output", f"{output}: {'finished, nothing is left to do' if finished else _state(len(tasks), left, state)}"),
         ("workers", _workers(workers, len(left))),
         ("to write", _bytes(left, root, output, config)),
@@ -43,20 +48,19 @@ def forecast(
     ]
 
 
-def _speakers(sources: Sequence[ClipSource]) -> str:
-    named = len({source.speaker for source in sources} - {""})
+def _speakers(listing: Listing, rows: np.ndarray) -> str:
+    named = len({listing.speaker.values[code] for code in np.unique(listing.speaker.codes[rows])} - {""})
     return f"{named} speakers" if named else "speakers not named"
 
 
-def _splits(tasks: list[ShardTask], config: ConvertConfig) -> Iterator[tuple[str, str]]:
+def _splits(listing: Listing, tasks: list[ShardTask], config: ConvertConfig) -> Iterator[tuple[str, str]]:
     for split in dict.fromkeys(task.split for task in tasks):
-        own = [task for task in tasks if task.split == split]
-        clips = [source for task in own for source in task.sources]
+        own, rows = [task for task in tasks if task.split == split], listing.split.rows(split)
         files = f"{own[0].file(config.name)}{' and on' if len(own) > 1 else ''}"
-        yield f"  {split}", f"{len(clips)} clips, {_speakers(clips)}, {len(own)} shards: {files}"
+        yield f"  {split}", f"{len(rows)} clips, {_speakers(listing, rows)}, {len(own)} shards: {files}"
 
 
-def _bad_transcripts(sources: Sequence[ClipSource], config: ConvertConfig) -> str:
+def _bad_transcripts(sources: Iterable[ClipSource], config: ConvertConfig) -> str:
     reasons: Counter[str] = Counter()
     example = ""
     for source in sources:
@@ -83,29 +87,29 @@ def _workers(workers: int, left: int) -> str:
 
 
 def _bytes(left: list[ShardTask], root: Path, output: Path, config: ConvertConfig) -> str:
-    clips = [source for task in left for source in task.sources]
-    whole = [clip for clip in clips if clip.span is None]
-    known = _known_seconds(whole, root)
+    spans = [clip.span for task in left for clip in task.sources]
+    whole = spans.count(None)
+    known = _known_seconds(left, whole, root)
     mean = sum(known) / len(known) if known else UNKNOWN_S
-    spans = sum(clip.span[1] - clip.span[0] for clip in clips if clip.span is not None)
-    size = FRAME_BYTES * config.fps * (spans + mean * len(whole))
+    size = FRAME_BYTES * config.fps * (sum(span[1] - span[0] for span in spans if span) + mean * whole)
     place = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     source = f"as {len(known)} of them say" if known else "a guess"
     taken = f"{mean:.3g} s a whole video, {source}" if whole else "by the times of the clips"
     less = "" if config.encoding.name == "raw" else f", less as {config.encoding.name}"
     short = ": too little" if size > free else ""
-    return f"{len(clips)} clips, about {_size(size)} raw ({taken}{less}); {_size(free)} are free{short}"
+    return f"{len(spans)} clips, about {_size(size)} raw ({taken}{less}); {_size(free)} are free{short}"
 
 
 def _size(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _known_seconds(clips: Sequence[ClipSource], root: Path) -> list[float]:
-    """How long some of `clips` are, spread evenly over all."""
+def _known_seconds(left: list[ShardTask], count: int, root: Path) -> list[float]:
+    """How long some of the `count` clips are that are whole videos, spread evenly over all."""
+    whole = (clip for task in left for clip in task.sources if clip.span is None)
     found = []
-    for clip in clips[:: max(1, len(clips) // ASKED)][:ASKED]:
+    for clip in itertools.islice(whole, 0, ASKED * max(1, count // ASKED), max(1, count // ASKED)):
         with contextlib.suppress(ClipError):
             paths.check_video(clip.video, root)
             found.append(video.seconds(clip.video))

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pipeline import done, pool, shards, video, vocab
 from pipeline.corpora import paths
+from pipeline.corpora.listing import Chosen, Listing
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.done import Outcome, Rejected, Spent
@@ -66,29 +67,31 @@ class ShardTask:
     split: str
     shard: int
     shards: int
-    sources: tuple[ClipSource, ...]
+    sources: Sequence[ClipSource]
 
     def file(self, name: str) -> str:
         return shards.shard_name(name, self.split, self.shard, self.shards)
 
 
-def plan_shards(sources: Sequence[ClipSource], config: ConvertConfig) -> list[ShardTask]:
+def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[ShardTask]:
     """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size.
 
     Raises:
       DataError: there are no clips.
     """
-    if not sources:
+    listing = Listing.of(sources)
+    if not len(listing):
         raise DataError("the corpus has no clips, nothing to convert; see how --source has to be laid out (--help)")
-    if strays := [source.id for source in sources if source.split not in SPLITS]:
-        raise ValueError(f"split: want one of {', '.join(SPLITS)} for every clip, not so for {strays[0]}")
+    if strays := set(listing.split.values) - set(SPLITS):
+        stray = listing.ids[listing.split.rows(*strays)[0]]
+        raise ValueError(f"split: want one of {', '.join(SPLITS)} for every clip, not so for {stray}")
     tasks = []
     for number, split in enumerate(SPLITS):
-        members = sorted((s for s in sources if s.split == split), key=lambda source: source.id)
+        members = listing.split.rows(split)
         order = np.random.default_rng((config.seed, number)).permutation(len(members))
         count = -(-len(members) // config.clips_per_shard)
         for shard, chosen in enumerate(np.array_split(order, count) if count else []):
-            tasks.append(ShardTask(split, shard, count, tuple(members[i] for i in chosen)))
+            tasks.append(ShardTask(split, shard, count, Chosen(listing, members[chosen])))
     return tasks
 
 

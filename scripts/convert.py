@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
-from pipeline.corpora.source import ClipSource
+from pipeline.corpora.listing import Listing
 from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
 from pipeline.forecast import forecast
 from pipeline.mouth import CropSettings
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
     config = CONVERT.build(
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
     )
-    sources = list(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
+    sources = Listing.of(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
@@ -129,17 +129,15 @@ def _refuse() -> None:
         raise DataError(f"--quality is of jpeg, and --encoding is {values.encoding}: leave it out, or --encoding=jpeg")
 
 
-def _refuse_amounts(sources: list[ClipSource], rule: SplitRule) -> None:
+def _refuse_amounts(sources: Listing, rule: SplitRule) -> None:
     """Refuses amounts of validation and test that the corpus' own split does not leave open."""
-    named = ["test", *(["val"] if any(source.split == "val" for source in sources) else [])]
+    named = ["test", *(["val"] if "val" in sources.split.values else [])]
     if rule.by == "corpus" and (given := [name for name in named if flags.FLAGS[name].present]):
         ways = "leave it out, or --split_by=clip or speaker"
         raise DataError(f"--{given[0]}: the corpus' own split is kept, which says what is {given[0]}: {ways}")
 
 
-def _convert(
-    sources: list[ClipSource], source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str
-) -> None:
+def _convert(sources: Listing, source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str) -> None:
     values = flags.FLAGS
     began = time.monotonic()
     states = convert(
@@ -164,7 +162,7 @@ def _convert(
     _report(sources, split, output, state, time.monotonic() - began)
 
 
-def _report(sources: list[ClipSource], split: str, output: Path, state: Progress, seconds: float) -> None:
+def _report(sources: Listing, split: str, output: Path, state: Progress, seconds: float) -> None:
     print(
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
@@ -175,7 +173,7 @@ def _report(sources: list[ClipSource], split: str, output: Path, state: Progress
     print(f"dataset: {output}")
 
 
-def _warn_of_speakers(sources: list[ClipSource]) -> None:
+def _warn_of_speakers(sources: Listing) -> None:
     if shared := speakers_in_two(sources):
         print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
 

@@ -15,6 +15,7 @@ ORDER = {
         "texts",
         "images",
         "corpora.source",
+        "corpora.listing",
         "corpora.splits",
         "corpora.paths",
         "corpora.grid",

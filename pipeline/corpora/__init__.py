@@ -1,11 +1,12 @@
 """Where clips come from: each module has `clips(root) -> Iterator[ClipSource]`."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from pipeline.corpora import folder, grid, lrs, lrw
+from pipeline.corpora.listing import Listing
 from pipeline.corpora.source import ClipSource
 
 
@@ -25,9 +26,9 @@ class Corpus:
     box: tuple[float, float, float, float] | None = None
     keep_split: bool = True
 
-    def split_by(self, sources: Sequence[ClipSource]) -> Literal["clip", "corpus"]:
+    def split_by(self, sources: Iterable[ClipSource]) -> Literal["clip", "corpus"]:
         """The rule that suits `sources`: `corpus` where a split is to be kept and a clip has one, else `clip`."""
-        return "corpus" if self.keep_split and any(source.split for source in sources) else "clip"
+        return "corpus" if self.keep_split and any(Listing.of(sources).split.values) else "clip"
 
 
 CORPORA = {

@@ -5,11 +5,13 @@ import hashlib
 import itertools
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
+
+from pipeline.corpora.listing import Listing, Names
 from pipeline.corpora.source import ClipSource
 from pipeline.schema import DataError
 
@@ -45,7 +47,7 @@ class SplitRule:
                 raise ValueError(f"{name}: want a count such as 100 or a share such as 10%, got {amount!r}")
 
 
-def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
+def assign(sources: Iterable[ClipSource], rule: SplitRule) -> Listing:
     """The sources in order of their ids, each with its split.
 
     Members (clips or speakers) are ranked by a hash of (seed, member), so a corpus that grows moves few of them.
@@ -55,64 +57,75 @@ def assign(sources: Iterable[ClipSource], rule: SplitRule) -> list[ClipSource]:
         bring, or for speakers that it does not name; the corpus' own split has a speaker in two of its parts; or two
         clips would show the same pictures in two splits.
     """
-    sources = sorted(sources, key=lambda source: source.id)
-    if twice := [name for name, n in Counter(source.id for source in sources).items() if n > 1]:
-        raise DataError(f"clip {twice[0]!r} stands twice in the corpus; ids have to be unique: rename or remove one")
-    divided = _keep_published(sources, rule) if rule.by == "corpus" else _drawn(sources, rule)
+    listing = Listing.of(sources)
+    codes = _kept(listing, rule) if rule.by == "corpus" else _drawn(listing, rule)
+    divided = dataclasses.replace(listing, split=Names(SPLITS, codes))
     _check_apart(divided)
     return divided
 
 
 def speakers_in_two(sources: Iterable[ClipSource]) -> list[str]:
     """The speakers, in order, who have clips in more than one split; the unnamed one left out."""
-    places = {(source.speaker, source.split) for source in sources if source.speaker}
-    return sorted(speaker for speaker, n in Counter(speaker for speaker, _ in places).items() if n > 1)
+    listing = Listing.of(sources)
+    pairs = np.unique(np.stack([listing.speaker.codes, listing.split.codes]), axis=1)
+    found = np.flatnonzero(np.bincount(pairs[0]) > 1)
+    return sorted({listing.speaker.values[code] for code in found} - {""})
 
 
 def told(sources: Iterable[ClipSource], rule: SplitRule) -> str:
     """What `rule` does with `sources` that have no split but the published one, in words."""
     if rule.by != "corpus":
         return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"
-    if any(source.split == "val" for source in sources):
+    if "val" in Listing.of(sources).split.values:
         return "the corpus' own"
     return f"the corpus' own, which has no val: {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
 
 
-def _drawn(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
-    unnamed = [source.id for source in sources if not source.speaker]
-    if rule.by == "speaker" and unnamed:
-        raise DataError(
-            f"clip {unnamed[0]!r}: no speaker is named; use --split_by=clip, or --split_by=corpus if it has one"
-        )
-    member = {source.id: source.speaker if rule.by == "speaker" else source.id for source in sources}
-    split = _draw(set(member.values()), rule)
-    return [dataclasses.replace(source, split=split[member[source.id]]) for source in sources]
+def _drawn(listing: Listing, rule: SplitRule) -> np.ndarray:
+    """int32 [N]: each clip's place in `SPLITS`."""
+    if rule.by == "clip":
+        return _draw(listing.ids, rule)
+    if len(unnamed := listing.speaker.rows("")):
+        clip = listing.ids[unnamed[0]]
+        raise DataError(f"clip {clip!r}: no speaker is named; use --split_by=clip, or --split_by=corpus if it has one")
+    return _draw(listing.speaker.values, rule)[listing.speaker.codes]
 
 
-def _keep_published(sources: list[ClipSource], rule: SplitRule) -> list[ClipSource]:
-    if unsplit := [source.id for source in sources if source.split not in SPLITS]:
+def _kept(listing: Listing, rule: SplitRule) -> np.ndarray:
+    """int32 [N]: as the corpus says; where it has no validation, some of training is drawn."""
+    published = listing.split
+    if unsplit := set(published.values) - set(SPLITS):
+        clip = listing.ids[published.rows(*unsplit)[0]]
         ways = "use --split_by=clip or --split_by=speaker, or give every clip one"
-        raise DataError(f"clip {unsplit[0]!r}: the corpus names no split; {ways}")
-    if not rule.allow_shared_speakers and (shared := speakers_in_two(sources)):
-        places = " and ".join(
-            split for split in SPLITS if any(s.speaker == shared[0] and s.split == split for s in sources)
-        )
+        raise DataError(f"clip {clip!r}: the corpus names no split; {ways}")
+    if not rule.allow_shared_speakers and (shared := speakers_in_two(listing)):
+        own = listing.speaker.rows(shared[0])
+        places = " and ".join(split for split in SPLITS if len(np.intersect1d(own, published.rows(split))))
         ways = "--split_by=speaker keeps each in one, --allow_shared_speakers keeps the split"
         raise DataError(
             f"speaker {shared[0]!r}: in {places} by the corpus' own split, one of {len(shared)} such; {ways}"
         )
-    if any(source.split == "val" for source in sources):
-        return sources
-    train = {source.id for source in sources if source.split == "train"}
-    split = _draw(train, dataclasses.replace(rule, test="0")) if train else {}
-    return [dataclasses.replace(source, split=split.get(source.id, source.split)) for source in sources]
+    codes = np.array([SPLITS.index(value) for value in published.values], np.int32)[published.codes]
+    train = published.rows("train")
+    if "val" not in published.values and len(train):
+        codes[train] = _draw(listing.ids[train], dataclasses.replace(rule, test="0"))
+    return codes
 
 
-def _check_apart(sources: list[ClipSource]) -> None:
+def _check_apart(listing: Listing) -> None:
     """Refuses two clips that share pictures of a video, in two splits: a model would be tested on what it learned."""
-    videos = Counter(source.video for source in sources)
-    shared = sorted((s for s in sources if videos[s.video] > 1), key=lambda source: (source.video, _span(source)))
-    for _, clips in itertools.groupby(shared, key=lambda source: source.video):
+    order = np.argsort(listing.videos, kind="stable")
+    videos = listing.videos[order]
+    bounds = np.concatenate([[0], 1 + np.flatnonzero(videos[1:] != videos[:-1]), [len(videos)]])
+    for first in np.flatnonzero(np.diff(bounds) > 1):
+        rows = order[bounds[first] : bounds[first + 1]]
+        if len(np.unique(listing.split.codes[rows])) > 1:
+            _check_video([listing[row] for row in rows.tolist()])
+
+
+def _check_video(sources: list[ClipSource]) -> None:
+    sources = sorted(sources, key=lambda source: (source.video, _span(source)))
+    for _, clips in itertools.groupby(sources, key=lambda source: source.video):
         last: dict[str, ClipSource] = {}  # of each split, the clip that ends last
         for clip in clips:
             for other in last.values():
@@ -127,7 +140,8 @@ def _span(source: ClipSource) -> tuple[float, float]:
     return source.span or (0.0, math.inf)
 
 
-def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
+def _draw(members: Sequence[str], rule: SplitRule) -> np.ndarray:
+    """int32 [N]: the place in `SPLITS` of each member, of which none comes twice."""
     test, val = _count(rule.test, len(members)), _count(rule.val, len(members))
     if test + val > len(members):
         asked = f"--val={rule.val}" if rule.by == "corpus" else f"--val={rule.val} and --test={rule.test}"
@@ -135,8 +149,17 @@ def _draw(members: set[str], rule: SplitRule) -> dict[str, str]:
         raise DataError(
             f"{asked} take {val} and {test} {what}, and there are {len(members)}; lower them, such as --val=0 --test=0"
         )
-    ranked = sorted(members, key=lambda name: hashlib.sha256(f"{rule.seed}:{name}".encode()).digest())
-    return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}
+    ranked = np.argsort(
+        np.fromiter((_rank(rule.seed, name) for name in members), np.uint64, len(members)), kind="stable"
+    )
+    codes = np.full(len(members), SPLITS.index("train"), np.int32)
+    codes[ranked[:test]] = SPLITS.index("test")
+    codes[ranked[test : test + val]] = SPLITS.index("val")
+    return codes
+
+
+def _rank(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")
 
 
 def _share(amount: str) -> Fraction:

@@ -15,7 +15,7 @@ CONFIG = ConvertConfig("grid", clips_per_shard=3)
 
 
 def plan(corpus: Path, config: ConvertConfig = CONFIG, **changes: object) -> tuple[dict, list[ShardTask]]:
-    sources: list[ClipSource] = assign(grid.clips(corpus), SplitRule(val="1", test="1"))
+    sources: list[ClipSource] = list(assign(grid.clips(corpus), SplitRule(val="1", test="1")))
     sources[0] = dataclasses.replace(sources[0], **changes)
     tasks = unit.plan_shards(sources, config)
     return claim.job(corpus, tasks, config), tasks

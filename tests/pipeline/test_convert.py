@@ -39,7 +39,7 @@ FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset
 
 
 def sources(corpus: Path) -> list[ClipSource]:
-    return assign(grid.clips(corpus), RULE)
+    return list(assign(grid.clips(corpus), RULE))
 
 
 def run(corpus: Path, output: Path, config: ConvertConfig = CONFIG, **how: Any) -> list[Progress]:

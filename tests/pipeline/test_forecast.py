@@ -17,7 +17,7 @@ CONFIG = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
 
 
 def sources(corpus: Path) -> list[ClipSource]:
-    return assign(grid.clips(corpus), SplitRule(val="2", test="1"))
+    return list(assign(grid.clips(corpus), SplitRule(val="2", test="1")))
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:

@@ -22,7 +22,7 @@ CROPPER = MouthCropper(CONFIG.crop)
 
 def sources(count: int) -> list[ClipSource]:
     clips = [ClipSource(f"s1/c{n:02}", Path(f"c{n}"), None, "bin", (), "s1") for n in range(count)]
-    return assign(clips, SplitRule(val="3", test="4"))
+    return list(assign(clips, SplitRule(val="3", test="4")))
 
 
 def test_every_clip_is_in_one_shard_of_its_split() -> None:

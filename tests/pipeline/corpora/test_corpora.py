@@ -7,8 +7,8 @@ from pipeline.corpora.source import ClipSource
 from pipeline.mouth import CropSettings
 
 
-def source(split: str | None) -> ClipSource:
-    return ClipSource("a", Path("a.mp4"), None, "so", (), "", split)
+def source(name: str, split: str | None) -> ClipSource:
+    return ClipSource(name, Path("a.mp4"), None, "so", (), "", split)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def source(split: str | None) -> ClipSource:
 )
 def test_the_split_that_clips_bring_is_kept(keep: bool, splits: list[str | None], expected: str) -> None:
     corpus = Corpus(folder.clips, "", keep_split=keep)
-    assert corpus.split_by([source(split) for split in splits]) == expected
+    assert corpus.split_by([source(name, split) for name, split in zip("abc", splits, strict=False)]) == expected
 
 
 def test_the_box_of_lrw_is_112_pixels_around_where_others_cut_96() -> None:
