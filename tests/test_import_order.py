@@ -71,6 +71,7 @@ ORDER = {
         "decoding",
         "alignment",
         "run",
+        "step",
         "train",
         "evaluate",
         "spelling",
