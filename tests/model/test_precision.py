@@ -41,7 +41,12 @@ def test_the_cnn_alone_is_in_half_precision(precision: str, sequence: str, batch
     half = LipReader(dataclasses.replace(CONFIG, sequence=sequence, precision=precision))
     half.set_weights(whole.get_weights())
     dense, valid = batch(), tf.sequence_mask([3, 1, 2], 3)
-    assert half.steps(dense["windows"], valid, training=True).dtype == HALF[precision]
+    with tf.GradientTape() as tape:
+        features = half.steps(dense["windows"], valid, training=True)
+        loss = tf.reduce_sum(tf.cast(features, tf.float32) ** 2)
+    gradients = tape.gradient(loss, half.steps.cnn.trainable_variables)
+    assert features.dtype == HALF[precision]
+    assert all(each.dtype == tf.float32 and np.isfinite(each).all() for each in gradients)
     assert {variable.dtype for variable in half.variables} == {tf.float32, tf.int64}  # int64: the calls of dropout
     assert all("moving" not in each.name or each.dtype == tf.float32 for each in half.variables)
     half.set_weights(whole.get_weights())
