@@ -23,6 +23,7 @@ from model.sequence import WRAPPERS
 from model.vgg_m import TABLES, VGGM
 
 HEADS = ("word", "ctc")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,9 @@ class LipReaderConfig:
       dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
       use_inside: word head only: each step is told whether it lies in the word itself, and the word is named from
         those that do; the others reach them through the LSTM.
+      precision: what VGG-M computes in: "float32", or half precision as the Keras policies "mixed_bfloat16" and
+        "mixed_float16" have it, with variables and statistics in float32. All else is float32: an LSTM's state is a sum
+        over the clip, and its products are less than 1% of VGG-M's.
     """
 
     classes: int
@@ -53,9 +57,11 @@ class LipReaderConfig:
     bidirectional: bool = True
     dropout: float = 0.3
     use_inside: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in (("head", HEADS), ("table", tuple(TABLES)), ("sequence", tuple(WRAPPERS))):
+        known = {"head": HEADS, "table": TABLES, "sequence": WRAPPERS, "precision": PRECISIONS}
+        for field, choices in known.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field}: want one of {', '.join(choices)}, got {getattr(self, field)!r}")
         for field in ("classes", "width", "lstm_units", "lstm_layers"):
@@ -80,7 +86,7 @@ class StepDropout(tf_keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int, name: str | None = None) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=tf.float32)
         self.rate = rate
         self.seed = seed
         self.calls = self.add_weight(
@@ -114,10 +120,10 @@ class LipReader(tf_keras.Model):
     """
 
     def __init__(self, config: LipReaderConfig, seed: int = 0, name: str = "lip_reader") -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=tf.float32)
         self.config = config
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 + 5 * config.lstm_layers).tolist())
-        cnn = VGGM(config.table, width=config.width, seed=next(seeds))
+        cnn = VGGM(config.table, width=config.width, seed=next(seeds), dtype=config.precision)
         self.steps = WRAPPERS[config.sequence](cnn, name="steps")
         self.dropouts = [StepDropout(config.dropout, next(seeds), f"dropout{i + 1}") for i in range(config.lstm_layers)]
         self.lstms = [_lstm(config, seeds, f"lstm{i + 1}") for i in range(config.lstm_layers)]
@@ -142,7 +148,7 @@ class LipReader(tf_keras.Model):
           ValueError: a key is missing, or has another dtype or shape.
         """
         batch, valid = _inputs(batch, self.config)
-        x = self.steps(batch[fields.WINDOWS], valid, training=training)
+        x = self.features(batch[fields.WINDOWS], valid, training=training)
         if self.config.use_inside:
             x = tf.concat([x, tf.cast(batch[fields.INSIDE], x.dtype)[..., tf.newaxis]], axis=-1)
         # A row without a valid step keeps one, a zero: cuDNN's LSTM refuses a row that is all padding.
@@ -152,6 +158,10 @@ class LipReader(tf_keras.Model):
         if self.config.head == "word":
             x = _masked_mean(x, _own(batch[fields.INSIDE], mask) if self.config.use_inside else mask)
         return self.head(x)
+
+    def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool) -> tf.Tensor:
+        """What the LSTM reads: uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> float32 `[B, S, 512]`."""
+        return tf.cast(self.steps(windows, valid, training=training), tf.float32)
 
 
 def _inputs(batch: Mapping[str, tf.Tensor], config: LipReaderConfig) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -170,12 +180,14 @@ def _lstm(config: LipReaderConfig, seeds: Iterator[int], name: str) -> tf_keras.
             go_backwards=backwards,
             kernel_initializer=tf_keras.initializers.GlorotUniform(next(seeds)),
             recurrent_initializer=tf_keras.initializers.Orthogonal(seed=next(seeds)),
+            dtype=tf.float32,
             name=f"{name}/{'backward' if backwards else 'forward'}",
         )
 
     if not config.bidirectional:
         return one(backwards=False)
-    return tf_keras.layers.Bidirectional(one(backwards=False), backward_layer=one(backwards=True), name=name)
+    both = {"layer": one(backwards=False), "backward_layer": one(backwards=True)}
+    return tf_keras.layers.Bidirectional(**both, dtype=tf.float32, name=name)
 
 
 def _own(inside: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -19,6 +19,7 @@ from model.lipreader import LipReader, LipReaderConfig
 RUN_FILE = "run.json"
 MODEL = "model"  # the key of the LipReaderConfig in run.json
 WHICH = ("best", "last")
+SINCE = {"precision": "float32"}  # fields of MODEL that older runs do not have, and what they were made with
 SHOWN = 40  # characters of a value in an error message
 
 
@@ -48,7 +49,7 @@ def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
 
 
 def load_run(run_dir: Path) -> dict[str, Any]:
-    """What `save_run` wrote.
+    """What `save_run` wrote; of an older run, with what that could only be.
 
     Raises:
       RunError: no such directory, no `run.json` in it, or not JSON.
@@ -59,9 +60,10 @@ def load_run(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{path}: missing, so this is no run directory; give one that training made")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: not JSON ({error}); restore it, or train into a new directory") from error
+    return {**settings, MODEL: {**SINCE, **settings[MODEL]}} if MODEL in settings else settings
 
 
 def refuse_differences(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ class Chunked(Packed):
     ) -> tf.Tensor:
         """The features of all windows `[N, features]`; in training, moves the statistics."""
         state = self.cnn.non_trainable_variables if training else []
-        out = tf.TensorArray(self.cnn.compute_dtype, count, element_shape=self.cnn.output_shape[1:])
+        out = tf.TensorArray(self.cnn.output.dtype, count, element_shape=self.cnn.output_shape[1:])
 
         def body(chunk: tf.Tensor, out: tf.TensorArray, sums: list[tf.Tensor]) -> tuple:
             with _restored(state):
@@ -178,7 +178,7 @@ class MapBatch(StepWise):
 
     def mapped(self, slices: tf.Tensor, training: bool | None) -> tf.Tensor:
         """`[n, m, 112, 112, 5]` -> `[n, m, features]`, m windows at a time."""
-        out = self.cnn.compute_output_signature(tf.TensorSpec(slices.shape[1:], slices.dtype))
+        out = tf.TensorSpec([slices.shape[1], *self.cnn.output_shape[1:]], self.cnn.output.dtype)
 
         @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and all of tf_keras to try
         def convolved(one: tf.Tensor) -> tf.Tensor:

@@ -55,7 +55,8 @@ class Stream:
         self._model, self._symbols, self._unit = model, symbols, unit
         self._windows, self._border = windows, border
         # The model's own cells, in layers that give their state.
-        self._lstms = [tf_keras.layers.RNN(one.cell, return_sequences=True, return_state=True) for one in model.lstms]
+        how = {"return_sequences": True, "return_state": True, "dtype": tf.float32}
+        self._lstms = [tf_keras.layers.RNN(one.cell, **how) for one in model.lstms]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """`start`, `step` and `finish` as graphs, for any number of streams and of frames a step."""
@@ -111,7 +112,7 @@ class Stream:
 
     def _read(self, windows: tf.Tensor, state: State) -> State:
         """The state after windows uint8 `[B, S, 112, 112, 5]`, S of 1 or more; its `context` as it was."""
-        x = self._model.steps(windows, tf.ones(tf.shape(windows)[:2], bool), training=False)
+        x = self._model.features(windows, tf.ones(tf.shape(windows)[:2], bool), training=False)
         memories = []
         for lstm, memory in zip(self._lstms, tf.unstack(state["lstm"]), strict=True):
             x, *memory = lstm(x, initial_state=tf.unstack(memory), training=False)

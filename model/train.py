@@ -1,4 +1,4 @@
-"""Training: the step, the loop, and where it left off."""
+"""Training: the loop, and where it left off."""
 
 import contextlib
 import dataclasses
@@ -6,63 +6,22 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 from tqdm import tqdm
 
 from model import batch as fields
-from model import losses
 from model.errors import RunError
 from model.lipreader import LipReader
 from model.run import Progress
+from model.step import Batch, TrainConfig, keys, loss_scale, make_optimizer, make_step
 
-Batch = Mapping[str, tf.Tensor]
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message
 INPUT_BOUND = 0.1  # share of the time
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
-
-    Attributes:
-      epochs: passes over the data.
-      learning_rate: its peak, reached after the warm-up.
-      warmup: share of the steps that it grows in; from there a half cosine falls to 0 at the last step.
-      weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
-      clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
-      label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
-      checkpoint_every: steps between checkpoints; each epoch ends with one besides.
-      monitor: the validation value whose smallest marks the best checkpoint.
-      patience: epochs in a row without a better validation after which training ends; None to go on.
-    """
-
-    epochs: int = 20
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
-    clip_norm: float = 5.0
-    label_smoothing: float = 0.0
-    checkpoint_every: int = 500
-    monitor: str = "cer"
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience: want at least 1 epoch, got {self.patience}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
-        for field in ("warmup", "label_smoothing"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,57 +48,6 @@ class TrainResult:
     def input_bound(self) -> bool:
         """Whether reading held training up: more than a tenth of the time."""
         return self.waiting > INPUT_BOUND
-
-
-class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """A line up to `peak`, then half a cosine down to 0.
-
-    At step t: `peak (t + 1) / warmup` where t < warmup, else
-    `peak (1 + cos(pi (t - warmup) / (total - warmup))) / 2`.
-    """
-
-    def __init__(self, peak: float, warmup: int, total: int) -> None:
-        self.peak, self.warmup, self.total = peak, warmup, total
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
-        rising = (step + 1) / max(self.warmup, 1)
-        falling = (1 + tf.cos(math.pi * (step - self.warmup) / (self.total - self.warmup))) / 2
-        return self.peak * tf.where(step < self.warmup, rising, falling)
-
-
-def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_keras.optimizers.Optimizer:
-    """AdamW over `total` steps, its slots made, so that a checkpoint restores at once."""
-    schedule = WarmupCosine(config.learning_rate, int(config.warmup * total), total)
-    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, jit_compile=False)
-    vectors = [variable for variable in model.trainable_variables if variable.shape.rank < 2]
-    optimizer.exclude_from_weight_decay(var_list=vectors)  # biases, and gamma and beta of batch normalisation
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def make_step(
-    model: LipReader, optimizer: tf_keras.optimizers.Optimizer, config: TrainConfig
-) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """One step of learning, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
-    variables = model.trainable_variables
-
-    @tf.function(input_signature=[fields.specs(_keys(model))], autograph=False)
-    def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            logits = model(batch, training=True)
-            rows = losses.rows(model.config.head, logits, batch, config.label_smoothing)
-            loss = losses.weighted_mean(rows, batch[fields.WEIGHTS])
-        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), config.clip_norm)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return rows, loss, norm
-
-    return step
-
-
-def _keys(model: LipReader) -> tuple[str, ...]:
-    labels = (fields.LABELS, fields.LABEL_LENGTHS) if model.config.head == "ctc" else (fields.LABELS,)
-    return (*model.config.inputs, *labels, fields.WEIGHTS)
 
 
 def train(
@@ -186,7 +94,7 @@ class _Loop:
     ) -> None:
         self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
         self.run_dir, self.validate = run_dir, validate
-        self.keys = _keys(model)
+        self.keys = keys(model)
         self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
         self.step = make_step(model, self.optimizer, config)
         self.progress = Progress(model, self.optimizer, run_dir)
@@ -245,7 +153,7 @@ class _Loop:
             bar.update()
             bar.set_postfix(meter.rates())
             if self.total % LOG_EVERY == 0:
-                self._log({**meter.rates(), "gradient norm": norm, "learning rate": self._rate()})
+                self._log({**meter.rates(), "gradient norm": norm, **self._rates()})
                 meter = _Meter()
             if stop.is_set():
                 return
@@ -258,9 +166,11 @@ class _Loop:
             self.optimizer.iterations.assign_add(1)
             self.progress.step.assign_add(1)
             return 0.0
+        scale = loss_scale(self.optimizer)
         rows, loss, norm = self.step(fields.select(batch, self.keys))
         self.loss = float(loss)
-        if not math.isfinite(self.loss) or not math.isfinite(norm):
+        overflow = scale is not None and scale > 1  # the scale may have made it, and the optimizer has left it out
+        if not math.isfinite(self.loss) or not (math.isfinite(norm) or overflow):
             raise RunError(self._not_finite(batch, np.asarray(rows)))
         self.progress.step.assign_add(1)
         return float(norm)
@@ -292,8 +202,9 @@ class _Loop:
         for name, value in values.items():
             tf.summary.scalar(name, value, step=self.total)
 
-    def _rate(self) -> float:
-        return float(self.optimizer.learning_rate)
+    def _rates(self) -> dict[str, float]:
+        scale = loss_scale(self.optimizer)
+        return {"learning rate": float(self.optimizer.learning_rate)} | ({} if scale is None else {"loss scale": scale})
 
 
 def _counted(batch: Batch) -> np.ndarray:

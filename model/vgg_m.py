@@ -37,6 +37,7 @@ from model.batch import WINDOW
 from model.toom_cook import ToomCookConv2D
 
 MOMENTUM = 0.9
+SCALE = 64.0  # of gray values: a power of two costs no digit, and what meets float16's gradients stays small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,42 +97,51 @@ class VGGM(tf_keras.Sequential):
     """Uint8 windows `[N, 112, 112, 5]` of gray values 0..255 -> features `[N, features]`, 0 or more.
 
     Gray values count as `x / 63.75 - 2`, in -2..2, here and nowhere else: everything before moves bytes. The pixels get
-    `x - 127.5`, and conv1's kernel the rest: that is one pass less over the largest tensor there is.
+    `(x - 127.5) / 64`, exact in half precision too, and conv1's kernel the rest.
 
     Args:
       table: "A", "B" or "C", see the module.
       width: multiplies the channels of every convolution, rounded, at least 1; `features` stays.
       features: units of fc6.
       seed: of the initial weights: same seed, same weights.
+      dtype: of every layer, a type or the name of a Keras policy such as "mixed_bfloat16", with which variables and
+        statistics are float32; None for the global policy.
 
     Raises:
       ValueError: another table, or a width or number of features that is not positive.
     """
 
     def __init__(
-        self, table: str = "B", *, width: float = 1.0, features: int = 512, seed: int = 0, name: str = "vgg_m"
+        self,
+        table: str = "B",
+        *,
+        width: float = 1.0,
+        features: int = 512,
+        seed: int = 0,
+        dtype: str | None = None,
+        name: str = "vgg_m",
     ) -> None:
         if table not in TABLES:
             raise ValueError(f"table: want one of {', '.join(TABLES)}, got {table!r}")
         if not (width > 0 and features > 0):
             raise ValueError(f"width and features: want more than 0, got {width} and {features}")
-        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1.0, -127.5)]
+        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / SCALE, -127.5 / SCALE, dtype=dtype)]
         seeds = np.random.SeedSequence(seed).generate_state(len(TABLES[table])).tolist()
         for (row_name, row), row_seed in zip(TABLES[table].items(), seeds, strict=True):
             if isinstance(row, Pool):
-                pool = tf_keras.layers.MaxPooling2D(row.size, row.stride, row.padding, name=row_name)
+                pool = tf_keras.layers.MaxPooling2D(row.size, row.stride, row.padding, dtype=dtype, name=row_name)
                 layers.insert(-1, pool)  # before the ReLU of the row above
             else:
-                layers.extend(_layers(row_name, row, width, features, row_seed))
+                layers.extend(_layers(row_name, row, width, features, row_seed, dtype))
         super().__init__(layers, name=name)
 
 
 class GrayConv2D(tf_keras.layers.Conv2D):
-    """`Conv2D` of gray values -127.5..127.5 as if they were -2..2."""
+    """`Conv2D` of gray values of which 127.5 / 64 is the largest as if they were -2..2."""
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """`[N, 112, 112, 5]`, `[k, k, 5, filters]` -> `[N, side, side, filters]`."""
-        return super().convolution_op(inputs, kernel / 63.75)
+        return super().convolution_op(inputs, kernel / (63.75 / SCALE))
 
 
 def _kind(name: str, row: Conv) -> type[tf_keras.layers.Conv2D]:
@@ -140,7 +150,9 @@ def _kind(name: str, row: Conv) -> type[tf_keras.layers.Conv2D]:
     return ToomCookConv2D if row.padding == "same" else tf_keras.layers.Conv2D
 
 
-def _layers(name: str, row: Conv | Dense, width: float, features: int, seed: int) -> Iterator[tf_keras.layers.Layer]:
+def _layers(
+    name: str, row: Conv | Dense, width: float, features: int, seed: int, dtype: str | None
+) -> Iterator[tf_keras.layers.Layer]:
     """The Keras layers of one row; the row's name is on the one that gives its output's shape."""
     layers = tf_keras.layers
     initial = tf_keras.initializers.HeNormal(seed)
@@ -153,10 +165,11 @@ def _layers(name: str, row: Conv | Dense, width: float, features: int, seed: int
             row.padding,
             use_bias=False,
             kernel_initializer=initial,
+            dtype=dtype,
             name=name,
         )
     else:
-        yield layers.Flatten(name=f"{name}/flat")
-        yield layers.Dense(features, use_bias=False, kernel_initializer=initial, name=name)
-    yield layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}/norm")
-    yield layers.ReLU(name=f"{name}/relu")
+        yield layers.Flatten(dtype=dtype, name=f"{name}/flat")
+        yield layers.Dense(features, use_bias=False, kernel_initializer=initial, dtype=dtype, name=name)
+    yield layers.BatchNormalization(momentum=MOMENTUM, dtype=dtype, name=f"{name}/norm")
+    yield layers.ReLU(dtype=dtype, name=f"{name}/relu")

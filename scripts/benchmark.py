@@ -36,6 +36,8 @@ flags.DEFINE_integer(
 flags.DEFINE_list("batches", ["8", "32"], "read, sequence: batch sizes")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
+flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
+flags.DEFINE_list("ways", list(sequence.WAYS), "sequence: which, reshape among them")
 flags.DEFINE_string("table", "B", "sequence: VGG-M's layers, A, B or C")
 flags.DEFINE_float("width", 0.125, "sequence: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
@@ -64,7 +66,8 @@ def _sequence() -> list[Measurement]:
         paddings = [float(share) for share in values.paddings]
     except ValueError as error:
         raise DataError(f"--paddings: want numbers, {error}") from error
-    return sequence.run(values.table, values.width, _counts("batches"), _counts("lengths"), paddings, values.rounds)
+    shapes = _counts("batches"), _counts("lengths"), paddings
+    return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.ways)
 
 
 def _counts(name: str) -> list[int]:

@@ -19,7 +19,8 @@ from absl import flags
 from model import run
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
-from model.train import TrainConfig, train
+from model.step import TrainConfig
+from model.train import train
 from pipeline import dataset, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
@@ -85,6 +86,7 @@ MODEL = cli.Options(
         "bidirectional": "read the clip from both ends",
         "dropout": "share of the LSTM's inputs dropped",
         "use_inside": "word unit: tell the LSTM which windows lie in the word itself",
+        "precision": "of VGG-M: float32, mixed_bfloat16 or mixed_float16; variables, LSTM and loss are float32",
     },
 )
 TRAIN = cli.Options(

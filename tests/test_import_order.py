@@ -74,6 +74,7 @@ ORDER = {
         "decoding",
         "alignment",
         "run",
+        "step",
         "train",
         "evaluate",
         "spelling",

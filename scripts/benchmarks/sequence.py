@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from model.lipreader import PRECISIONS
 from model.sequence import WRAPPERS
 from model.vgg_m import TABLES
 from pipeline.schema import DataError
@@ -20,60 +21,79 @@ FIGURES = {  # title -> figure, its unit's factor, and whether it is set beside 
     "MB forward": ("forward_mb", 1, True),
     "tracing ms": ("trace_s", 1e3, False),
 }
-Setting = tuple[int, int, float]  # batch, length, padding
+WAYS = (PLAIN, *WRAPPERS)
+Setting = tuple[int, int, float, str]  # batch, length, padding, precision
 
 
 def run(
-    table: str, width: float, batches: Sequence[int], lengths: Sequence[int], paddings: Sequence[float], rounds: int
+    table: str,
+    width: float,
+    batches: Sequence[int],
+    lengths: Sequence[int],
+    paddings: Sequence[float],
+    rounds: int,
+    precisions: Sequence[str] = PRECISIONS[:1],
+    ways: Sequence[str] = WAYS,
 ) -> list[Measurement]:
     """Measures every way at every setting, prints one table, and returns every measurement.
 
     The settings are the first of each list, and each of the others in its place.
 
     Raises:
-      DataError: a list is empty, a padding is no share, or there is no such table.
+      DataError: a list is empty, a padding is no share, or there is no such table, precision or way.
     """
-    for title, values in (("batches", batches), ("lengths", lengths), ("paddings", paddings)):
-        if not values:
-            raise DataError(f"--{title}: want at least one, got none")
+    lists = {"batches": batches, "lengths": lengths, "paddings": paddings, "precisions": precisions}
+    if empty := [title for title, values in lists.items() if not values]:
+        raise DataError(f"--{empty[0]}: want at least one, got none")
+    for title, values, known in (("precisions", precisions, PRECISIONS), ("ways", ways, WAYS)):
+        if wrong := [value for value in values if value not in known]:
+            raise DataError(f"--{title}: want of {', '.join(known)}, got {wrong[0]!r}")
+    if BASELINE not in ways:
+        raise DataError(f"--ways: want {BASELINE} among them, which the others are set beside")
     if wrong := [padding for padding in paddings if not 0 <= padding < 1]:
         raise DataError(f"--paddings: want 0 <= padding < 1, got {wrong[0]}")
     if table not in TABLES:
         raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
-    chosen = settings(batches, lengths, paddings)
-    ways = [_way(way, table, width, setting) for setting in chosen for way in (PLAIN, *WRAPPERS)]
-    measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
-    print(f"table {table}, width {width}\n\n{table_of(measured, chosen)}")
+    chosen = settings(batches, lengths, paddings, precisions)
+    contenders = [_way(way, table, width, setting) for setting in chosen for way in ways]
+    measured = list(tqdm(measure.alternate(contenders, rounds), total=rounds * len(contenders), unit="run"))
+    print(f"table {table}, width {width}\n\n{table_of(measured, chosen, ways)}")
     return measured
 
 
-def settings(batches: Sequence[int], lengths: Sequence[int], paddings: Sequence[float]) -> list[Setting]:
-    first = batches[0], lengths[0], paddings[0]
+def settings(
+    batches: Sequence[int], lengths: Sequence[int], paddings: Sequence[float], precisions: Sequence[str]
+) -> list[Setting]:
+    first = batches[0], lengths[0], paddings[0], precisions[0]
     varied = [first]
     varied += [(batch, *first[1:]) for batch in batches[1:]]
-    varied += [(first[0], length, first[2]) for length in lengths[1:]]
-    return varied + [(*first[:2], padding) for padding in paddings[1:]]
+    varied += [(first[0], length, *first[2:]) for length in lengths[1:]]
+    varied += [(*first[:2], padding, first[3]) for padding in paddings[1:]]
+    return varied + [(*first[:3], precision) for precision in precisions[1:]]
 
 
 def _way(way: str, table: str, width: float, setting: Setting) -> Contender:
-    batch, length, padding = setting
-    argument = {"way": way, "table": table, "width": width, "batch": batch, "length": length, "padding": padding}
-    return measure.house(name(way, setting), "scripts.benchmarks.sequence_way", {**argument, "repeats": 3})
+    shape = dict(zip(("batch", "length", "padding", "precision"), setting, strict=True))
+    argument = {"way": way, "table": table, "width": width, **shape, "repeats": 3}
+    return measure.house(name(way, setting), "scripts.benchmarks.sequence_way", argument)
 
 
 def name(way: str, setting: Setting) -> str:
-    return f"{way}, batch {setting[0]} x {setting[1]}, {setting[2]:.0%} padding"
+    return f"{way}, batch {setting[0]} x {setting[1]}, {setting[2]:.0%} padding, {setting[3]}"
 
 
-def table_of(measured: Sequence[Measurement], settings: Sequence[Setting]) -> str:
-    """A Markdown table of medians, a row a setting and way; in brackets, times that of `reshape`."""
+def table_of(measured: Sequence[Measurement], settings: Sequence[Setting], ways: Sequence[str] = WAYS) -> str:
+    """A Markdown table of medians, a row a setting and way; in brackets, times that of `reshape`.
+
+    Of the same batch, windows and padding, that is, in the first setting's precision.
+    """
     summary = measure.medians(measured)
-    rows = [["batch", "windows", "padding", "way", *FIGURES, "lowest to highest"]]
+    rows = [["batch", "windows", "padding", "precision", "way", *FIGURES, "lowest to highest"]]
     for setting in settings:
-        base = summary[name(BASELINE, setting)]
-        for way in (PLAIN, *WRAPPERS):
+        base = summary[name(BASELINE, (*setting[:3], settings[0][3]))]
+        for way in ways:
             own = name(way, setting)
-            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", way]
+            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", setting[3], way]
             for figure, factor, compared in FIGURES.values():
                 value = summary[own][figure]
                 row.append(f"{factor * value:,.0f}" + f" ({value / base[figure]:.2f})" * compared)

@@ -37,7 +37,9 @@ def plain(table: str, width: float, features: int = FEATURES) -> tf_keras.Sequen
     return tf_keras.Sequential(stack)
 
 
-def main(way: str, table: str, width: float, batch: int, length: int, padding: float, repeats: int) -> dict[str, float]:
+def main(
+    way: str, table: str, width: float, batch: int, length: int, padding: float, precision: str, repeats: int
+) -> dict[str, float]:
     """Random windows through one wrapper; an item is a valid window, and its clock that of training steps.
 
     Args:
@@ -47,8 +49,10 @@ def main(way: str, table: str, width: float, batch: int, length: int, padding: f
       batch: rows.
       length: steps of the longest rows.
       padding: share of the steps that is padding, in rows whose lengths are evenly spread.
+      precision: of the CNN, as a lip reader's configuration has it.
       repeats: of which the median counts.
     """
+    tf_keras.mixed_precision.set_global_policy(precision)  # a process of its own
     wrapper = WRAPPERS["reshape" if way == PLAIN else way](_cnn(way, table, width))
     lengths = spread(batch, length, padding)
     windows = np.random.default_rng(0).integers(0, 256, [batch, length, *WINDOW], np.uint8)
@@ -59,12 +63,12 @@ def main(way: str, table: str, width: float, batch: int, length: int, padding: f
 
     @tf.function(input_signature=signature, autograph=False)
     def forward(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(wrapper(windows, valid, training=False))
+        return tf.reduce_mean(tf.cast(wrapper(windows, valid, training=False), tf.float32))
 
     @tf.function(input_signature=signature, autograph=False)
     def train(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(wrapper(windows, valid, training=True)))
+            loss = tf.reduce_mean(tf.square(tf.cast(wrapper(windows, valid, training=True), tf.float32)))
         variables = wrapper.cnn.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss

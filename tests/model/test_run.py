@@ -10,7 +10,7 @@ import tensorflow as tf
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
 from model.run import Progress, has_begun, initialise, load_run, restore, save_run
-from model.train import TrainConfig, make_optimizer
+from model.step import TrainConfig, make_optimizer
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from model import export
 from model.errors import RunError
+from model.lipreader import PRECISIONS
 from model.streaming import Stream
 from tests.model import readers
 
@@ -21,9 +22,11 @@ def _streamed(graphs: dict, frames: np.ndarray, chunk: int) -> tuple[list[bytes]
     return state["text"].numpy().tolist(), state["score"].numpy()
 
 
-@pytest.mark.parametrize(("head", "border"), [("ctc", 2), ("word", 0)])
-def test_frames_as_they_come_give_what_the_whole_clip_gives(head: str, border: int) -> None:
-    model = readers.reader(head=head, lstm_layers=2)
+@pytest.mark.parametrize(
+    ("head", "border", "precision"), [("ctc", 2, "float32"), ("word", 0, "float32"), ("ctc", 2, "mixed_bfloat16")]
+)
+def test_frames_as_they_come_give_what_the_whole_clip_gives(head: str, border: int, precision: str) -> None:
+    model = readers.reader(head=head, lstm_layers=2, precision=precision)
     graphs = Stream(model, readers.SYMBOLS, readers.unit(model), readers.windows, border).signatures()
     frames = readers.frames(4, FRAMES)
     whole = np.pad(frames, [(0, 0), (border, border), (0, 0), (0, 0)], "edge")
@@ -31,7 +34,7 @@ def test_frames_as_they_come_give_what_the_whole_clip_gives(head: str, border: i
     for chunk in (1, 3, 5, FRAMES):
         texts, scores = _streamed(graphs, frames, chunk)
         assert [text.decode() for text in texts] == [text for text, _ in want]
-        np.testing.assert_allclose(scores, [score for _, score in want], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(scores, [score for _, score in want], **readers.SCORES[precision])
     assert head == "word" or max(len(text) for text, _ in want) > 3
 
 
@@ -57,8 +60,9 @@ def test_no_frame_is_no_text(border: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_saved_stream_is_read_back(tmp_path: Path) -> None:
-    model = readers.reader()
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_saved_stream_is_read_back(precision: str, tmp_path: Path) -> None:
+    model = readers.reader(precision=precision)
     graphs = Stream(model, readers.SYMBOLS, "character", readers.windows).signatures()
     export.save(model, graphs, {}, tmp_path / "saved")
     saved, frames = tf.saved_model.load(str(tmp_path / "saved")).signatures, readers.frames(2, 12)

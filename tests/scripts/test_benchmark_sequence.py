@@ -25,7 +25,9 @@ def test_lengths_are_spread_around_their_mean(batch: int, length: int, padding: 
 
 
 def test_each_setting_differs_from_the_first_in_one_thing() -> None:
-    assert sequence.settings([8, 32], [25, 75], [0, 0.5]) == [(8, 25, 0), (32, 25, 0), (8, 75, 0), (8, 25, 0.5)]
+    whole, half = "float32", "mixed_bfloat16"
+    want = [(8, 25, 0, whole), (32, 25, 0, whole), (8, 75, 0, whole), (8, 25, 0.5, whole), (8, 25, 0, half)]
+    assert sequence.settings([8, 32], [25, 75], [0, 0.5], [whole, half]) == want
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,9 @@ def test_each_setting_differs_from_the_first_in_one_thing() -> None:
     [
         ({"batches": []}, "--batches: want at least one, got none"),
         ({"paddings": [0.5, 1.0]}, r"--paddings: want 0 <= padding < 1, got 1.0"),
+        ({"precisions": ["float32", "half"]}, "--precisions: want of float32, mixed_bfloat16, .*, got 'half'"),
+        ({"ways": ["packed", "loop"]}, "--ways: want of keras, packed, .*, got 'loop'"),
+        ({"ways": ["packed"]}, "--ways: want reshape among them"),
         ({"table": "D"}, "--table: want one of A, B, C, got 'D'"),
     ],
 )
@@ -47,18 +52,32 @@ def _cells(line: str) -> list[str]:
 
 
 def test_the_table_sets_each_way_beside_the_reshape() -> None:
-    setting = (2, 3, 0.5)
+    setting = (2, 3, 0.5, "float32")
     figures = {"seconds": 2.0, "train_cpu_s": 3.0, "forward_s": 0.5, "trace_s": 0.25, "train_mb": 100, "forward_mb": 50}
     halved = {name: value / 2 for name, value in figures.items()}
     ways = (sequence_way.PLAIN, *WRAPPERS)
     measured = [
         measure.Measurement(sequence.name(way, setting), halved if way == "packed" else figures) for way in ways
     ]
-    rows = {row[3]: row for row in map(_cells, sequence.table_of(measured, [setting]).splitlines())}
-    assert rows["packed"][:3] == ["2", "3", "50%"]
-    assert rows["packed"][4:9] == ["1,000 (0.50)", "1,500 (0.50)", "250 (0.50)", "50 (0.50)", "25 (0.50)"]
-    assert rows["packed"][9:] == ["125", "1,000 to 1,000"]
-    assert rows["reshape"][4] == "2,000 (1.00)"
+    rows = {row[4]: row for row in map(_cells, sequence.table_of(measured, [setting]).splitlines())}
+    assert rows["packed"][:4] == ["2", "3", "50%", "float32"]
+    assert rows["packed"][5:10] == ["1,000 (0.50)", "1,500 (0.50)", "250 (0.50)", "50 (0.50)", "25 (0.50)"]
+    assert rows["packed"][10:] == ["125", "1,000 to 1,000"]
+    assert rows["reshape"][5] == "2,000 (1.00)"
+
+
+def test_a_precision_is_set_beside_the_first() -> None:
+    asked = [(1, 2, 0.0, "float32"), (1, 2, 0.0, "mixed_bfloat16")]
+    base = dict.fromkeys(("seconds", "train_cpu_s", "forward_s", "trace_s", "train_mb", "forward_mb"), 4.0)
+    measured = [
+        measure.Measurement(sequence.name("reshape", setting), {name: value * share for name, value in base.items()})
+        for setting, share in zip(asked, (1, 0.25), strict=True)
+    ]
+    rows = [_cells(line) for line in sequence.table_of(measured, asked, ["reshape"]).splitlines()[2:]]
+    assert [row[3:6] for row in rows] == [
+        ["float32", "reshape", "4,000 (1.00)"],
+        ["mixed_bfloat16", "reshape", "1,000 (0.25)"],
+    ]
 
 
 @pytest.mark.slow
@@ -67,7 +86,7 @@ def test_the_ways_are_measured(tmp_path: Path) -> None:
     small = ("--width=0.03125", "--batches=2", "--lengths=4", "--paddings=0.5", "--rounds=1")
     (printed,) = commands.run(["benchmark", "sequence", *small, f"--output={kept}"])
     figures = json.loads(kept.read_text())["medians"]
-    assert list(figures) == [sequence.name(way, (2, 4, 0.5)) for way in (sequence_way.PLAIN, *WRAPPERS)]
+    assert list(figures) == [sequence.name(way, (2, 4, 0.5, "float32")) for way in (sequence_way.PLAIN, *WRAPPERS)]
     assert all(own["items"] == 4 and own["seconds"] > 0 and own["train_mb"] > 0 for own in figures.values())
     assert re.search(r"\| packed +\| [\d,]+ \(\d\.\d\d\) ", printed)
 

@@ -100,4 +100,5 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
         ([*command, "--label_smoothing=0.1"], ["--label_smoothing=0.1: goes with --unit=word"]),
         ([*command, "--margin=5"], ["--margin=5: goes with --unit=word"]),
         ([*command, "--overlong=truncate"], ["--overlong=truncate: goes with --max_frames"]),
+        ([*command, "--precision=half"], ["--precision: want one of float32, mixed_bfloat16, mixed_float16", "'half'"]),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from model import run
 from model.lipreader import LipReader, LipReaderConfig
-from model.train import TrainConfig, make_optimizer
+from model.step import TrainConfig, make_optimizer
 from pipeline.dataset import DataConfig
 from pipeline.mouth import CropSettings
 from pipeline.vocab import Vocabulary

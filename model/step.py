@@ -1,0 +1,122 @@
+"""One step of learning: its settings, the optimizer, the gradient."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from model import batch as fields
+from model import losses
+from model.lipreader import LipReader
+
+Batch = Mapping[str, tf.Tensor]
+SCALE, GROWTH = 2.0**15, 2000  # of the loss, and steps without an overflow after which it doubles: Keras' own
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+      epochs: passes over the data.
+      learning_rate: its peak, reached after the warm-up.
+      warmup: share of the steps that it grows in; from there a half cosine falls to 0 at the last step.
+      weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
+      clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
+      label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
+      checkpoint_every: steps between checkpoints; each epoch ends with one besides.
+      monitor: the validation value whose smallest marks the best checkpoint.
+      patience: epochs in a row without a better validation after which training ends; None to go on.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.0
+    checkpoint_every: int = 500
+    monitor: str = "cer"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience: want at least 1 epoch, got {self.patience}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
+        for field in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
+
+
+class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A line up to `peak`, then half a cosine down to 0.
+
+    At step t: `peak (t + 1) / warmup` where t < warmup, else
+    `peak (1 + cos(pi (t - warmup) / (total - warmup))) / 2`.
+    """
+
+    def __init__(self, peak: float, warmup: int, total: int) -> None:
+        self.peak, self.warmup, self.total = peak, warmup, total
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (1 + tf.cos(math.pi * (step - self.warmup) / (self.total - self.warmup))) / 2
+        return self.peak * tf.where(step < self.warmup, rising, falling)
+
+
+def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_keras.optimizers.Optimizer:
+    """AdamW over `total` steps, its slots made, so that a checkpoint restores at once.
+
+    In float16 it scales the loss (Micikevicius et al. 2018): a step of which a gradient overflows is left out and
+    halves the scale, `GROWTH` steps without one double it.
+    """
+    schedule = WarmupCosine(config.learning_rate, int(config.warmup * total), total)
+    optimizer = tf_keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, jit_compile=False)
+    vectors = [variable for variable in model.trainable_variables if variable.shape.rank < 2]
+    optimizer.exclude_from_weight_decay(var_list=vectors)  # biases, and gamma and beta of batch normalisation
+    if model.config.precision == "mixed_float16":
+        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, True, SCALE, GROWTH)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def loss_scale(optimizer: tf_keras.optimizers.Optimizer) -> float | None:
+    """What the loss is multiplied by in the next step; None where it is not."""
+    scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+    return float(optimizer.loss_scale) if scales else None
+
+
+def make_step(
+    model: LipReader, optimizer: tf_keras.optimizers.Optimizer, config: TrainConfig
+) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """One step of learning, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
+    variables = model.trainable_variables
+    scales = loss_scale(optimizer) is not None
+
+    @tf.function(input_signature=[fields.specs(keys(model))], autograph=False)
+    def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = model(batch, training=True)
+            rows = losses.rows(model.config.head, logits, batch, config.label_smoothing)
+            loss = losses.weighted_mean(rows, batch[fields.WEIGHTS])
+            scaled = optimizer.get_scaled_loss(loss) if scales else loss
+        gradients = tape.gradient(scaled, variables)
+        gradients = optimizer.get_unscaled_gradients(gradients) if scales else gradients
+        gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return rows, loss, norm
+
+    return step
+
+
+def keys(model: LipReader) -> tuple[str, ...]:
+    """The batch keys that a step reads."""
+    labels = (fields.LABELS, fields.LABEL_LENGTHS) if model.config.head == "ctc" else (fields.LABELS,)
+    return (*model.config.inputs, *labels, fields.WEIGHTS)
