@@ -65,7 +65,7 @@ def _bad_transcripts(sources: Iterable[ClipSource], config: ConvertConfig) -> st
     example = ""
     for source in sources:
         try:
-            transcript(source, config.alphabet)
+            transcript(source, config)
         except ClipError as error:
             reasons[error.reason] += 1
             example = example or f"such as {source.id}: {error.detail}"

@@ -85,8 +85,11 @@ CONVERT = cli.Options(
     {
         "fps": "frames a second of the records; other videos are resampled",
         "clips_per_shard": "at most",
-        "max_frames": "longer clips are rejected",
+        "max_frames": "of a clip; what becomes of longer ones says --overlong",
+        "overlong": "reject clips of more than --max_frames, or truncate them where word times say what is left",
         "alphabet": "characters a transcript may hold, lower case",
+        "unknown": "reject clips with a character outside the alphabet, or write one that stands for all of them (unk, "
+        "U+FFFD)",
     },
 )
 
