@@ -21,7 +21,7 @@ from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, conv
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.listing import Listing
 from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
-from pipeline.forecast import forecast
+from pipeline.forecast import forecast, with_work
 from pipeline.mouth import CropSettings
 from pipeline.schema import DataError, Encoding
 from pipeline.shards import REJECTED, open_dataset
@@ -193,6 +193,8 @@ def _suit_crop(corpus: Corpus) -> None:
 def _follow(states: Iterator[Progress]) -> Progress:
     """Draws the bar; refusals come before it. Returns how far the job has come."""
     first = next(states)
+    if not first.resumed and (idle := with_work(flags.FLAGS.workers, first.shards)):
+        print(f"workers: {idle}, which begins anew: stop this one, and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
         for state in itertools.chain([first], states):
             bar.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)
