@@ -43,7 +43,7 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "conversion": json.loads((output / PROGRESS / JOB).read_text(encoding="utf-8")),
-        "vocabulary": {"characters": config.alphabet, "words": sorted({w for t in index.text for w in t.split()})},
+        "vocabulary": {"characters": config.characters, "words": sorted({w for t in index.text for w in t.split()})},
         "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
         "rejected": dict(sorted(reasons.items())),
         "index": {"file": shards.INDEX, "sha256": shards.sha256(output / shards.INDEX)},

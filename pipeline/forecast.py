@@ -42,7 +42,7 @@ def forecast(
         *_splits(listing, tasks, config),
         ("bad transcripts", _bad_transcripts(listing, config)),
         ("output", f"{output}: {'finished, nothing is left to do' if finished else _state(len(tasks), left, state)}"),
-        ("workers", _workers(workers, len(left))),
+        ("workers", with_work(workers, len(left)) or str(workers)),
         ("to write", _bytes(left, root, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
@@ -65,7 +65,7 @@ def _bad_transcripts(sources: Iterable[ClipSource], config: ConvertConfig) -> st
     example = ""
     for source in sources:
         try:
-            transcript(source, config.alphabet)
+            transcript(source, config)
         except ClipError as error:
             reasons[error.reason] += 1
             example = example or f"such as {source.id}: {error.detail}"
@@ -80,9 +80,10 @@ def _state(shards: int, left: list[ShardTask], state: Progress) -> str:
     return f"{done} are done, {state.resumed} clips, {state.resumed_rejected} of them rejected"
 
 
-def _workers(workers: int, left: int) -> str:
+def with_work(workers: int, left: int) -> str:
+    """What is said of more workers than shards; nothing of others."""
     if not 0 < left < workers:
-        return str(workers)
+        return ""
     return f"{workers}, {left} of them with work: a shard is one's; a lower --clips_per_shard makes more"
 
 

@@ -33,6 +33,7 @@ class Progress:
       clips: of the whole job.
       resumed: clips of shards that an earlier run has finished; `resumed_rejected` of them rejected.
       converted, rejected: clips of this run.
+      shards: that this run has to make.
       spent: by this run's workers.
     """
 
@@ -41,6 +42,7 @@ class Progress:
     converted: int = 0
     rejected: int = 0
     resumed_rejected: int = 0
+    shards: int = dataclasses.field(default=0, compare=False)
     spent: Spent = dataclasses.field(default=Spent(), compare=False)
 
 

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -33,8 +34,11 @@ class ConvertConfig:
       encoding: how frames are stored.
       fps: frames a second of the records; videos of another rate are resampled.
       clips_per_shard: at most; raw, 100 clips of 75 frames are 94 MB.
-      max_frames: longer clips are rejected, which bounds the memory of a worker.
+      max_frames: of a clip, which bounds the memory of a worker.
+      overlong: `reject` longer clips, or `truncate` them: their first frames stay, with the words that end in them and
+        the text of these; one without word times is rejected, as what is said in those frames is not known.
       alphabet: the characters a transcript may hold.
+      unknown: `reject` a clip with another character, or write `vocab.UNKNOWN` in its place (`unk`).
       seed: of the order of the clips in the shards.
     """
 
@@ -44,7 +48,9 @@ class ConvertConfig:
     fps: float = 25.0
     clips_per_shard: int = 100
     max_frames: int = 1000
+    overlong: Literal["reject", "truncate"] = "reject"
     alphabet: str = vocab.ALPHABET
+    unknown: Literal["reject", "unk"] = "reject"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +64,17 @@ class ConvertConfig:
             raise ValueError(f"max_frames: want at least {CONTEXT}, got {self.max_frames}")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
             raise ValueError(f"alphabet: want characters, each once, got {self.alphabet!r}")
+        for name, ways in (("overlong", ("reject", "truncate")), ("unknown", ("reject", "unk"))):
+            if getattr(self, name) not in ways:
+                raise ValueError(f"{name}: want {' or '.join(ways)}, got {getattr(self, name)!r}")
+        if self.unknown == "unk" and (" " not in self.alphabet or vocab.UNKNOWN in self.alphabet):
+            rule = f"want a space among the characters, and {vocab.UNKNOWN} only for those that are not"
+            raise ValueError(f"alphabet: {rule} (unknown=unk), got {self.alphabet!r}")
+
+    @property
+    def characters(self) -> str:
+        """What texts of the dataset are made of."""
+        return self.alphabet + vocab.UNKNOWN * (self.unknown == "unk")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +119,17 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
     paths.check_video(source.video, root)
-    text = transcript(source, config.alphabet)
-    seen = video.read(source.video, span=source.span, fps=config.fps, max_frames=config.max_frames)
+    text = transcript(source, config)
+    seen = video.read(
+        source.video,
+        span=source.span,
+        fps=config.fps,
+        max_frames=config.max_frames,
+        cut=config.overlong == "truncate",
+    )
+    if seen.cut:
+        source = _cut(source, config)
+        text = transcript(source, config)
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
@@ -119,7 +145,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         fps=config.fps,
         frames=crops.frames,
         tracked=crops.tracked,
-        words=tuple(_words(source, config.fps, len(crops.frames))),
+        words=tuple(_words(source, config, len(crops.frames))),
     )
 
 
@@ -127,7 +153,7 @@ def _place(source: ClipSource, root: Path) -> str:
     return printable(source.video.relative_to(root).as_posix())
 
 
-def transcript(source: ClipSource, alphabet: str) -> str:
+def transcript(source: ClipSource, config: ConvertConfig) -> str:
     """What is said in a clip, as records hold it.
 
     Raises:
@@ -136,19 +162,35 @@ def transcript(source: ClipSource, alphabet: str) -> str:
     text = vocab.normalise(source.text)
     if source.problem or not text:
         raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
-    if foreign := sorted(set(text) - set(alphabet)):
-        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is not in the alphabet {alphabet!r}")
-    return text
+    if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
+        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is not in the alphabet {config.alphabet!r}")
+    return _spelled(text, config)
 
 
-def _words(source: ClipSource, fps: float, frames: int) -> Iterator[Word]:
+def _spelled(text: str, config: ConvertConfig) -> str:
+    if config.unknown == "reject":
+        return text
+    return "".join(character if character in config.alphabet else vocab.UNKNOWN for character in text)
+
+
+def _cut(source: ClipSource, config: ConvertConfig) -> ClipSource:
+    """What is said within the first frames of a clip that is too long."""
+    words = tuple(word for word in source.words if round(word.stop * config.fps) <= config.max_frames)
+    if not words:
+        why = "no word ends" if source.words else "without word times it is not known what is said"
+        raise ClipError(Reason.TOO_LONG, f"{why} in its first {config.max_frames} frames, the limit")
+    return dataclasses.replace(source, words=words, text=" ".join(word.text for word in words))
+
+
+def _words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
+    fps = config.fps
     for word in source.words:
         if word.start * fps >= frames or word.stop * fps > frames + PAST_END:
             said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
             raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
         start = min(round(word.start * fps), frames - 1)
         stop = min(round(word.stop * fps), frames)
-        yield Word(vocab.normalise(word.text), start, max(stop, start + 1))
+        yield Word(_spelled(vocab.normalise(word.text), config), start, max(stop, start + 1))
 
 
 def shard_work(root: Path, output: Path, config: ConvertConfig) -> pool.Work:

@@ -26,6 +26,7 @@ AUDIO_TAIL = 1.0  # seconds a container may outlast its pictures, where only the
 SEEK_FROM = 10.0  # seconds: spans that start earlier are reached by decoding from the beginning
 PLANAR = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12")  # 8 bits, luma the first plane
 FULL_RANGE = bytes(np.rint((np.arange(256) - 16) * 255 / 219).clip(0, 255).astype(np.uint8))  # of 16 to 235
+Span = tuple[float, float] | None  # seconds (start, stop) of a video; None for all of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Video:
       luma: uint8 [F, H, W], full range (0 black, 255 white), upright.
       fps: frames a second of `luma`.
       times: float64 [F], seconds in the source at which each frame's picture begins.
+      cut: whether there were more.
     """
 
     luma: np.ndarray
     fps: float
     times: np.ndarray
+    cut: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,7 @@ class _Picture:
 
 
 def read(
-    path: Path, *, span: tuple[float, float] | None = None, fps: float = 25.0, max_frames: int | None = None
+    path: Path, *, span: Span = None, fps: float = 25.0, max_frames: int | None = None, cut: bool = False
 ) -> Video:
     """Reads gray frames at `fps` frames a second.
 
@@ -72,6 +75,7 @@ def read(
       span: seconds `(start, stop)` from the container's beginning to read; None for all.
       fps: output frames a second.
       max_frames: more frames than this are refused as soon as that is known.
+      cut: leave them out, unread, instead.
 
     Raises:
       ClipError: UNREADABLE (no such file, not a video, damaged in the middle; also an mp4 that has lost its
@@ -84,12 +88,16 @@ def read(
     if not 0 < fps < math.inf:
         raise ValueError(f"fps: want a positive number, got {fps}")
     limit = math.inf if max_frames is None else max_frames
+    longer = cut and span is not None and _frames_in(span, fps) > limit
+    if longer:
+        span = span[0], span[0] + limit / fps
     _check_length(0 if span is None else _frames_in(span, fps), limit, path)
     if images.is_directory(path):
-        return _read_images(path, span, fps, limit)
-    with _shown(path, span, fps) as pictures:
-        luma, times = _convert(pictures, limit, path)
-    return Video(luma, fps, times)
+        seen = _read_images(path, span, fps, limit, cut)
+    else:
+        with _shown(path, span, fps) as pictures:
+            seen = _convert(pictures, fps, limit, cut, path)
+    return dataclasses.replace(seen, cut=seen.cut or longer)
 
 
 def _frames_in(span: tuple[float, float], fps: float) -> int:
@@ -101,15 +109,17 @@ def _check_length(frames: int, limit: float, path: Path) -> None:
         raise ClipError(Reason.TOO_LONG, f"{path}: at least {frames} frames, the limit is {limit}")
 
 
-def _read_images(path: Path, span: tuple[float, float] | None, fps: float, limit: float) -> Video:
+def _read_images(path: Path, span: Span, fps: float, limit: float, cut: bool) -> Video:
     paths, first = images.listing(path), 0
     if span is not None:
         first, wanted = round(span[0] * fps), _frames_in(span, fps)
         if len(paths) <= first or len(paths) < first + wanted - MISSING:
             _refuse_span(path, len(paths) / fps, span)
         paths = paths[first : first + wanted]
+    longer = cut and len(paths) > limit
+    paths = paths[:limit] if longer else paths
     _check_length(len(paths), limit, path)
-    return Video(images.read(paths), fps, (first + np.arange(len(paths))) / fps)
+    return Video(images.read(paths), fps, (first + np.arange(len(paths))) / fps, longer)
 
 
 def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
@@ -150,7 +160,7 @@ def colours(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
 
 
 @contextlib.contextmanager
-def _shown(path: Path, span: tuple[float, float] | None, fps: float) -> Iterator[Iterator[_Picture]]:
+def _shown(path: Path, span: Span, fps: float) -> Iterator[Iterator[_Picture]]:
     """The picture of every output frame of a container."""
     with _opened(path) as container:
         stream = _video_stream(container, path)
@@ -245,11 +255,7 @@ def _timed(frames: Iterator[av.VideoFrame], container: InputContainer, stream: a
 
 
 def _resample(
-    pictures: Iterator[_Picture],
-    stream: av.VideoStream,
-    span: tuple[float, float] | None,
-    fps: float,
-    path: Path,
+    pictures: Iterator[_Picture], stream: av.VideoStream, span: Span, fps: float, path: Path
 ) -> Iterator[_Picture]:
     """Yields the picture of every output frame, by the rule in `read`."""
     current = next(pictures, None)
@@ -295,20 +301,22 @@ def _check_complete(stream: av.VideoStream, count: int, end: float, path: Path) 
         )
 
 
-def _convert(shown: Iterator[_Picture], limit: float, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Luma [F, H, W] and times [F]; a picture shown twice is converted once."""
+def _convert(shown: Iterator[_Picture], fps: float, limit: float, cut: bool, path: Path) -> Video:
+    """A picture shown twice is converted once."""
     reformatter = VideoReformatter()
     planes: list[np.ndarray] = []
     times: list[float] = []
-    last = None
+    last, longer = None, False
     for picture in shown:
+        if longer := cut and len(planes) == limit:
+            break
         planes.append(planes[-1] if picture is last else _gray(picture.frame, reformatter))
         times.append(picture.time)
         last = picture
         if planes[-1].shape != planes[0].shape:
             raise ClipError(Reason.UNREADABLE, f"{path}: the picture size changes at {picture.time:.3f} s")
         _check_length(len(planes), limit, path)
-    return np.stack(planes), np.array(times, np.float64)
+    return Video(np.stack(planes), fps, np.array(times, np.float64), longer)
 
 
 def _gray(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:

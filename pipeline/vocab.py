@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pipeline.schema import DataError
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
+UNKNOWN = (
+    "\N{REPLACEMENT CHARACTER}"  # `<unk>`: one character, so that texts stay texts and it is a symbol as any other
+)
 
 
 def normalise(text: str) -> str:

@@ -21,7 +21,7 @@ from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, conv
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.listing import Listing
 from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
-from pipeline.forecast import forecast
+from pipeline.forecast import forecast, with_work
 from pipeline.mouth import CropSettings
 from pipeline.schema import DataError, Encoding
 from pipeline.shards import REJECTED, open_dataset
@@ -85,8 +85,11 @@ CONVERT = cli.Options(
     {
         "fps": "frames a second of the records; other videos are resampled",
         "clips_per_shard": "at most",
-        "max_frames": "longer clips are rejected",
+        "max_frames": "of a clip; what becomes of longer ones says --overlong",
+        "overlong": "reject clips of more than --max_frames, or truncate them where word times say what is left",
         "alphabet": "characters a transcript may hold, lower case",
+        "unknown": "reject clips with a character outside the alphabet, or write one that stands for all of them (unk, "
+        "U+FFFD)",
     },
 )
 
@@ -190,6 +193,8 @@ def _suit_crop(corpus: Corpus) -> None:
 def _follow(states: Iterator[Progress]) -> Progress:
     """Draws the bar; refusals come before it. Returns how far the job has come."""
     first = next(states)
+    if not first.resumed and (idle := with_work(flags.FLAGS.workers, first.shards)):
+        print(f"workers: {idle}, which begins anew: stop this one, and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
         for state in itertools.chain([first], states):
             bar.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)

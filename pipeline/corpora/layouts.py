@@ -1,4 +1,4 @@
-"""The drawn faces in the layouts of LRW, LRS3 and a folder with a table, for what reads those to be tried on."""
+"""The drawn faces in the layouts of LRW, LRS3, LRS2 and a folder with a table, for what reads those to be tried on."""
 
 import csv
 import dataclasses
@@ -62,15 +62,38 @@ def render_lrs(root: Path, config: SyntheticConfig) -> Iterator[Path]:
         part = "test" if clip.speaker == config.speakers else "trainval"
         video = root / part / f"t{clip.speaker}" / f"{number:05}.mp4"
         speech = _render(video, config, clip)
-        write_text(video.with_suffix(".txt"), _lrs_label(speech, config.fps))
+        write_text(video.with_suffix(".txt"), _lrs_label(speech, config.fps, timed=True))
         yield video
 
 
-def _lrs_label(speech: Speech, fps: int) -> str:
+def render_lrs2(root: Path, config: SyntheticConfig) -> Iterator[Path]:
+    """`pretrain/t1/00001.mp4` and its `.txt` with text and word times; the other speakers' lie below `main/`.
+
+    Those have no word times; `train.txt`, `val.txt` and `test.txt` say what is in which split, a speaker each in turn.
+
+    Yields:
+      Each video.
+    """
+    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for number, clip in enumerate(utterances(config), start=1):
+        name, pretrain = f"t{clip.speaker}/{number:05}", clip.speaker == 1
+        video = root / ("pretrain" if pretrain else "main") / f"{name}.mp4"
+        speech = _render(video, config, clip)
+        write_text(video.with_suffix(".txt"), _lrs_label(speech, config.fps, timed=pretrain))
+        if not pretrain:
+            split = SPLITS[(clip.speaker - 2) % 3]
+            lists[split].append(f"{name} NF" if split == "test" else name)
+        yield video
+    for split, names in lists.items():
+        write_text(root / f"{split}.txt", "\n".join([*names, ""]))
+
+
+def _lrs_label(speech: Speech, fps: int, timed: bool) -> str:
     words = [word for word in speech.words if word[0] != SILENCE]
     rows = [f"{word.upper()} {start / fps:.2f} {stop / fps:.2f} 5.0" for word, start, stop in words]
+    table = ["", "WORD START END ASDSCORE", *rows] if timed else []
     text = " ".join(word.upper() for word, _, _ in words)
-    return "\n".join([f"Text:  {text}", "Conf:  4", "", "WORD START END ASDSCORE", *rows, ""])
+    return "\n".join([f"Text:  {text}", "Conf:  4", *table, ""])
 
 
 def render_folder(root: Path, config: SyntheticConfig) -> Iterator[Path]:

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from model.metrics import ErrorRate, TextMetrics, align
 
-WORDS = st.lists(st.sampled_from(["a", "bin", "blue", "at"]), min_size=1, max_size=6).map(" ".join)
-TEXT = st.text("abc", max_size=8)
+WORDS = st.lists(st.sampled_from(["a", "bin", "blue", "at", "a\ufffd"]), min_size=1, max_size=6).map(" ".join)
+TEXT = st.text("ab\ufffd", max_size=8)
 
 
 def _edits(reference: str, hypothesis: str) -> int:

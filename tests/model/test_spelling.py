@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from model import decoding, spelling
 
-SYMBOLS = (" ", "a", "b")
+SYMBOLS = (" ", "a", "\ufffd")  # the last: what is written for a character that is not known
 
 
 def _ids(text: str) -> tuple[int, ...]:

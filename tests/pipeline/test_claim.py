@@ -86,8 +86,10 @@ def test_differences_are_said_in_words(corpus: Path, tmp_path: Path) -> None:
     with claim.claimed(tmp_path, *plan(corpus)):
         pass
     other = ConvertConfig("grid", clips_per_shard=3, seed=2, fps=30.0)
+    flags = ConvertConfig("grid", clips_per_shard=3, overlong="truncate", unknown="unk")
     for job, said in (
         (plan(corpus, other), r"\(fps was 25.0, is 30.0, seed was 0, is 2\)"),
+        (plan(corpus, flags), r"\(overlong was reject, is truncate, unknown was reject, is unk\)"),
         (plan(corpus, id="s1/new"), r"\(1 clips new, such as 's1/new', 1 clips gone, such as 's1/bbaf2n'\)"),
         (plan(corpus, text="bin"), r"\(the same clips, with other files, words, times, speakers or splits\)"),
     ):

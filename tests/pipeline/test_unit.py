@@ -81,6 +81,15 @@ def test_words_past_the_end_of_the_clip_are_refused(images: Path, times: tuple[f
         convert(images, words=(SpokenWord("at", *times),))
 
 
+SLOW = (SpokenWord("bin", 0.0, 0.4),)
+APART = (SpokenWord("a", 0.04, 0.16), SpokenWord("i", 0.16, 0.32), SpokenWord("now", 0.32, 0.48))
+UNK = {"unknown": "unk", "alphabet": " abinto"}
+
+
+def cut(frames: int) -> dict[str, Any]:
+    return {"max_frames": frames, "overlong": "truncate"}
+
+
 @pytest.mark.parametrize(
     ("changes", "settings", "reason", "match"),
     [
@@ -92,6 +101,25 @@ def test_words_past_the_end_of_the_clip_are_refused(images: Path, times: tuple[f
         ({"text": "abcdefghijk"}, {}, Reason.TEXT_TOO_LONG, "CTC needs 11 windows"),
         ({"span": (0.0, 0.16)}, {}, Reason.TOO_SHORT, "4 frames, a window needs 5"),
         ({}, {"max_frames": 13}, Reason.TOO_LONG, "the limit is 13"),
+        (
+            {},
+            {"max_frames": 5, "overlong": "truncate"},
+            Reason.TEXT_TOO_LONG,
+            "needs 3 windows for 'bin', the clip has 1",
+        ),
+        (
+            {"words": SLOW},
+            {"max_frames": 6, "overlong": "truncate"},
+            Reason.TOO_LONG,
+            "no word ends in its first 6 frames",
+        ),
+        (
+            {"words": ()},
+            {"max_frames": 9, "overlong": "truncate"},
+            Reason.TOO_LONG,
+            "without word times it is not known",
+        ),
+        ({"text": ""}, UNK, Reason.BAD_TRANSCRIPT, "the transcript is empty"),
         ({"video": Path("nowhere.mp4")}, {}, Reason.UNREADABLE, "nowhere.mp4"),
     ],
 )
@@ -101,6 +129,29 @@ def test_reasons(images: Path, changes: dict, settings: dict, reason: Reason, ma
     with pytest.raises(ClipError, match=match) as caught:
         convert(images, dataclasses.replace(CONFIG, **settings), **changes)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "text", "words"),
+    [
+        ({}, UNK, "bin at no\ufffd", ["bin", "at", "no\ufffd"]),
+        ({"text": "Été-9"}, {"unknown": "unk"}, "\ufffdt\ufffd\ufffd9", ["bin", "at", "now"]),
+        ({"words": APART}, cut(8), "a i", ["a", "i"]),
+        ({"words": APART, "span": (0.04, 0.56)}, cut(11), "a i", ["a", "i"]),
+        ({"words": APART}, {**cut(9), "unknown": "unk", "alphabet": " a"}, "a \ufffd", ["a", "\ufffd"]),
+        ({}, cut(14), "bin at now", ["bin", "at", "now"]),
+        ({"words": ()}, cut(14), "bin at now", []),
+    ],
+)
+def test_what_is_cut_or_not_known_is_what_the_text_says(
+    images: Path, changes: dict, settings: dict, text: str, words: list[str]
+) -> None:
+    config = dataclasses.replace(CONFIG, **settings)
+    clip = convert(images, config, **changes)
+    assert (clip.text, [word.text for word in clip.words]) == (text, words)
+    first, last = (round(25 * second) for second in changes.get("span", (0, 0.56)))
+    np.testing.assert_array_equal(clip.frames, datasets.pixels(14, seed=1)[first:last][: config.max_frames])
+    assert set(clip.text) <= set(config.characters)
 
 
 def test_text_that_just_fits_the_windows(images: Path) -> None:
@@ -183,6 +234,10 @@ def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_pat
         ({"max_frames": 4}, "max_frames: want at least 5, got 4"),
         ({"alphabet": "aa"}, "alphabet: want characters, each once"),
         ({"alphabet": ""}, "alphabet: want characters, each once"),
+        ({"alphabet": "ab", "unknown": "unk"}, r"alphabet: want a space .* \(unknown=unk\), got 'ab'"),
+        ({"alphabet": " a\ufffd", "unknown": "unk"}, "alphabet: want a space among the characters, and \ufffd only"),
+        ({"overlong": "skip"}, "overlong: want reject or truncate, got 'skip'"),
+        ({"unknown": "drop"}, "unknown: want reject or unk, got 'drop'"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], match: str) -> None:

@@ -9,7 +9,7 @@ from tests.scripts import commands
 
 def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "out"
-    place = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--name=tiny", "--workers=2"]
+    place = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--name=tiny", "--workers=4"]
     frames = ["--crop=box", "--box=0.25,0.25,0.75,0.75", "--encoding=png"]
     (printed,) = commands.run(["convert", *place, *frames, "--split_by=corpus", "--val=1", "--seed=3"])
     opened = shards.open_dataset(output)
@@ -19,7 +19,9 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     counts = {split: len(opened.records(split)) for split in opened.splits}
     assert counts == {"train": 2, "val": 1, "test": 5}  # speakers s1 and s2 are GRID's test speakers
     assert "8 clips converted and 0 rejected" in printed
-    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines()[1:-2])
+    idle = "workers: 4, 3 of them with work: a shard is one's; a lower --clips_per_shard makes more, which"
+    assert printed.startswith(f"{idle} begins anew: stop this one, and name another --output\n8 clips converted")
+    said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines()[2:-2])
     assert said["records"] == "8 in 3 shards"
     assert said["test"] == "5 records, 2 speakers"
     assert said["split"] == "the corpus' own, which has no val: 1 of train, drawn by clip, seed 3 (--val=0: none)"
@@ -35,7 +37,7 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
         "corpus": "grid",
         "source": str(corpus),
         "output": str(output),
-        "workers": 2,
+        "workers": 4,
         "split": {"by": "corpus", "val": "1", "test": "10%", "seed": 3, "allow_shared_speakers": False},
     }
     settings = {key: value for key, value in conversion.items() if key not in ("clips", "clips_sha256")}

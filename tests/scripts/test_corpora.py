@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import os
 from pathlib import Path
 
@@ -7,14 +8,22 @@ import numpy as np
 from pipeline import shards
 from pipeline.corpora import layouts
 from pipeline.corpora.synthetic import SyntheticConfig
+from pipeline.dataset import DataConfig, load
+from pipeline.plan import PlanConfig
+from pipeline.vocab import Vocabulary
 from tests import datasets
 from tests.scripts import commands
 
+FEW = " abcdefghijklmnopqrst"
 ODD = ["new\nline", "a,b", 'quo"te', "*?[x]", "-rf", " two  spaces "]
 
 
 def converting(corpus: str, source: Path, output: Path, *more: str) -> list[str]:
     return ["convert", f"--corpus={corpus}", f"--source={source}", f"--output={output}", "--workers=1", *more]
+
+
+def few(text: str) -> str:
+    return "".join(character if character in FEW else "\ufffd" for character in text)
 
 
 def write_clips(root: Path) -> None:
@@ -48,6 +57,42 @@ def test_lrw_brings_its_box_and_split_unless_told_otherwise(tmp_path: Path) -> N
     opened = shards.open_dataset(told)
     crop = opened.manifest["conversion"]["crop"]
     assert (crop["mode"], crop["box"], list(opened.splits)) == ("resize", None, ["train"])
+
+
+def test_lrs2_keeps_its_lists_cuts_what_is_long_and_writes_what_is_unknown(tmp_path: Path) -> None:
+    list(layouts.render_lrs2(tmp_path / "lrs2", SyntheticConfig(clips=4, speakers=4, width=240, height=192)))
+    whole, less = tmp_path / "whole", tmp_path / "less"
+    commands.run(
+        converting("lrs", tmp_path / "lrs2", whole),
+        converting(
+            "lrs", tmp_path / "lrs2", less, "--max_frames=40", "--overlong=truncate", "--max_reject_fraction=0.9",
+            f"--alphabet={FEW}", "--unknown=unk",
+        ),
+    )  # fmt: skip
+    opened = shards.open_dataset(whole)
+    assert {split: opened.index.id[opened.records(split)].tolist() for split in opened.splits} == {
+        "train": opened.index.id[:2].tolist(),
+        "val": ["main/t3/00003"],
+        "test": ["main/t4/00004"],
+    }
+    (row,) = (opened.index.row(n) for n in range(4) if opened.index.id[n] == "pretrain/t1/00001")
+    assert row.frames > 45
+    assert any(word.stop > 40 for word in row.words)
+    kept = [dataclasses.replace(word, text=few(word.text)) for word in row.words if word.stop <= 40]
+    opened = shards.open_dataset(less)
+    (cut,) = (opened.index.row(n) for n in range(len(opened.index)))
+    assert (cut.id, cut.frames, cut.words) == (row.id, 40, tuple(kept))
+    assert cut.text == " ".join(word.text for word in kept)
+    assert "\ufffd" in cut.text
+    vocabulary = Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"])
+    (batch,) = load(opened, "train", DataConfig(vocabulary), PlanConfig(1, 0)).as_numpy_iterator()
+    assert vocabulary.decode(batch["labels"][0]) == cut.text
+    conversion = opened.manifest["conversion"]
+    assert (conversion["overlong"], conversion["unknown"]) == ("truncate", "unk")
+    with (less / "rejected.csv").open(newline="") as file:
+        rejects = {row["id"]: (row["reason"], row["detail"]) for row in csv.DictReader(file)}
+    why = "without word times it is not known what is said in its first 40 frames, the limit"
+    assert rejects == {f"main/t{n}/0000{n}": ("too_long", why) for n in (2, 3, 4)}
 
 
 def test_a_folder_with_odd_names_and_what_leads_out_or_hangs(tmp_path: Path) -> None:

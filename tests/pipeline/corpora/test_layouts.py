@@ -61,6 +61,21 @@ def test_lrs_has_the_words_when_they_are_said(tmp_path: Path) -> None:
             assert clip.words[-1].stop < container.streams.video[0].frames / 25
 
 
+def test_lrs2_has_lists_and_word_times_in_pretrain_alone(tmp_path: Path) -> None:
+    config = SyntheticConfig(clips=4, speakers=4, seed=1, width=240, height=192)
+    rendered = list(layouts.render_lrs2(tmp_path, config))
+    clips = list(lrs.clips(tmp_path))
+    assert sorted(clip.video for clip in clips) == sorted(rendered)
+    assert {clip.id: (clip.split, len(clip.words), clip.problem) for clip in clips} == {
+        "pretrain/t1/00001": ("train", 6, ""),
+        "main/t2/00002": ("train", 0, ""),
+        "main/t3/00003": ("val", 0, ""),
+        "main/t4/00004": ("test", 0, ""),
+    }
+    assert (tmp_path / "test.txt").read_text() == "t4/00004 NF\n"
+    assert all(len(clip.text.split()) == 6 for clip in clips)
+
+
 def test_a_clip_of_lrs_is_found_cropped_and_labelled(tmp_path: Path) -> None:
     list(layouts.render_lrs(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     (source,) = lrs.clips(tmp_path)
