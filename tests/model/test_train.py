@@ -14,6 +14,7 @@ from model.errors import RunError
 from model.evaluate import evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainConfig, TrainResult, WarmupCosine, make_optimizer, make_step, train
+from tests import kernels
 from tests.scripts import events
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
@@ -329,3 +330,12 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
 def test_a_bad_config_is_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainConfig(**arguments)
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow has no kernels for GPUs")
+@pytest.mark.parametrize("head", ["word", "ctc"])
+@pytest.mark.parametrize("sequence", ["packed", "chunked", "reshape", "time_distributed"])
+def test_a_gpu_takes_a_step_without_asking_the_host(head: str, sequence: str) -> None:
+    model = LipReader(dataclasses.replace(CONFIG, head=head, sequence=sequence))
+    step = make_step(model, make_optimizer(model, QUICK, STEPS), QUICK)
+    assert kernels.host_only(step.get_concrete_function()) == set()
