@@ -37,6 +37,17 @@ class StepWise(tf_keras.layers.Layer):
         raise NotImplementedError
 
 
+def _at(windows: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """`tf.gather_nd`, four pixels as one int32: TensorFlow gathers those on a GPU, but bytes on the host alone.
+
+    uint8 `[B, S, h, w, c]` whose h w c is static and divisible by 4, int32 `[N, 2]` -> `[N, h, w, c]`.
+    """
+    steps, shape = tf.shape(windows)[:2], windows.shape[2:]
+    words = tf.reshape(windows, [steps[0], steps[1], shape.num_elements() // 4, 4])
+    chosen = tf.gather_nd(tf.bitcast(words, tf.int32), where)  # [B, S, hwc/4] -> [N, hwc/4]
+    return tf.reshape(tf.bitcast(chosen, tf.uint8), [-1, *shape])
+
+
 class Packed(StepWise):
     """Only the valid steps, gathered and scattered back: padding costs nothing and no statistic sees it."""
 
@@ -51,7 +62,7 @@ class Packed(StepWise):
 
     def packed(self, windows: tf.Tensor, where: tf.Tensor, training: bool | None) -> tf.Tensor:
         """`[B, S, 112, 112, 5]`, int32 `[N, 2]`, the places of N windows in it -> `[N, features]`."""
-        return self.cnn(tf.gather_nd(windows, where), training=training)
+        return self.cnn(_at(windows, where), training=training)
 
 
 class Chunked(Packed):
@@ -84,7 +95,7 @@ class Chunked(Packed):
             return tf.range(chunk, count, chunks)
 
         def convolved(chunk: tf.Tensor) -> tf.Tensor:
-            return self.cnn(tf.gather_nd(windows, tf.gather(where, part(chunk))), training=training)
+            return self.cnn(_at(windows, tf.gather(where, part(chunk))), training=training)
 
         @tf.custom_gradient
         def features(_: tf.Tensor) -> tuple[tf.Tensor, Callable]:

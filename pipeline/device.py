@@ -17,7 +17,7 @@ def batches(ds: tf.data.Dataset, edge: str = "valid", device: str | None = None)
     """Iterates over a dataset of `dataset.load` with `windows` on `device`, whatever its layout.
 
     uint8 frames are copied ahead, two batches at most, and become windows where the model is: 19 times fewer bytes
-    cross the bus than as float32 windows.
+    cross the bus than as float32 windows. Strings and int32 stay in the host's memory.
 
     Args:
       ds: batches with `frames` uint8 [B, F, 112, 112], or with `windows` already.

@@ -39,19 +39,26 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, edge: str = "valid
         border = CONTEXT // 2
         wanted = tf.maximum(tf.range(-border, shape[1] + border), 0)
         last = tf.maximum(lengths - 1, 0)[:, None]
-        frames = tf.gather(frames, tf.minimum(wanted[None], last), batch_dims=1)  # [B, F + 4, H, W]
-    windows = _compiled(frames, valid) if host else _gathered(frames, valid)
+        wanted = tf.minimum(wanted[None], last)
+        frames = tf.gather(frames, wanted, batch_dims=1) if host else _gathered(frames, wanted)  # [B, F + 4, H, W]
+    windows = _compiled(frames, valid) if host else _stacked(frames, valid)
     windows.set_shape([frames.shape[0], valid.shape[1], frames.shape[2], frames.shape[3], CONTEXT])
     return windows
 
 
-def _gathered(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    shape, steps = tf.shape(frames), tf.range(tf.shape(valid)[1])
-    flat = tf.reshape(frames, [shape[0], shape[1], shape[2] * shape[3]])  # [B, F, H, W] -> [B, F, H*W]
-    windows = tf.gather(flat, steps[:, None] + tf.range(CONTEXT), axis=1)  # [B, S, 5, H*W]
-    windows = tf.transpose(windows, [0, 1, 3, 2])  # [B, S, 5, H*W] -> [B, S, H*W, 5]
-    windows = tf.where(valid[:, :, None, None], windows, tf.zeros([], frames.dtype))
-    return tf.reshape(windows, [shape[0], tf.size(steps), shape[2], shape[3], CONTEXT])  # -> [B, S, H, W, 5]
+# On a GPU TensorFlow has no kernel that gathers or stacks bytes: it would do so on the host, and copy there and back.
+
+
+def _gathered(frames: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Frames `wanted`, int32 [B, N], of each row."""
+    wide = tf.cast(frames, tf.int32) if frames.dtype == tf.uint8 else frames
+    return tf.cast(tf.gather(wide, wanted, batch_dims=1), frames.dtype)
+
+
+def _stacked(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    steps = tf.shape(valid)[1]
+    windows = tf.concat([frames[:, shift : shift + steps, :, :, None] for shift in range(CONTEXT)], axis=-1)
+    return tf.where(valid[:, :, None, None, None], windows, tf.zeros([], frames.dtype))
 
 
 @tf.function(jit_compile=True, autograph=False)

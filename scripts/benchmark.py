@@ -6,6 +6,8 @@ python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: 
 python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
 python -m scripts.benchmark sequence                  the ways of running the CNN over time: training step, forward,
                                                       memory, tracing; random windows
+python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
+                                                      at once, and copied when wanted; milliseconds a batch
 
 Contenders run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
 Markdown. Peers have environments of their own: `make peers` gets them; without one the benchmark says so and goes on.
@@ -19,11 +21,11 @@ from absl import flags
 from pipeline.schema import DataError
 from pipeline.shards import open_dataset
 from scripts import cli
-from scripts.benchmarks import convert, encodings, read, sequence
+from scripts.benchmarks import convert, device, encodings, read, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
-flags.DEFINE_string("data", None, "encodings, read: dataset directory; encodings wants raw frames")
+flags.DEFINE_string("data", None, "encodings, read, device: dataset directory; encodings wants raw frames")
 flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
@@ -33,14 +35,14 @@ flags.DEFINE_integer(
     "processes of each contender; encodings: threads; read: of the peers that use any",
     lower_bound=1,
 )
-flags.DEFINE_list("batches", ["8", "32"], "read, sequence: batch sizes")
+flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
 flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
 flags.DEFINE_list("ways", list(sequence.WAYS), "sequence: which, reshape among them")
-flags.DEFINE_string("table", "B", "sequence: VGG-M's layers, A, B or C")
-flags.DEFINE_float("width", 0.125, "sequence: multiplies VGG-M's channels", lower_bound=0.01)
-flags.DEFINE_float("seconds", 4, "read: how long each measurement is", lower_bound=0.01)
+flags.DEFINE_string("table", "B", "sequence, device: VGG-M's layers, A, B or C")
+flags.DEFINE_float("width", 0.125, "sequence, device: multiplies VGG-M's channels", lower_bound=0.01)
+flags.DEFINE_float("seconds", 4, "read, device: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
 
@@ -70,6 +72,11 @@ def _sequence() -> list[Measurement]:
     return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.ways)
 
 
+def _device() -> list[Measurement]:
+    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
+
+
 def _counts(name: str) -> list[int]:
     if wrong := [value for value in flags.FLAGS[name].value if not (value.isdecimal() and int(value))]:
         raise DataError(f"--{name}: want numbers of at least 1, got {wrong[0]!r}")
@@ -82,7 +89,7 @@ def _needed(name: str) -> str:
     return flags.FLAGS[name].value
 
 
-COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read, "sequence": _sequence}
+COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read, "sequence": _sequence, "device": _device}
 
 
 def main(argv: list[str]) -> None:

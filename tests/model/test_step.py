@@ -8,6 +8,7 @@ import tf_keras
 
 from model.lipreader import LipReader, LipReaderConfig
 from model.step import TrainConfig, WarmupCosine, make_optimizer, make_step
+from tests import kernels
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
 QUICK = TrainConfig(epochs=2, warmup=0.34, checkpoint_every=2)
@@ -99,3 +100,12 @@ def test_weight_decay_spares_biases_and_batch_normalisation() -> None:
 def test_a_bad_config_is_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainConfig(**arguments)
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow has no kernels for GPUs")
+@pytest.mark.parametrize("head", ["word", "ctc"])
+@pytest.mark.parametrize("sequence", ["packed", "chunked", "reshape", "time_distributed"])
+def test_a_gpu_takes_a_step_without_asking_the_host(head: str, sequence: str) -> None:
+    model = LipReader(dataclasses.replace(CONFIG, head=head, sequence=sequence))
+    step = make_step(model, make_optimizer(model, QUICK, 3), QUICK)
+    assert kernels.host_only(step.get_concrete_function()) == set()

@@ -11,7 +11,7 @@ from pipeline.schema import BatchKey
 from pipeline.shards import DatasetDir
 from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
-from tests import datasets
+from tests import datasets, kernels
 
 VOCABULARIES = {
     "sentence": Vocabulary.of_characters(),
@@ -86,3 +86,16 @@ def test_two_streams_can_be_read_side_by_side(tiny: Callable[[], DatasetDir]) ->
     assert len(pairs) == 3
     for first, second in pairs:
         np.testing.assert_array_equal(first["windows"], second["windows"])
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow has no kernels for GPUs")
+@pytest.mark.parametrize("edge", windows.EDGES)
+def test_a_gpu_makes_windows_without_asking_the_host(edge: str) -> None:
+    spec = {
+        BatchKey.FRAMES: tf.TensorSpec([None, None, 112, 112], tf.uint8),
+        BatchKey.LENGTHS: tf.TensorSpec([None], tf.int32),
+    }
+    made = tf.function(lambda batch: windows.of_batch(batch, edge), autograph=False).get_concrete_function(spec)
+    assert kernels.host_only(made) == set()
+    gathered = tf.function(lambda frames: tf.gather(frames, [0], axis=1)).get_concrete_function(spec[BatchKey.FRAMES])
+    assert kernels.host_only(gathered) == {"GatherV2"}
