@@ -124,6 +124,8 @@ ORDER = {
         "benchmarks.read",
         "benchmarks.sequence_way",
         "benchmarks.sequence",
+        "benchmarks.device_way",
+        "benchmarks.device",
         "benchmark",
     ],
 }
