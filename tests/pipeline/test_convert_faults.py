@@ -403,7 +403,7 @@ def test_kills_at_every_stage_leave_the_same_bytes(many: Path, tmp_path: Path, d
     wait_for(".progress/*tfrecord-0000[1-9]*.json", output, process)
     kill(process, os.kill)
     assert 0 < len(done_files(output)) < 33  # of 31 shards for training, and one each for validation and test
-    for place in ("finish.joined", "finish.tfds_files.write", "convert._clear"):
+    for place in ("finish.shards.save_index", "finish.tfds_files.write", "convert._clear"):
         die_at(place, many, output)
         assert (output / shards.MANIFEST).exists() == (place == "convert._clear"), place
         assert len(done_files(output)) == 33
