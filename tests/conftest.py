@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
@@ -12,6 +13,9 @@ from pipeline.journal import CONVERSION
 from pipeline.schema import Encoding
 from pipeline.shards import DatasetDir
 from tests import datasets
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 GRID_CLIPS = (
     "s1/bbaf2n",

@@ -202,7 +202,7 @@ def test_a_signal_without_a_name_has_its_number(tmp_path: Path) -> None:
 
 
 def test_what_was_said_before_an_item_was_given_up_is_gathered(tmp_path: Path) -> None:
-    run(tmp_path, ("a", "raise-1", "killed_once", "hang", "raise-2"), timeout_s=2)
+    run(tmp_path, ("a", "raise-1", "killed_once", "hang", "raise-2"), timeout_s=5)
     kept = (tmp_path / "logs" / pool.CRASHES).read_text()
     heads = [line for line in kept.splitlines() if line.endswith(" cannot be done") and line.startswith("raise")]
     assert heads == [f"{item}: ValueError: {item} cannot be done" for item in ("raise-1", "raise-2")]

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.texts import Texts, decodable
@@ -12,7 +12,6 @@ from pipeline.texts import Texts, decodable
 WORDS = ["bin", "", "été", "夏", "\N{GRINNING FACE}", "bin"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
 def test_they_are_those_that_were_put_in(texts: list[str]) -> None:
     packed = Texts.of(texts)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import folder
@@ -149,7 +149,6 @@ PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(
     table=st.binary(max_size=60)
     | st.tuples(st.sampled_from(["", HEADER]), st.lists(st.sampled_from(PIECES))).map(

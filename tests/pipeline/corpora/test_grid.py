@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import grid
@@ -159,7 +159,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PIECES = ["0 ", "10 ", "9" * 5000 + " ", "bin", "sil", "\n", "\r", "\x00", "²", "\ufeff", "-"]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map(lambda pieces: "".join(pieces).encode()))
 def test_any_alignment_is_read_or_refused(scratch: Path, written: bytes) -> None:
     (scratch / "a.align").write_bytes(written)

@@ -2,7 +2,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import lrs
@@ -160,7 +160,6 @@ PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(label=st.binary(max_size=80) | st.lists(st.sampled_from(PIECES)).map(lambda pieces: "".join(pieces).encode()))
 def test_any_label_is_read_or_refused(scratch: Path, label: bytes) -> None:
     (scratch / "a.txt").write_bytes(label)

@@ -2,7 +2,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import lrw
@@ -115,7 +115,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lrw")
 
 
-@settings(deadline=None)
 @given(
     label=st.binary(max_size=80)
     | st.lists(st.sampled_from(["Duration:", " 0.4", " seconds", "\n", "9" * 400, "é"])).map(
