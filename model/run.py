@@ -167,7 +167,7 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
         weights = other.get_weights()
         own.set_weights(_untold(weights) if told and number == 0 else weights)
     if same_labels:
-        _take_classes(model.head, source.head, model.config.classes)
+        _take_head(model, source)
     return ()
 
 
@@ -177,12 +177,13 @@ def _untold(weights: list[np.ndarray]) -> list[np.ndarray]:
     return [new for kernel, inner, bias in zip(*parts, strict=True) for new in (kernel[:-1], inner, bias + kernel[-1])]
 
 
-def _take_classes(head: tf_keras.layers.Dense, other: tf_keras.layers.Dense, classes: int) -> None:
-    """All outputs but CTC's blank, which is the last and which only one of the two may have."""
-    taken = head.get_weights()
-    for own, theirs in zip(taken, other.get_weights(), strict=True):  # [units, outputs] and [outputs]
-        own[..., :classes] = theirs[..., :classes]
-    head.set_weights(taken)
+def _take_head(model: LipReader, source: LipReader) -> None:
+    """All outputs that both have: the classes, and behind them CTC's blank."""
+    shared = min(model.head.units, source.head.units)
+    taken = model.head.get_weights()
+    for own, theirs in zip(taken, source.head.get_weights(), strict=True):  # [units, outputs] and [outputs]
+        own[..., :shared] = theirs[..., :shared]
+    model.head.set_weights(taken)
 
 
 def _latest(run_dir: Path, which: str) -> str:

@@ -21,16 +21,18 @@ POINTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0)  # and infinity: small ones, whose pow
 
 
 class ToomCookConv2D(tf_keras.layers.Conv2D):
-    """`Conv2D` with its weights, 3x3, stride 1, "same".
+    """`Conv2D`, of pictures 5x5 on the CPU by Toom-Cook where taps are 3x3, stride 1, "same"; cuDNN knows better.
 
-    Of pictures 5x5 on the CPU by Toom-Cook, else as `Conv2D`; cuDNN knows better. Of half precision it takes the values
-    and gives as many digits back, but computes in float32: with bfloat16's digits features would be off by 5% of their
-    standard deviation, in the root mean square, and so are by 0.3%, as direct convolutions are.
+    Of half precision it takes the values and gives as many digits back, but computes in float32: with bfloat16's digits
+    features would be off by 5% of their standard deviation, in the root mean square, and so are by 0.3%, as direct
+    convolutions are.
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """`[N, side, side, channels]`, `[3, 3, channels, filters]` -> `[N, side, side, filters]`."""
-        if inputs.shape[1:3] != [SIDE, SIDE] or tf.config.list_physical_devices("GPU"):
+        case = self.kernel_size, self.strides, self.dilation_rate, self.padding
+        suits = inputs.shape[1:3] == [SIDE, SIDE] and case == ((TAPS, TAPS), (1, 1), (1, 1), "same")
+        if not suits or tf.config.list_physical_devices("GPU"):
             return super().convolution_op(inputs, kernel)
         return tf.cast(convolve(tf.cast(inputs, tf.float32), tf.cast(kernel, tf.float32)), inputs.dtype)
 

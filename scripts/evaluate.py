@@ -51,8 +51,9 @@ def main(argv: list[str]) -> None:
     clip, output = score_page.clips(data, values.split, opened.data), _output()
     report = runs.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
     guess = stats.best_guess([row.truth for row in report.predictions])
-    _print(report, data, guess, damaged)
-    shards.write_json(output / "report.json", _as_json(report, data, guess, damaged))
+    words = len(opened.words)
+    _print(report, words, guess, damaged)
+    shards.write_json(output / "report.json", _as_json(report, words, guess, damaged))
     html = _page(report, data, opened, guess, clip)
     with shards.replacing(output / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -76,7 +77,7 @@ def _output() -> Path:
     return output
 
 
-def _print(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> None:
+def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
     values = flags.FLAGS
     for row in report.predictions[: values.show]:
         print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
@@ -85,8 +86,7 @@ def _print(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> 
     if values.among:
         said, right = score_page.among(report.confusion, values.among)
         rows.append(("right among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
-    words = len(data.manifest["vocabulary"]["words"])
-    rows.append(("chance", f"{1 / words:.4f} (one of {words} words)"))
+    rows.append(("chance", f"{1 / words:.4f} (one of the {words} words that it has learned from)"))
     rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
     if damaged.on_bad_record == "skip":
         rows.append(("skipped", str(damaged)))
@@ -106,7 +106,7 @@ def _settings() -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names}
 
 
-def _as_json(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -> dict[str, Any]:
+def _as_json(report: Report, words: int, guess: float, damaged: Damaged) -> dict[str, Any]:
     """All that was found; null for what is not finite, and for no word."""
     confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
     said, right = score_page.among(report.confusion, flags.FLAGS.among)
@@ -118,7 +118,7 @@ def _as_json(report: Report, data: DatasetDir, guess: float, damaged: Damaged) -
         "places": list(report.places),
         "said_among": said,
         "right_among": right,
-        "chance": 1 / len(data.manifest["vocabulary"]["words"]),
+        "chance": 1 / words,
         "best_guess": guess,
         "confusion": [{"said": said, "read": read, "count": count} for (said, read), count in confusion],
         "predictions": [

@@ -60,7 +60,7 @@ def open_run(directory: Path, which: str = "best") -> Run:
     saved = _saved(directory)
     model = LipReader(LipReaderConfig(**saved["model"]))
     run.restore(model, directory, which)
-    words = tuple(saved.get("words", ()))
+    words = tuple(saved["words"])
     crop = saved["input"]["crop"]
     crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
     config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
@@ -75,7 +75,7 @@ def _vocabulary(saved: dict[str, Any]) -> Vocabulary:
 def _saved(directory: Path) -> dict[str, Any]:
     """What a run directory keeps, all of it there."""
     saved = run.load_run(directory)
-    if missing := {"model", "data", "input"} - saved.keys():
+    if missing := {"model", "data", "input", "words"} - saved.keys():
         raise DataError(
             f"{directory / run.RUN_FILE}: no {', '.join(sorted(missing))}; give a run that scripts.train made"
         )

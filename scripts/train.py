@@ -11,6 +11,7 @@ of them. What --speakers, --words and --max_frames leave out is validated on all
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,8 @@ def main(argv: list[str]) -> None:
     print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.input_bound else ''}")
     if damaged.on_bad_record == "skip":
         print(f"skipped: {damaged}")
+    if result.interrupted:
+        sys.exit(1)  # what waits for the run has to know that it is not done
 
 
 def _check() -> None:

@@ -61,6 +61,7 @@ def test_the_seed_fixes_the_weights_and_both_directions_differ() -> None:
     for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first.head.kernel, other.head.kernel)
+    assert first.dropouts[0].seed == again.dropouts[0].seed != other.dropouts[0].seed
     assert not np.array_equal(first.lstms[0].forward_layer.cell.kernel, first.lstms[0].backward_layer.cell.kernel)
 
 

@@ -15,10 +15,10 @@ from model.step import TrainConfig, make_optimizer
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
 
 
-def _trained(run_dir: Path, seed: int = 1) -> LipReader:
+def _trained(run_dir: Path, config: LipReaderConfig = CONFIG) -> LipReader:
     """A model with a last and a best checkpoint, as training leaves them."""
-    model = LipReader(CONFIG, seed)
-    save_run(run_dir, {"model": dataclasses.asdict(CONFIG), "train": {"epochs": 2}})
+    model = LipReader(config, seed=1)
+    save_run(run_dir, {"model": dataclasses.asdict(config), "train": {"epochs": 2}})
     progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir)
     progress.save_if_best(0.5)
     progress.save()
@@ -113,16 +113,16 @@ def test_a_cnn_goes_on_without_its_lstm(tmp_path: Path) -> None:
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("head", ["word", "ctc"])
-def test_a_head_of_the_same_labels_goes_on(tmp_path: Path, head: str) -> None:
-    """Outputs of the classes are the other run's; CTC's blank, the last, stays as it was."""
-    trained = _trained(tmp_path)
+@pytest.mark.parametrize(("source", "head", "shared"), [("word", "word", 3), ("word", "ctc", 3), ("ctc", "ctc", 4)])
+def test_a_head_of_the_same_labels_goes_on(tmp_path: Path, source: str, head: str, shared: int) -> None:
+    """A blank, the last output, goes on too where there was one; else it is as it was."""
+    trained = _trained(tmp_path, dataclasses.replace(CONFIG, head=source))
     other = LipReader(dataclasses.replace(CONFIG, head=head), seed=5)
     before = other.head.get_weights()
     assert initialise(other, tmp_path, same_labels=True) == ()
     for got, fresh, want in zip(other.head.get_weights(), before, trained.head.get_weights(), strict=True):
-        np.testing.assert_array_equal(got[..., :3], want)
-        np.testing.assert_array_equal(got[..., 3:], fresh[..., 3:])
+        np.testing.assert_array_equal(got[..., :shared], want)
+        np.testing.assert_array_equal(got[..., shared:], fresh[..., shared:])
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -144,12 +144,18 @@ def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
         initialise(LipReader(dataclasses.replace(CONFIG, width=0.125)), tmp_path)
 
 
-def test_a_run_without_validation_gives_its_last_weights(tmp_path: Path) -> None:
-    trained = _trained(tmp_path)
+def test_a_start_is_from_the_best_weights_and_without_validation_from_the_last(tmp_path: Path) -> None:
+    model, other = LipReader(CONFIG), LipReader(CONFIG, seed=5)
+    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    for bias, save in ((1.0, lambda: progress.save_if_best(0.5)), (2.0, progress.save)):
+        model.head.bias.assign([bias] * 3)
+        save()
+    initialise(other, tmp_path, same_labels=True)
+    np.testing.assert_array_equal(other.head.bias, [1, 1, 1])
     shutil.rmtree(tmp_path / "best")
-    other = LipReader(CONFIG, seed=5)
-    initialise(other, tmp_path)
-    np.testing.assert_array_equal(other.lstms[0].get_weights()[0], trained.lstms[0].get_weights()[0])
+    initialise(other, tmp_path, same_labels=True)
+    np.testing.assert_array_equal(other.head.bias, [2, 2, 2])
 
 
 def _resume(model: LipReader, run_dir: Path) -> None:

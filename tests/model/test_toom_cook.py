@@ -45,6 +45,21 @@ def test_results_and_gradients_are_those_of_a_direct_convolution(count: int, cha
         assert np.sqrt(np.mean((got - want) ** 2)) < 2e-5 * want.std()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"kernel_size": 1}, {"kernel_size": 5}],
+    ids=str,
+)
+def test_what_toom_cook_cannot_do_is_conv2d_s(other: dict[str, int | str]) -> None:
+    arguments = {"filters": 3, "kernel_size": 3, "padding": "same", **other}
+    layer, twin = ToomCookConv2D(**arguments), tf_keras.layers.Conv2D(**arguments)
+    pictures = tf.constant(_draw([2, 5, 5, 4], 0))
+    twin(pictures)
+    layer(pictures)
+    layer.set_weights(twin.get_weights())
+    np.testing.assert_array_equal(layer(pictures), twin(pictures))
+
+
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-4), ("mixed_bfloat16", 0.03), ("mixed_float16", 0.004)])
 def test_the_layer_has_conv2d_s_weights_and_is_as_exact_in_half_precision(dtype: str, atol: float) -> None:
     arguments = {"filters": 3, "kernel_size": 3, "padding": "same", "dtype": dtype}

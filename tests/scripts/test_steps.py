@@ -1,0 +1,42 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.schema import DataError
+from scripts.steps import step
+from tests.scripts.commands import ROOT
+
+PARENT = """
+import sys
+from scripts import cli, steps
+steps.sys.executable = sys.argv.pop()  # what is run in the place of Python
+cli.run(lambda argv: steps.step("train"), resumes=True)
+"""
+CHILD = """#!/bin/sh
+trap 'sleep 1; echo saved; exit 1' INT
+echo begun
+while true; do sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_step_that_is_stopped_may_end_in_its_own_way(number: signal.Signals, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    child.write_text(CHILD)
+    child.chmod(0o755)
+    command = [sys.executable, "-c", PARENT, str(child)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+        lines = iter(parent.stdout.readline, "")
+        assert "begun\n" in lines
+        parent.send_signal(number)
+        assert parent.stdout.read() == "saved\n"
+        assert parent.stderr.read() == "stopped; the same command goes on from here\n"
+    assert parent.returncode == 1
+
+
+def test_a_step_that_fails_ends_the_path() -> None:
+    with pytest.raises(DataError, match=r"scripts.records failed \(exit 1\), see above"):
+        step("records", "stats", "--data=/nowhere")
