@@ -39,9 +39,7 @@ flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
 flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
-flags.DEFINE_list(
-    "ways", list(sequence.WAYS), "sequence: which; set beside reshape, else the first of them"
-)
+flags.DEFINE_list("ways", list(sequence.WAYS), "sequence: which; set beside reshape, else the first of them")
 flags.DEFINE_string("table", "B", "sequence, device: VGG-M's layers, A, B or C")
 flags.DEFINE_float("width", 0.125, "sequence, device: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read, device: how long each measurement is", lower_bound=0.01)
