@@ -65,5 +65,6 @@ class Vocabulary:
         return [ids[symbol] for symbol in symbols]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`, the inverse of `encode`."""
-        return ("" if self.unit == "character" else " ").join(self.symbols[i] for i in ids)
+        """The text of `ids`, the inverse of `encode`; as in every text, single spaces between words and none around."""
+        text = ("" if self.unit == "character" else " ").join(self.symbols[i] for i in ids)
+        return " ".join(text.split())

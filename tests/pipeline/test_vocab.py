@@ -37,6 +37,11 @@ def test_decode_inverts_encode(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
 
+def test_what_is_read_has_the_spaces_of_a_text() -> None:
+    vocabulary = Vocabulary.of_characters(" ab")
+    assert vocabulary.decode([0, 1, 0, 0, 2, 0]) == "a b"
+
+
 def test_nothing_is_encoded_to_nothing() -> None:
     assert WORDS.encode("") == []
 

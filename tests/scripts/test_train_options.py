@@ -36,7 +36,7 @@ def _write(root: Path, val: list[list[datasets.Clip]]) -> None:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a run on each dataset prints, and `run.json` of the one that starts from another."""
+    """What a run on each dataset prints, `run.json` of the one that starts from another, and where all of it lies."""
     root = tmp_path_factory.mktemp("options")
     _write(root / "slow", [[datasets.clip("s1/v", 10)]])
     _write(root / "damaged", [])
@@ -57,7 +57,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ends = commands.in_turn("train", *cases.values(), before=MEDDLING)
     assert [end for end, _ in ends] == [None] * len(cases)
     saved = (root / "runs" / "tuned" / "run.json").read_text()
-    return dict(zip(cases, (said for _, said in ends), strict=True)) | {"run.json": saved}
+    return dict(zip(cases, (said for _, said in ends), strict=True)) | {"run.json": saved, "root": str(root)}
 
 
 def test_patience_ends_training_early(printed: dict[str, str]) -> None:
@@ -90,6 +90,18 @@ def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_ty
     assert "damaged: its CNN, LSTM and head\n" in printed["tuned"]
     assert "done; 3 of 3 steps" in printed["again"]
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
+
+
+def test_a_run_goes_on_with_its_own_data_seed_and_batches_alone(printed: dict[str, str]) -> None:
+    root = Path(printed["root"])
+    _write(root / "other", [[datasets.clip("s1/v", 11)]])
+    same = [f"--data={root / 'slow'}", f"--output={root / 'runs' / 'slow'}", *SMALL, "--epochs=9", "--patience=1"]
+    commands.mistakes_in_turn(
+        "train",
+        ([*same, "--seed=1"], ["run.json: other settings: order.seed was 0, now 1"]),
+        ([*same, "--batch_size=2"], ["order.batch_size was 4, now 2"]),
+        ([f"--data={root / 'other'}", *same[1:]], ["run.json: other settings: manifest_sha256 was "]),
+    )
 
 
 def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
