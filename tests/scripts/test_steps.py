@@ -18,7 +18,7 @@ cli.run(lambda argv: steps.step("train"), resumes=True)
 CHILD = """#!/bin/sh
 trap 'sleep 1; echo saved; exit 1' INT
 echo begun
-while true; do sleep 0.1; done
+for tenth in $(seq 600); do sleep 0.1; done
 """
 
 
