@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import vocab
 from pipeline.index import Index, after
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
@@ -68,6 +69,12 @@ def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
     if keys:
         shown = "; ".join(f"{key} is {have[key]}, of {one.root} {want[key]}" for key in keys)
         raise DataError(f"{other.root}: cannot be mixed: {shown}; convert one of them anew")
+    alphabets = {dataset.manifest["vocabulary"]["characters"] for dataset in (one, other)}
+    if len(alphabets) > 1 and any(vocab.UNKNOWN in alphabet for alphabet in alphabets):
+        raise DataError(
+            f"{other.root}: cannot be mixed: its alphabet is another than that of {one.root}, so is what is unknown; "
+            "convert one of them anew, with the other's --alphabet and --unknown"
+        )
 
 
 def _manifest(datasets: Sequence[DatasetDir], splits: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import vocab
 from pipeline.shards import DatasetDir
 
 
@@ -33,6 +34,18 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
+    return rows + _mended(dataset)
+
+
+def _mended(dataset: DatasetDir) -> list[tuple[str, str]]:
+    """How many clips a conversion has cut or spelled otherwise, where it was asked to."""
+    index, conversion, rows = dataset.index, dataset.manifest["conversion"], []
+    if conversion["overlong"] == "truncate":
+        most = conversion["max_frames"]
+        rows.append(("cut", f"at most {np.count_nonzero(index.frames == most)} clips: those of {most} frames"))
+    if conversion["unknown"] == "unk":
+        clips = sum(vocab.UNKNOWN in text for text in index.text)
+        rows.append(("spelled with", f"{vocab.UNKNOWN}, for characters outside the alphabet: {clips} clips"))
     return rows
 
 

@@ -119,16 +119,17 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
     paths.check_video(source.video, root)
-    text = transcript(source, config)
+    cuts = config.overlong == "truncate"
+    text = spoken(source) if cuts else transcript(source, config)  # what is wrong behind the cut is no matter
     seen = video.read(
         source.video,
         span=source.span,
         fps=config.fps,
         max_frames=config.max_frames,
-        cut=config.overlong == "truncate",
+        cut=cuts,
     )
-    if seen.cut:
-        source = _cut(source, config)
+    if cuts:
+        source = _cut(source, config) if seen.cut else source
         text = transcript(source, config)
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
@@ -159,12 +160,22 @@ def transcript(source: ClipSource, config: ConvertConfig) -> str:
     Raises:
       ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
     """
-    text = vocab.normalise(source.text)
-    if source.problem or not text:
-        raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
+    text = spoken(source)
     if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
         raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is not in the alphabet {config.alphabet!r}")
     return _spelled(text, config)
+
+
+def spoken(source: ClipSource) -> str:
+    """The transcript, whatever its characters.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT.
+    """
+    text = vocab.normalise(source.text)
+    if source.problem or not text:
+        raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
+    return text
 
 
 def _spelled(text: str, config: ConvertConfig) -> str:

@@ -1,19 +1,18 @@
 """Text <-> ids, for characters and for words."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 
 from pipeline.schema import DataError
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
-UNKNOWN = (
-    "\N{REPLACEMENT CHARACTER}"  # `<unk>`: one character, so that texts stay texts and it is a symbol as any other
-)
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # `<unk>`: one character, so that texts stay texts, and a symbol as any other
 
 
 def normalise(text: str) -> str:
-    """Lower case, runs of white space as one space, none at the ends."""
-    return " ".join(text.lower().split())
+    """Lower case, letters one character with their accents (NFC), runs of white space one space, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
 
 
 @dataclasses.dataclass(frozen=True)

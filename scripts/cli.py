@@ -17,7 +17,7 @@ from pipeline.schema import DataError
 
 flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last unless it is ignored: nohup
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -112,7 +112,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
     def guarded(argv: list[str]) -> None:
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # TensorFlow raises it to its own notices about checkpoints
-        for number in STOPPING:
+        for number in stopping():
             signal.signal(number, _stop)
         try:
             main(argv[1:])
@@ -124,6 +124,11 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
             os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
 
     app.run(guarded, flags_parser=_parse)
+
+
+def stopping() -> list[signal.Signals]:
+    """What ends a command: all of `STOPPING`, but a hang-up that is ignored, as under nohup."""
+    return [number for number in STOPPING if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
 
 
 def _stop(number: int, frame: types.FrameType | None) -> None:

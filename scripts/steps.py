@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from pipeline.schema import DataError
-from scripts.cli import STOPPING
+from scripts import cli
 
 
 def step(name: str, *arguments: str) -> None:
@@ -35,7 +35,7 @@ def _run(command: list[str]) -> tuple[int, bool]:
             told = True  # a second signal would end training without a checkpoint
             child.send_signal(signal.SIGINT)
 
-    before = {number: signal.signal(number, stop) for number in STOPPING}
+    before = {number: signal.signal(number, stop) for number in cli.stopping()}
     try:
         child = subprocess.Popen(command, process_group=0)  # Ctrl-C reaches it from here alone
         if stopped:  # while it was being started

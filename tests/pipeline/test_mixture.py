@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import dataset as data
-from pipeline import mixture, shards, table
+from pipeline import mixture, shards, table, vocab
 from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
 from pipeline.schema import DataError, Encoding
@@ -96,6 +96,10 @@ def test_what_cannot_be_mixed_is_refused(parts: list[DatasetDir], tmp_path: Path
     with pytest.raises(DataError, match="one, one: ids would collide; give each directory a name of its own"):
         mixture.join([parts[0], namesake])
     other = dataclasses.replace(namesake, manifest=json.loads(json.dumps(namesake.manifest)))
+    other.manifest["vocabulary"]["characters"] = " ab" + vocab.UNKNOWN
+    for pair in ([parts[1], other], [other, parts[1]]):
+        with pytest.raises(DataError, match=r"cannot be mixed: its alphabet is another than that of .*, so is what is"):
+            mixture.join(pair)
     other.manifest["conversion"]["fps"] = 50.0
     with pytest.raises(DataError, match=r"cannot be mixed: fps is 50.0, of .*two 25.0"):
         mixture.join([parts[1], other])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline import stats
 from pipeline.shards import DatasetDir
+from pipeline.texts import Texts
 from tests import datasets
 
 
@@ -21,6 +22,17 @@ def test_the_numbers_are_those_of_the_index(tiny: Callable[[str], DatasetDir]) -
         ("  of them", "at 15, bin 15, now 15"),
         ("word frames", "2 to 4, median 3 (0.12 s at 25 fps)"),
         ("rejected", "none"),
+    ]
+
+
+def test_what_was_cut_or_spelled_otherwise_is_counted(tiny: Callable[[str], DatasetDir]) -> None:
+    data = tiny("raw")  # 15 clips of 10 + n % 7 frames
+    conversion = {**data.manifest["conversion"], "overlong": "truncate", "max_frames": 16, "unknown": "unk"}
+    index = dataclasses.replace(data.index, text=Texts.of(["a\ufffd", *data.index.text[1:]]))
+    altered = dataclasses.replace(data, manifest={**data.manifest, "conversion": conversion}, index=index)
+    assert stats.summary(altered)[-2:] == [
+        ("cut", "at most 2 clips: those of 16 frames"),
+        ("spelled with", "\ufffd, for characters outside the alphabet: 1 clips"),
     ]
 
 

@@ -139,6 +139,7 @@ def test_reasons(images: Path, changes: dict, settings: dict, reason: Reason, ma
         ({"words": APART}, cut(8), "a i", ["a", "i"]),
         ({"words": APART, "span": (0.04, 0.56)}, cut(11), "a i", ["a", "i"]),
         ({"words": APART}, {**cut(9), "unknown": "unk", "alphabet": " a"}, "a \ufffd", ["a", "\ufffd"]),
+        ({"words": (APART[0], SpokenWord("café", 0.4, 0.5)), "text": "a café"}, cut(8), "a", ["a"]),
         ({}, cut(14), "bin at now", ["bin", "at", "now"]),
         ({"words": ()}, cut(14), "bin at now", []),
     ],

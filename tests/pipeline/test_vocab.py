@@ -42,6 +42,10 @@ def test_what_is_read_has_the_spaces_of_a_text() -> None:
     assert vocabulary.decode([0, 1, 0, 0, 2, 0]) == "a b"
 
 
+def test_an_accent_is_part_of_its_letter() -> None:
+    assert normalise("Cafe\u0301  au lait ") == "caf\u00e9 au lait"
+
+
 def test_nothing_is_encoded_to_nothing() -> None:
     assert WORDS.encode("") == []
 

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import json
 import os
@@ -41,8 +42,9 @@ def test_another_process_gets_the_clips_of_its_shard() -> None:
     assert pickle.loads(pickle.dumps(chosen)) == tuple(chosen) == (ODD[0], ODD[2])
 
 
-def test_no_room_for_the_list_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path("/dev/full").open("wb", buffering=0) as full:
+@pytest.mark.parametrize("buffered", [False, True], ids=["at a clip", "at the end"])
+def test_no_room_for_the_list_is_said(monkeypatch: pytest.MonkeyPatch, buffered: bool) -> None:
+    with contextlib.suppress(OSError), Path("/dev/full").open("wb", buffering=-1 if buffered else 0) as full:
         monkeypatch.setattr(listing.tempfile, "TemporaryFile", lambda **_: full)
         said = f"{tempfile.gettempdir()}: No space left on device, for the list of the clips; make room there, or set"
         with pytest.raises(DataError, match=said):
