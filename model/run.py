@@ -155,7 +155,10 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
       RunError: not a run directory, no such checkpoint, a damaged one, or a CNN of another shape.
     """
     have, want = load_run(run_dir).get(MODEL, {}), dataclasses.asdict(model.config)
-    refuse_differences(run_dir / RUN_FILE, *({key: config.get(key) for key in CNN} for config in (have, want)))
+    if differing := differences(*({key: config.get(key) for key in CNN} for config in (have, want))):
+        raise RunError(
+            f"{run_dir}: its CNN is of another shape: {differing}; ask for the same, or start from another run"
+        )
     source = LipReader(LipReaderConfig(**have))
     restore(source, run_dir, "best" if _checkpoints(run_dir / "best") else "last")
     model.steps.cnn.set_weights(source.steps.cnn.get_weights())

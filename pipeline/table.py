@@ -148,7 +148,7 @@ def words(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
     if len(records) and not len(record):
         raise DataError(
             f"{dataset.root}: no word times in split {split!r}: its words cannot be cut; use another split, "
-            "whole sentences (--unit=sentence), or give the clips alignments"
+            "whole sentences (--unit=sentence, or a run of it), or give the clips alignments"
         )
     word = np.concatenate([np.arange(n) for n in counts]) if len(counts) else counts
     row = index.word_rows[record] + word

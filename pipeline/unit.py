@@ -162,7 +162,8 @@ def transcript(source: ClipSource, config: ConvertConfig) -> str:
     """
     text = spoken(source)
     if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
-        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is not in the alphabet {config.alphabet!r}")
+        rule = f"not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
+        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is {rule}")
     return _spelled(text, config)
 
 

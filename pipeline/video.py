@@ -106,7 +106,7 @@ def _frames_in(span: tuple[float, float], fps: float) -> int:
 
 def _check_length(frames: int, limit: float, path: Path) -> None:
     if frames > limit:
-        raise ClipError(Reason.TOO_LONG, f"{path}: at least {frames} frames, the limit is {limit}")
+        raise ClipError(Reason.TOO_LONG, f"{path}: at least {frames} frames, the limit is {limit} (--max_frames)")
 
 
 def _read_images(path: Path, span: Span, fps: float, limit: float, cut: bool) -> Video:

@@ -118,7 +118,7 @@ def main(argv: list[str]) -> None:
     if values.dry_run:
         rows = forecast(sources, source, output, config, values.workers, values.retry_rejected)
         cli.table([rows[0], ("split", split), *rows[1:]])
-        _warn_of_speakers(sources)
+        _warn(sources)
     else:
         _convert(sources, source, output, config, rule, split)
 
@@ -170,13 +170,15 @@ def _report(sources: Listing, split: str, output: Path, state: Progress, seconds
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
     cli.table([*summary(open_dataset(output)), ("split", split), ("time", _time(seconds, state))])
-    _warn_of_speakers(sources)
+    _warn(sources)
     if rejected := state.rejected + state.resumed_rejected:
         print(f"rejects: {rejected}, with the reason in {output / REJECTED}")
     print(f"dataset: {output}")
 
 
-def _warn_of_speakers(sources: Listing) -> None:
+def _warn(sources: Listing) -> None:
+    if not len(sources.split.rows("train")) and flags.FLAGS.test != "100%":
+        print("no clip to train on: all are of val and test; lower those (--val, --test), or --split_by=clip")
     if shared := speakers_in_two(sources):
         print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
 

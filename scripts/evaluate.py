@@ -91,7 +91,8 @@ def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
     if damaged.on_bad_record == "skip":
         rows.append(("skipped", str(damaged)))
     rows += [("confused", text) for text in _confused(report.confusion, values.show)]
-    cli.table([("examples", f"{report.examples} of split {values.split}"), *rows])
+    read = f"{values.decoder}, lexicon {values.lexicon}"
+    cli.table([("examples", f"{report.examples} of split {values.split}"), ("decoder", read), *rows])
 
 
 def _confused(confusion: Mapping[tuple[str | None, str | None], int], most: int) -> list[str]:

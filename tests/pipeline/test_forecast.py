@@ -36,7 +36,7 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
     assert said["bad transcripts"] == (
         "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
-        '" \'abcdefghijklmnopqrstuvwxyz0123456789"; to be rejected'
+        '" \'abcdefghijklmnopqrstuvwxyz0123456789" (--alphabet, --unknown); to be rejected'
     )
     assert said["output"] == f"{tmp_path / 'new/out'}: to be begun"
     # of 7 whole videos 6 open, with 119 frames in all: 119 / 6 * 7 + 50 frames of 12,544 bytes

@@ -203,7 +203,7 @@ def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
     list(unit.convert_shard(root, tmp_path, CONFIG, CROPPER, ShardTask("train", 0, 1, tuple(clips)), {}))
     told = [reject.detail for reject in done.read(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
     assert told == [
-        f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r}",
+        f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r} (--alphabet, --unknown)",
         "s1/bbaf2n/1.png: not an image that can be read (neither JPEG, PNG nor BMP)",
     ]
 

@@ -59,6 +59,14 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(corpus: Path, tmp_
     assert not output.exists()
 
 
+def test_no_clip_to_train_on_is_said_where_it_was_not_asked_for(corpus: Path, tmp_path: Path) -> None:
+    dry = ["--corpus=grid", f"--source={corpus}", f"--output={tmp_path / 'out'}", "--crop=resize", "--dry_run"]
+    cases = (["--val=4", "--test=4"], ["--val=0", "--test=100%"])
+    (_, drawn), (_, scored) = commands.in_turn("convert", *([*dry, *shares] for shares in cases))
+    assert "no clip to train on: all are of val and test; lower those (--val, --test)" in drawn
+    assert "no clip to train on" not in scored
+
+
 def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
