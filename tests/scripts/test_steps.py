@@ -10,8 +10,9 @@ from scripts.steps import step
 from tests.scripts.commands import ROOT
 
 PARENT = """
-import sys
+import signal, sys
 from scripts import cli, steps
+signal.signal(signal.SIGHUP, getattr(signal, sys.argv.pop()))
 steps.sys.executable = sys.argv.pop()  # what is run in the place of Python
 cli.run(lambda argv: steps.step("train"), resumes=True)
 """
@@ -27,7 +28,7 @@ def test_a_step_that_is_stopped_may_end_in_its_own_way(number: signal.Signals, t
     child = tmp_path / "child"
     child.write_text(CHILD)
     child.chmod(0o755)
-    command = [sys.executable, "-c", PARENT, str(child)]
+    command = [sys.executable, "-c", PARENT, str(child), "SIG_DFL"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         lines = iter(parent.stdout.readline, "")
         assert "begun\n" in lines
@@ -35,6 +36,17 @@ def test_a_step_that_is_stopped_may_end_in_its_own_way(number: signal.Signals, t
         assert parent.wait() == 1
         assert child.with_suffix(".saved").exists(), "it was not waited for"
         assert parent.stderr.read() == "stopped; the same command goes on from here\n"
+
+
+def test_a_path_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    child.write_text("#!/bin/sh\necho begun\nsleep 1\n")
+    child.chmod(0o755)
+    command = [sys.executable, "-c", PARENT, str(child), "SIG_IGN"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert "begun\n" in iter(parent.stdout.readline, "")
+        parent.send_signal(signal.SIGHUP)
+        assert parent.wait() == 0
 
 
 def test_a_step_that_fails_ends_the_path() -> None:
