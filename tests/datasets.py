@@ -56,10 +56,11 @@ def write_dataset(
         described[split] = {"records": sum(entry["records"] for entry in entries), "shards": entries}
     index = Index.of(rows)
     shards.save_index(root / shards.INDEX, index)
+    config = ConvertConfig(name="tiny", encoding=encoding)
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "conversion": dataclasses.asdict(ConvertConfig(name="tiny", encoding=encoding)),
-        "vocabulary": {"characters": " abc", "words": sorted(set(" ".join(index.text).split()))},
+        "conversion": dataclasses.asdict(config),
+        "vocabulary": {"characters": config.characters, "words": sorted(set(" ".join(index.text).split()))},
         "splits": described,
         "rejected": {},
         "index": {"file": shards.INDEX, "sha256": shards.sha256(root / shards.INDEX)},

@@ -78,7 +78,7 @@ def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     (score,) = commands.run(["evaluate", f"--run={place / 'named'}", *read])
     assert "1 of 1 steps" in resumed
     assert f"starts from {place / 'sentences'}: its CNN, LSTM and head\n" in alike
-    assert f"starts from {place / 'words'}: its CNN; the LSTM is another one (use_inside)\n" in other
+    assert f"starts from {place / 'words'}: its CNN, LSTM and head\n" in other
     assert json.loads((place / "named" / "run.json").read_text())["data"]["vocabulary"]["unit"] == "word"
     assert "2 of split test" in score
 
