@@ -52,7 +52,7 @@ def _cpu_s() -> float:
 
 
 def _stat_s(pid: int) -> float:
-    """Of another process of this session; 0 where it has ended."""
+    """Seconds of another process under the same leader (`os.getsid`); 0 where it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
