@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import logging
 import math
@@ -46,6 +47,21 @@ def save_run(run_dir: Path, settings: dict[str, Any]) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(path)
+
+
+@contextlib.contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Holds a run that `save_run` has written against a second training.
+
+    Raises:
+      RunError: another one holds it.
+    """
+    with (run_dir / RUN_FILE).open("r+") as file:  # some file systems lock only what is open for writing
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{run_dir}: another training is writing there; wait, or name a new directory") from error
+        yield
 
 
 def load_run(run_dir: Path) -> dict[str, Any]:

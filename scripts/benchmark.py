@@ -6,6 +6,8 @@ python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: 
 python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
 python -m scripts.benchmark sequence                  the ways of running the CNN over time: training step, forward,
                                                       memory, tracing; random windows
+python -m scripts.benchmark layers                    where a training step's time goes: each layer's two ways, ours and
+                                                      as usual, and its share of what the cores can do
 python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
                                                       at once, and copied when wanted; milliseconds a batch
 
@@ -21,7 +23,7 @@ from absl import flags
 from pipeline.schema import DataError
 from pipeline.shards import open_dataset
 from scripts import cli
-from scripts.benchmarks import convert, device, encodings, read, sequence
+from scripts.benchmarks import convert, device, encodings, layers, read, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
@@ -35,13 +37,13 @@ flags.DEFINE_integer(
     "processes of each contender; encodings: threads; read: of the peers that use any",
     lower_bound=1,
 )
-flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes")
-flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row")
+flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes; layers: the first")
+flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row; layers: the first")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
 flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
 flags.DEFINE_list("ways", list(sequence.WAYS), "sequence: which; set beside reshape, else the first of them")
-flags.DEFINE_string("table", "B", "sequence, device: VGG-M's layers, A, B or C")
-flags.DEFINE_float("width", 0.125, "sequence, device: multiplies VGG-M's channels", lower_bound=0.01)
+flags.DEFINE_string("table", "B", "sequence, layers, device: VGG-M's layers, A, B or C")
+flags.DEFINE_float("width", 0.125, "sequence, layers, device: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read, device: how long each measurement is", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
@@ -72,6 +74,11 @@ def _sequence() -> list[Measurement]:
     return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.ways)
 
 
+def _layers() -> list[Measurement]:
+    values, batches, lengths = flags.FLAGS, _counts("batches"), _counts("lengths")
+    return layers.run(values.table, values.width, batches[0], lengths[0], values.rounds)
+
+
 def _device() -> list[Measurement]:
     values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
     return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
@@ -89,7 +96,14 @@ def _needed(name: str) -> str:
     return flags.FLAGS[name].value
 
 
-COMMANDS = {"convert": _convert, "encodings": _encodings, "read": _read, "sequence": _sequence, "device": _device}
+COMMANDS = {
+    "convert": _convert,
+    "encodings": _encodings,
+    "read": _read,
+    "sequence": _sequence,
+    "layers": _layers,
+    "device": _device,
+}
 
 
 def main(argv: list[str]) -> None:

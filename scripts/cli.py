@@ -110,8 +110,8 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
     """
 
     def guarded(argv: list[str]) -> None:
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # TensorFlow raises it to its own notices about checkpoints
+        if not flags.FLAGS["verbosity"].present:  # on the command line; TensorFlow sets it as it loads
+            logging.set_verbosity(logging.WARNING)  # its notices about checkpoints would break progress bars
         for number in stopping():
             signal.signal(number, _stop)
         try:

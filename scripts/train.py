@@ -132,7 +132,8 @@ def main(argv: list[str]) -> None:
         board.show(report, clip)
         return report.metrics
 
-    result = train(model, how, feed, steps, output, validate if clip else None)
+    with run.claimed(output):
+        result = train(model, how, feed, steps, output, validate if clip else None)
     early = result.steps < how.epochs * steps
     ended = "done early: no better for --patience epochs" if early else "done"
     state = "stopped: the same command goes on from here" if result.interrupted else ended

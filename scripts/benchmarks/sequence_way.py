@@ -12,11 +12,12 @@ import tensorflow as tf
 import tf_keras
 
 from model.batch import WINDOW
-from model.sequence import WRAPPERS
+from model.sequence import WRAPPERS, StepWise
 from model.vgg_m import MOMENTUM, TABLES, VGGM, Conv, Pool
 
 PLAIN = "keras"  # the layers as one would write them down, over `reshape`
 FEATURES = 512
+SIGNATURE = [tf.TensorSpec([None, None, *WINDOW], tf.uint8), tf.TensorSpec([None, None], tf.bool)]
 KB, MB = 1024, 1e6
 
 
@@ -24,16 +25,16 @@ def plain(table: str, width: float, features: int = FEATURES) -> tf_keras.Sequen
     """VGG-M in ready-made layers, a row of the table after another: convolution, normalisation, ReLU, pooling."""
     layers = tf_keras.layers
     stack = [tf_keras.Input(WINDOW), layers.Rescaling(1 / 63.75, -2.0)]
-    for row in TABLES[table].values():
+    for name, row in TABLES[table].items():
         if isinstance(row, Pool):
-            stack.append(layers.MaxPooling2D(row.size, row.stride, row.padding))
+            stack.append(layers.MaxPooling2D(row.size, row.stride, row.padding, name=name))
             continue
         if isinstance(row, Conv):
             channels = max(1, round(row.channels * width))
-            stack.append(layers.Conv2D(channels, row.kernel, row.stride, row.padding, use_bias=False))
+            stack.append(layers.Conv2D(channels, row.kernel, row.stride, row.padding, use_bias=False, name=name))
         else:
-            stack += [layers.Flatten(), layers.Dense(features, use_bias=False)]
-        stack += [layers.BatchNormalization(momentum=MOMENTUM), layers.ReLU()]
+            stack += [layers.Flatten(), layers.Dense(features, use_bias=False, name=name)]
+        stack += [layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}/norm"), layers.ReLU(name=f"{name}/relu")]
     return tf_keras.Sequential(stack)
 
 
@@ -53,25 +54,15 @@ def main(
       repeats: of which the median counts.
     """
     tf_keras.mixed_precision.set_global_policy(precision)  # a process of its own
-    wrapper = WRAPPERS["reshape" if way == PLAIN else way](_cnn(way, table, width))
+    wrapper = wrapped(way, table, width)
     lengths = spread(batch, length, padding)
     windows = np.random.default_rng(0).integers(0, 256, [batch, length, *WINDOW], np.uint8)
     given = tf.constant(windows), tf.sequence_mask(lengths, length)
-    signature = [tf.TensorSpec([None, None, *WINDOW], tf.uint8), tf.TensorSpec([None, None], tf.bool)]
-    optimizer = tf_keras.optimizers.SGD(1e-6, jit_compile=False)
-    optimizer.build(wrapper.cnn.trainable_variables)
+    train = trainer(wrapper)
 
-    @tf.function(input_signature=signature, autograph=False)
+    @tf.function(input_signature=SIGNATURE, autograph=False)
     def forward(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.cast(wrapper(windows, valid, training=False), tf.float32))
-
-    @tf.function(input_signature=signature, autograph=False)
-    def train(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(tf.cast(wrapper(windows, valid, training=True), tf.float32)))
-        variables = wrapper.cnn.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
 
     before = _peak_mb()
     forward_s, _, _ = _timed(forward, given, repeats)
@@ -82,8 +73,26 @@ def main(
     return {"items": sum(lengths), **times, **memory, "padding": 1 - sum(lengths) / (batch * length)}
 
 
-def _cnn(way: str, table: str, width: float) -> tf_keras.Sequential:
-    return plain(table, width) if way == PLAIN else VGGM(table, width=width, features=FEATURES)
+def wrapped(way: str, table: str, width: float) -> StepWise:
+    if way == PLAIN:
+        return WRAPPERS["reshape"](plain(table, width))
+    return WRAPPERS[way](VGGM(table, width=width, features=FEATURES))
+
+
+def trainer(wrapper: StepWise) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A training step: windows and which of them are valid -> the loss, the mean square of the features."""
+    optimizer = tf_keras.optimizers.SGD(1e-6, jit_compile=False)
+    variables = wrapper.cnn.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(input_signature=SIGNATURE, autograph=False)
+    def train(windows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(tf.cast(wrapper(windows, valid, training=True), tf.float32)))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    return train
 
 
 def spread(batch: int, length: int, padding: float) -> list[int]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
-from model.run import Progress, has_begun, initialise, load_run, restore, save_run
+from model.run import RUN_FILE, Progress, claimed, has_begun, initialise, load_run, restore, save_run
 from model.step import TrainConfig, make_optimizer
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
@@ -39,6 +39,16 @@ def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None
     with pytest.raises(RunError, match=message):
         save_run(tmp_path, {"seed": 2, "train": {"batch": 4, "epochs": 2}, "new": 3})
     assert load_run(tmp_path)["seed"] == 1
+
+
+def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
+    save_run(tmp_path, {"model": {}})
+    before = (tmp_path / RUN_FILE).read_bytes()
+    busy = pytest.raises(RunError, match="another training is writing there; wait, or name a new directory")
+    with claimed(tmp_path), busy, claimed(tmp_path):
+        pass
+    with claimed(tmp_path):  # again, once it is free
+        assert (tmp_path / RUN_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("which", ["best", "last"])

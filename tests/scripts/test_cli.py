@@ -122,6 +122,24 @@ cli.run(main{how})
     assert stopped.stderr == said
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_notices_of_libraries_break_no_progress_bar_unless_asked_for(asked: bool) -> None:
+    main = """
+import tensorflow
+from absl import logging
+from scripts import cli
+
+def main(argv):
+    logging.info("a notice")
+    logging.warning("a warning")
+
+cli.run(main)
+"""
+    command = [sys.executable, "-c", main, *["--verbosity=0"] * asked]
+    said = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True, check=True).stderr
+    assert ("a notice" in said, "a warning" in said) == (asked, True)
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
