@@ -122,8 +122,15 @@ def _diff(a: DatasetDir, b: DatasetDir) -> None:
         lines = [compare.change(a, b, what, *pair) for pair in found.both[places[:most]].tolist()]
         _print_clips(f"differ in {what}", lines, len(places))
     _print_opened(a, b, found)
-    print(f"{len(found.both):,} clips in both; {'they differ' if found else 'no difference'}")
+    print(f"{len(found.both):,} clips in both; {_counted(found)}")
     sys.exit(1 if found else 0)
+
+
+def _counted(found: compare.Difference) -> str:
+    clips = len(functools.reduce(np.union1d, found.changed.values(), ()))
+    lonely = sum(map(len, found.only))
+    counts = {"different clips": clips, "clips in one alone": lonely, "different settings": len(found.settings)}
+    return "; ".join(f"{what}: {count:,}" for what, count in counts.items() if count) or "no difference"
 
 
 def _named(dataset: DatasetDir, otherwise: list[int]) -> list[int]:

@@ -70,14 +70,17 @@ def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path)
     brighter = [dataclasses.replace(clip, frames=clip.frames + 2) for clip in clips]
     a = datasets.write_dataset(tmp_path / "a", {"train": [[*clips, datasets.clip("s9/gone", 9)]]}).root
     b = datasets.write_dataset(tmp_path / "b", {"train": [[*brighter[1:]], [clips[0]]]}, Encoding(quality=50)).root
+    c = datasets.write_dataset(tmp_path / "c", {"train": [[*clips, datasets.clip("s9/gone", 9)]]}, Encoding(quality=91))
     data = str(tiny("raw").root)
-    (differ, differing), (_, named), same = commands.in_turn(
+    (differ, differing), (_, named), (_, otherwise), same = commands.in_turn(
         "records",
         ["diff", str(a), str(b)],
         ["diff", str(a), str(b), "--all", "--clips=3"],
+        ["diff", str(a), str(c.root)],
         ["diff", data, data],
     )
     assert (differ, same) == (1, (0, "15 clips in both; no difference\n"))
+    assert otherwise.splitlines()[-1] == "10 clips in both; different settings: 1"
     assert differing.splitlines() == [
         "setting           A  ->  B",
         "encoding.quality  92  ->  50",
@@ -88,14 +91,14 @@ def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path)
         "  and 3 more (--all names them)",
         "opened: 8 of them",
         "  8 differ in pixels, by 2 levels of 255 in the mean",
-        "9 clips in both; they differ",
+        "9 clips in both; different clips: 8; clips in one alone: 1; different settings: 1",
     ]
     assert named.splitlines()[4:] == [
         "differ in bytes: 8",
         *(f"  s{n}/c{n:02}" for n in range(1, 9)),
         "opened: 3 of them",
         "  3 differ in pixels, by 2 levels of 255 in the mean",
-        "9 clips in both; they differ",
+        "9 clips in both; different clips: 8; clips in one alone: 1; different settings: 1",
     ]
 
 
