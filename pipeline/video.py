@@ -11,9 +11,9 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
-from pipeline import images
+from pipeline import images, pixels
 from pipeline.schema import ClipError, Reason
 
 # What a clip may come in, by libav's names. Playlists (HLS, ffconcat) stay out: they open other files.
@@ -24,8 +24,6 @@ EARLY = 0.4  # of an output frame: how long after its instant a picture may begi
 MISSING = 2.5  # frames a clip may fall short of the promise, as containers and annotations round
 AUDIO_TAIL = 1.0  # seconds a container may outlast its pictures, where only the length of the whole is known
 SEEK_FROM = 10.0  # seconds: spans that start earlier are reached by decoding from the beginning
-PLANAR = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12")  # 8 bits, luma the first plane
-FULL_RANGE = bytes(np.rint((np.arange(256) - 16) * 255 / 219).clip(0, 255).astype(np.uint8))  # of 16 to 235
 Span = tuple[float, float] | None  # seconds (start, stop) of a video; None for all of it
 
 
@@ -156,7 +154,7 @@ def colours(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
     reformatter = VideoReformatter()
     with _shown(path, None, fps) as pictures:
         for picture in pictures:
-            yield _converted(picture.frame, reformatter, "rgb24")
+            yield pixels.colour(picture.frame, reformatter)
 
 
 @contextlib.contextmanager
@@ -310,43 +308,10 @@ def _convert(shown: Iterator[_Picture], fps: float, limit: float, cut: bool, pat
     for picture in shown:
         if longer := cut and len(planes) == limit:
             break
-        planes.append(planes[-1] if picture is last else _gray(picture.frame, reformatter))
+        planes.append(planes[-1] if picture is last else pixels.gray(picture.frame, reformatter))
         times.append(picture.time)
         last = picture
         if planes[-1].shape != planes[0].shape:
             raise ClipError(Reason.UNREADABLE, f"{path}: the picture size changes at {picture.time:.3f} s")
         _check_length(len(planes), limit, path)
     return Video(np.stack(planes), fps, np.array(times, np.float64), longer)
-
-
-def _gray(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    whole = images.fit(frame.width, frame.height) == (frame.width, frame.height)
-    if whole and frame.format.name in PLANAR and frame.planes[0].line_size > 0:
-        return _turned(_luma(frame), frame)
-    return _converted(frame, reformatter, "gray")
-
-
-def _converted(frame: av.VideoFrame, reformatter: VideoReformatter, format: str) -> np.ndarray:
-    width, height = images.fit(frame.width, frame.height)
-    converted = reformatter.reformat(
-        frame,
-        width=width,
-        height=height,
-        format=format,
-        dst_color_range="JPEG",
-        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
-        threads=1,
-    )
-    return _turned(converted.to_ndarray(), frame)
-
-
-def _turned(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    return np.rot90(pixels, k=round(frame.rotation / 90))  # both count anticlockwise
-
-
-def _luma(frame: av.VideoFrame) -> np.ndarray:
-    """The first plane as full range: a table costs a fifth of libswscale's way to the same bytes."""
-    plane = frame.planes[0]
-    full = frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
-    values = bytes(plane) if full else bytes(plane).translate(FULL_RANGE)
-    return np.frombuffer(values, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
