@@ -45,6 +45,15 @@ def test_a_span_of_a_directory(tmp_path: Path) -> None:
     reject(tmp_path / "c", Reason.TOO_LONG, "at least 10 frames, the limit is 9", max_frames=9)
 
 
+def test_images_beyond_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+    fill(tmp_path / "c", [f"{i}.png" for i in range(5)])
+    (tmp_path / "c" / "4.png").write_text("not an image")
+    seen = video.read(tmp_path / "c", max_frames=4, cut=True)
+    assert (seen.luma[:, 0, 0].tolist(), seen.cut) == ([0, 10, 20, 30], True)
+    seen = video.read(tmp_path / "c", max_frames=2, cut=True, span=(0.04, 0.12))
+    assert (seen.luma[:, 0, 0].tolist(), seen.cut) == ([10, 20], False)
+
+
 def test_gray_cmyk_and_turned_images(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     upright = Image.new("L", (16, 12), 100)

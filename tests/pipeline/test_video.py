@@ -206,6 +206,17 @@ def test_more_than_max_frames_is_refused_without_decoding_all(tmp_path: Path) ->
     reject(path, Reason.TRUNCATED, "breaks off", max_frames=100)
 
 
+def test_more_than_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
+    seen = [video.read(path, max_frames=most, cut=True) for most in (60, 59)]
+    assert [(shown(one), one.cut) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
+    seen = [video.read(path, max_frames=most, cut=True, span=(0.4, 0.8)) for most in (10, 9)]
+    assert [(shown(one), one.cut) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
+    path.write_bytes(path.read_bytes()[:-200])  # damage that reading to the limit never meets
+    assert video.read(path, max_frames=40, cut=True).cut
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
 def test_truncated_mp4(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.mp4"
