@@ -157,7 +157,8 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
     """Start from another run's CNN, from its LSTM where both are of one shape, and from its head where labels are too.
 
     Its best weights are taken, of a run without validation the last. An LSTM that was told which windows are the word's
-    becomes one that is not, as if all were. A head that named words spells them, step by step; its blank is new.
+    becomes one that is not, as if all were; one that was not told begins without a use for it. A head that named words
+    spells them, step by step, and its blank is new; or the other way round.
 
     Args:
       model: gets the weights.
@@ -179,12 +180,13 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
     restore(source, run_dir, "best" if _checkpoints(run_dir / "best") else "last")
     model.steps.cnn.set_weights(source.steps.cnn.get_weights())
     differing = tuple(key for key in LSTM if have[key] != want[key])
-    told = have["use_inside"] and differing == ("use_inside",)
-    if differing and not told:
+    if differing not in ((), ("use_inside",)):
         return differing
     for number, (own, other) in enumerate(zip(model.lstms, source.lstms, strict=True)):
         weights = other.get_weights()
-        own.set_weights(_untold(weights) if told and number == 0 else weights)
+        if differing and number == 0:  # the one that is told
+            weights = _untold(weights) if have["use_inside"] else _told(weights)
+        own.set_weights(weights)
     if same_labels:
         _take_head(model, source)
     return ()
@@ -194,6 +196,13 @@ def _untold(weights: list[np.ndarray]) -> list[np.ndarray]:
     """An LSTM's kernel, recurrent kernel and bias, of each direction, with the last input always 1."""
     parts = [iter(weights)] * 3
     return [new for kernel, inner, bias in zip(*parts, strict=True) for new in (kernel[:-1], inner, bias + kernel[-1])]
+
+
+def _told(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """The same with one input more, which has no weight yet."""
+    parts = [iter(weights)] * 3
+    wider = [(0, 1), (0, 0)]
+    return [new for kernel, *rest in zip(*parts, strict=True) for new in (np.pad(kernel, wider), *rest)]
 
 
 def _take_head(model: LipReader, source: LipReader) -> None:

@@ -148,6 +148,16 @@ def test_an_lstm_that_was_told_the_word_reads_on_as_if_all_were_it(tmp_path: Pat
     np.testing.assert_allclose(untold.lstms[0](features), told.lstms[0](with_flag), atol=1e-5)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_lstm_that_was_not_told_the_word_begins_without_a_use_for_it(tmp_path: Path, bidirectional: bool) -> None:
+    untold = _trained(tmp_path, dataclasses.replace(CONFIG, bidirectional=bidirectional))
+    told = LipReader(dataclasses.replace(untold.config, use_inside=True), seed=2)
+    assert initialise(told, tmp_path) == ()
+    features, flag = (np.random.default_rng(1).normal(size=[2, 4, width]).astype(np.float32) for width in (512, 1))
+    with_flag = np.concatenate([features, flag], axis=-1)
+    np.testing.assert_allclose(told.lstms[0](with_flag), untold.lstms[0](features), atol=1e-5)
+
+
 def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
     _trained(tmp_path)
     with pytest.raises(RunError, match=r"width was 0\.0625, now 0\.125;"):
