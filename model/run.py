@@ -79,7 +79,21 @@ def load_run(run_dir: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: not JSON ({error}); restore it, or train into a new directory") from error
+    if not isinstance(settings, dict) or not isinstance(settings.get(MODEL, {}), dict):
+        raise RunError(f"{path}: not what training writes; restore it, or train into a new directory")
     return {**settings, MODEL: {**SINCE, **settings[MODEL]}} if MODEL in settings else settings
+
+
+@contextlib.contextmanager
+def as_written(run_dir: Path) -> Iterator[None]:
+    """Turns into a RunError what cannot be made of a `run.json`: another version may have written it."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError) as error:
+        raise RunError(
+            f"{run_dir / RUN_FILE}: not what this version writes ({error}); use the one that wrote it, or train into a "
+            "new directory"
+        ) from error
 
 
 def refuse_differences(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -176,7 +190,9 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
         raise RunError(
             f"{run_dir}: its CNN is of another shape: {differing}; ask for the same, or start from another run"
         )
-    source = LipReader(LipReaderConfig(**have))
+    with as_written(run_dir):
+        shape = LipReaderConfig(**have)
+    source = LipReader(shape)
     restore(source, run_dir, "best" if _checkpoints(run_dir / "best") else "last")
     model.steps.cnn.set_weights(source.steps.cnn.get_weights())
     differing = tuple(key for key in LSTM if have[key] != want[key])
@@ -229,10 +245,23 @@ def has_begun(run_dir: Path) -> bool:
 
 
 def _checkpoints(directory: Path) -> list[str]:
-    """The whole checkpoints of a directory, newest first."""
-    state = tf.train.get_checkpoint_state(str(directory))
-    paths = reversed(state.all_model_checkpoint_paths) if state else []
-    return [path for path in paths if Path(f"{path}.index").is_file()]
+    """The whole checkpoints of a directory, newest first, by their files: their list may be lost in a power cut."""
+    numbers = {path: path.stem.removeprefix("ckpt-") for path in directory.glob("ckpt-*.index")}
+    paths = sorted((int(number), path) for path, number in numbers.items() if number.isdecimal())
+    return [str(path.with_suffix("")) for _, path in reversed(paths)]
+
+
+def _manager(checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> tf.train.CheckpointManager:
+    """Of the checkpoints that are there, whatever their list says."""
+    if paths := _checkpoints(directory):
+        tf.compat.v1.train.update_checkpoint_state(
+            str(directory),
+            paths[0],
+            all_model_checkpoint_paths=paths[::-1],
+            all_model_checkpoint_timestamps=[Path(f"{path}.index").stat().st_mtime for path in paths[::-1]],
+            last_preserved_timestamp=0.0,  # all of them are to make room for newer ones
+        )
+    return tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
 
 
 class Progress:
@@ -253,8 +282,8 @@ class Progress:
             model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best, stale=self.stale
         )
         # Two of the last: a fault while one is written, or in it, leaves the one before.
-        self._last = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "last"), max_to_keep=2)
-        self._best = tf.train.CheckpointManager(self._checkpoint, str(run_dir / "best"), max_to_keep=1)
+        self._last = _manager(self._checkpoint, run_dir / "last", 2)
+        self._best = _manager(self._checkpoint, run_dir / "best", 1)
 
     def resume(self) -> bool:
         """Load the last checkpoint that can be read; False where there is none.

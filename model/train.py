@@ -22,6 +22,7 @@ from model.step import Batch, TrainConfig, keys, loss_scale, make_optimizer, mak
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message
 INPUT_BOUND = 0.1  # share of the time
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def train(
 ) -> TrainResult:
     """Train, from the last checkpoint in `run_dir` where there is one.
 
-    SIGINT or SIGTERM ends it after the step or validation at hand, with a checkpoint; a second one at once.
+    SIGINT, SIGTERM or a hang-up ends it after the step or validation at hand, with a checkpoint; a second one at once.
 
     Args:
       model: is trained in place.
@@ -112,7 +113,7 @@ class _Loop:
         bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
         with _stop_on_signal() as stop, writer.as_default(), contextlib.closing(bar):
             while not self._ended() and not stop.is_set():
-                self._epoch(stop, bar)
+                self._steps(stop, bar)
                 if not stop.is_set():
                     self._end_epoch()
                 self.progress.save()
@@ -125,11 +126,6 @@ class _Loop:
         patience = self.config.patience
         worn = patience is not None and int(self.progress.stale) >= patience
         return worn or int(self.progress.epoch) >= self.config.epochs
-
-    def _epoch(self, stop: threading.Event, bar: tqdm) -> None:
-        began = time.perf_counter()
-        self._steps(stop, bar)
-        self.trained += time.perf_counter() - began
 
     def _steps(self, stop: threading.Event, bar: tqdm) -> None:
         """The rest of the epoch, or up to a signal."""
@@ -148,7 +144,9 @@ class _Loop:
                 )
             learned = self.loss is not None
             norm = self._learn(batch)
-            self.waited += waited if learned else 0.0  # the first batch waits for files to be opened
+            if learned:  # the first batch waits for files to be opened, and the first step is traced
+                self.waited += waited
+                self.trained += time.perf_counter() - began
             meter.count(batch, self.loss, waited)
             bar.update()
             bar.set_postfix(meter.rates())
@@ -239,7 +237,10 @@ class _Meter:
 
 @contextlib.contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second one does what it did before. Main thread only."""
+    """An event that a signal of `STOPPING` sets unless it is ignored; a second one does what it did before.
+
+    In the main thread only.
+    """
     stop, before = threading.Event(), {}
 
     def handle(number: int, _: object) -> None:
@@ -247,7 +248,8 @@ def _stop_on_signal() -> Iterator[threading.Event]:
         signal.signal(number, before[number])
 
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOPPING}
+        before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
     try:
         for number in before:
             signal.signal(number, handle)

@@ -52,6 +52,8 @@ class AugmentConfig:
                 raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
         if self.masks < 1:
             raise ValueError(f"masks: want at least 1, got {self.masks}")
+        if self.masks > 1 and not self.mask_frames:
+            raise ValueError(f"masks: goes with mask_frames, which are 0, got {self.masks}")
 
 
 def keys(ids: np.ndarray, word: np.ndarray) -> np.ndarray:

@@ -33,13 +33,21 @@ def shard_name(name: str, split: str, shard: int, shards: int) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name once the block ends well and the bytes are on disk."""
+    """A temporary path beside `path` that takes its name once the block ends well and the bytes are on disk.
+
+    Raises:
+      OSError: of `path`, which users know, where the temporary one is the matter.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

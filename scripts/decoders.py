@@ -45,6 +45,8 @@ def build(options: cli.Options, opened: runs.Run) -> DecodeConfig:
         raise DataError(
             "--decoder, --lexicon: the run names single words, there is no text to search for; leave them out"
         )
+    if flags.FLAGS["beam_width"].present and flags.FLAGS.decoder != "beam":
+        raise DataError(f"--beam_width={flags.FLAGS.beam_width}: goes with --decoder=beam; leave it out")
     return options.build(lexicon=lexicon(name, opened.data.vocabulary, opened.words))
 
 

@@ -11,6 +11,7 @@ every example's truth and reading. They go to --output, by default RUN/evaluatio
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def _output() -> Path:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{output}: cannot be made ({error.strerror}); name a directory with --output") from error
+    if not os.access(output, os.W_OK):
+        raise DataError(f"{output}: may not be written to; name another directory with --output")
     return output
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import video
 from pipeline.mouth import Crops
+from pipeline.schema import DataError
 from pipeline.shards import replacing
 from scripts import captions
 from scripts.captions import Line, Word
@@ -34,10 +35,19 @@ def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: f
 
     Raises:
       ClipError: the video cannot be read any more.
+      DataError: the file cannot be written.
     """
     seconds = begins + np.arange(len(crops.corners)) / fps
     pictures = drawn(video.colours(path, fps=fps), crops, captions.lines(words), seconds.tolist())
-    with replacing(output) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    try:
+        with replacing(output) as temporary:
+            _encode(pictures, fps, temporary)
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{output}: cannot be written ({error.strerror}); make room, or name another file") from error
+
+
+def _encode(pictures: Iterator[Image.Image], fps: float, path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=ENCODER)
         first = next(pictures)
         (stream.width, stream.height), stream.pix_fmt = first.size, "yuv420p"

@@ -58,13 +58,15 @@ def open_run(directory: Path, which: str = "best") -> Run:
       RunError: not a run directory, or no checkpoint in it.
     """
     saved = _saved(directory)
-    model = LipReader(LipReaderConfig(**saved["model"]))
+    with run.as_written(directory):
+        shape = LipReaderConfig(**saved["model"])
+        crop, fps = saved["input"]["crop"], float(saved["input"]["fps"])
+        crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
+        config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
+        words = tuple(saved["words"])
+    model = LipReader(shape)
     run.restore(model, directory, which)
-    words = tuple(saved["words"])
-    crop = saved["input"]["crop"]
-    crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
-    config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
-    return Run(model, config.whole(), crop, saved["input"]["fps"], words)
+    return Run(model, config.whole(), crop, fps, words)
 
 
 def _vocabulary(saved: dict[str, Any]) -> Vocabulary:

@@ -19,9 +19,10 @@ CLOCK = Fraction(1, 90_000)  # seconds, of a recording
 
 
 def listed(names: Sequence[str]) -> list[str]:
-    """What is to be read, in order: a directory of videos is replaced by them, in natural order, whatever their depth.
+    """What is to be read: a directory is replaced by the videos in it, in natural order, whatever their depth.
 
-    Left out are hidden files and directories, and links to directories. A directory of images is one video.
+    Left out are hidden files and directories, and links to directories. A directory of images, and of no videos, is a
+    video itself.
 
     Raises:
       DataError: a directory holds neither.
@@ -30,15 +31,16 @@ def listed(names: Sequence[str]) -> list[str]:
 
 
 def _below(directory: Path) -> list[str]:
-    found = list(_videos(directory))
-    if not found and not any(entry.suffix.lower() in images.SUFFIXES for entry in directory.iterdir()):
+    found = sorted(_videos(directory), key=lambda path: images.natural(path.relative_to(directory).as_posix()))
+    if not found:
         raise DataError(f"{directory}: holds neither videos nor images; name a directory that does")
-    found.sort(key=lambda path: images.natural(path.relative_to(directory).as_posix()))
-    return [str(path) for path in found] or [str(directory)]
+    return [str(path) for path in found]
 
 
 def _videos(directory: Path) -> Iterator[Path]:
-    yield from (path for path in paths.videos(directory) if not path.is_dir())
+    files = [path for path in paths.videos(directory) if not path.is_dir()]
+    pictures = any(entry.suffix.lower() in images.SUFFIXES for entry in paths.entries(directory))
+    yield from files or [directory] * pictures
     for folder in paths.folders(directory):
         if not folder.is_symlink():
             yield from _videos(folder)

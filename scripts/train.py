@@ -118,6 +118,8 @@ def main(argv: list[str]) -> None:
     how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
     steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
     clip = _validated(data, config)
+    if clip is None and how.patience is not None:
+        raise DataError(f"--patience={how.patience}: goes with a split 'val' to validate on, see above; leave it out")
     model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not run.has_begun(output):
         _initialise(model, data, config)

@@ -5,7 +5,7 @@
     python -m scripts.transcribe --run=runs/sentences --format=srt --output=clip.srt --overlay=seen.mp4 clip.mp4
     python -m scripts.transcribe --run=runs/sentences --decoder=beam --lexicon=vocabulary 0
 
-Read are files; directories, with all videos below them in natural order (one of images is one video); `-`, a video on
+Read are files; directories, with all videos below them in natural order (a directory of images is one); `-`, a video on
 the standard input; and cameras by their number, 0 for /dev/video0, which record for --seconds.
 
 Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word
@@ -18,6 +18,7 @@ text: `VIDEO: what it says`. json: an object a line, {"id", "text", "score", "wo
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,18 +122,28 @@ def _check(names: list[str]) -> None:
     for flag, asked in (("--format=srt", values.format == "srt"), ("--overlay", values.overlay)):
         if asked and len(names) != 1:
             raise DataError(f"{flag}: is for one video, got {len(names)}; read them one at a time")
+    if values["seconds"].present and not any(map(sources.is_camera, names)):
+        raise DataError(f"--seconds={values.seconds:g}: is how long a camera records, and none is read; leave it out")
     if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
         raise DataError(f"--overlay={values.overlay}: want a file such as seen.mp4")
+    read = list(map(Path, names))
     for flag in ("output", "overlay"):
         if values[flag].value:
-            _check_file(flag, Path(values[flag].value))
+            written = Path(values[flag].value)
+            _check_file(flag, written, read)
+            read.append(written)
 
 
-def _check_file(flag: str, path: Path) -> None:
+def _check_file(flag: str, path: Path, others: list[Path]) -> None:
+    """Refuses a file that cannot be written, or is one of `others`."""
     if path.is_dir():
         raise DataError(f"--{flag}={path}: is a directory; name a file")
     if not path.parent.is_dir():
         raise DataError(f"--{flag}={path}: there is no directory {path.parent}; make it, or name another")
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"--{flag}={path}: {path.parent} may not be written to; name another directory")
+    if path.resolve() in [other.resolve() for other in others]:
+        raise DataError(f"--{flag}={path}: would be written over what is read, or written besides; name another file")
 
 
 @contextlib.contextmanager

@@ -40,9 +40,11 @@ def _alone(model: LipReader, place: Path, **batch: np.ndarray) -> dict[str, list
 @pytest.mark.parametrize(
     ("head", "precision"),
     [
-        ("ctc", "mixed_bfloat16"),
-        *(pytest.param(*which, marks=pytest.mark.slow) for which in (("ctc", "float32"), ("word", "float32"))),
-        pytest.param("ctc", "mixed_float16", marks=pytest.mark.slow),
+        ("ctc", "float32"),
+        *(
+            pytest.param(*which, marks=pytest.mark.slow)
+            for which in (("word", "float32"), ("ctc", "mixed_bfloat16"), ("ctc", "mixed_float16"))
+        ),
     ],
 )
 def test_a_process_without_the_project_reads_the_same(head: str, precision: str, tmp_path: Path) -> None:
@@ -50,7 +52,8 @@ def test_a_process_without_the_project_reads_the_same(head: str, precision: str,
     frames, lengths = readers.frames(3, 16), np.array([16, 5, 11], np.int32)
     read = _alone(model, tmp_path, frames=frames, lengths=lengths)
     want = readers.read(model, frames, lengths)
-    assert read["text"] == [text for text, _ in want]
+    if precision == "float32":  # in half precision two classes are often as good as each other
+        assert read["text"] == [text for text, _ in want]
     assert head == "word" or max(map(len, read["text"])) > 2
     np.testing.assert_allclose(read["score"], [score for _, score in want], **readers.SCORES[precision])
     assert json.loads((tmp_path / "saved" / export.ABOUT).read_text()) == {"fps": 25.0}

@@ -193,9 +193,35 @@ def test_a_checkpoint_of_another_program_is_named(read: Callable[[LipReader, Pat
         read(model, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, None], ids=["empty", "zeros", "gone"])
+def test_checkpoints_are_found_by_their_files_where_their_list_is_lost(content: bytes | None, tmp_path: Path) -> None:
+    model, fresh = _trained(tmp_path), LipReader(CONFIG, seed=2)
+    for which in ("best", "last"):
+        listed = tmp_path / which / "checkpoint"
+        listed.unlink() if content is None else listed.write_bytes(content)
+        restore(fresh, tmp_path, which)
+        for got, want in zip(fresh.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(got, want)
+    assert has_begun(tmp_path)
+    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    assert progress.resume()
+    progress.save()
+    progress.save()
+    assert sorted(path.stem for path in (tmp_path / "last").glob("*.index")) == ["ckpt-3", "ckpt-4"]
+
+
+@pytest.mark.parametrize("content", ["[]", '{"model": 3}', '{"model": {"classes": 3, "new": 1}}', '{"model": {}}'])
+def test_settings_of_another_version_are_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run.json: (not what (training|this version) writes|other settings)"):
+        restore(LipReader(CONFIG), tmp_path)
+    with pytest.raises(RunError, match=r"run.json: not what|its CNN is of another shape"):
+        initialise(LipReader(CONFIG), tmp_path)
+
+
 @pytest.mark.parametrize("suffix", [".index", ".*"], ids=["data without its index", "nothing at all"])
 def test_what_a_kill_left_unfinished_is_no_checkpoint(suffix: str, tmp_path: Path) -> None:
-    """The state names two checkpoints, the newer of which is not whole: a kill or a full disk came between."""
+    """The newer of two is not whole: a kill or a full disk came between."""
     model, fresh = LipReader(CONFIG), LipReader(CONFIG, seed=2)
     save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})
     progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)

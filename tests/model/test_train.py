@@ -1,7 +1,8 @@
 import dataclasses
+import itertools
 import os
 import signal
-import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,15 +133,21 @@ def test_training_ends_early_where_validation_gets_no_better(tmp_path: Path, bat
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_time_that_went_into_waiting_is_told(tmp_path: Path, batch: Callable) -> None:
+def test_the_share_of_time_that_went_into_waiting_is_told(
+    tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count()  # a second later each time it is looked at: a step takes one, and so does a wait
+
     def slow(epoch: int, step: int) -> Iterator[dict]:
         for seed in range(step, STEPS):
-            time.sleep(0.3)
+            assert [next(clock) for _ in range(9 if seed else 99)]  # the first wait does not count
             yield batch(seed=seed)
 
+    monkeypatch.setattr("model.train.time", types.SimpleNamespace(perf_counter=lambda: float(next(clock))))
     config = dataclasses.replace(QUICK, epochs=1)
-    waited = train(LipReader(CONFIG), config, slow, STEPS, tmp_path / "slow").waiting
-    assert 0 < train(LipReader(CONFIG), config, _stream(batch), STEPS, tmp_path / "quick").waiting < waited < 1
+    result = train(LipReader(CONFIG), config, slow, STEPS, tmp_path)
+    assert result.waiting == 10 / 11
+    assert result.input_bound
 
 
 @pytest.mark.usefixtures("eager")

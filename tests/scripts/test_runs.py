@@ -1,10 +1,12 @@
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
 from pipeline import shards
 from pipeline.dataset import DataConfig
@@ -46,6 +48,15 @@ def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
     with pytest.raises(DataError, match=r"other windows: edge was valid, now same; start from a run of the same$"):
         runs.initialise(model, data, dataclasses.replace(CONFIG, edge="same"), source)
     assert runs.initialise(model, data, CONFIG, source) == "its CNN; the LSTM is another one (lstm_units)"
+
+
+def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
+    directory = tiny_runs.write(tmp_path / "run")
+    saved = json.loads((directory / "run.json").read_text())
+    for part in ({"input": {}}, {"model": {**saved["model"], "new": 1}}, {"data": {**saved["data"], "unit": "vowel"}}):
+        (directory / "run.json").write_text(json.dumps({**saved, **part}))
+        with pytest.raises(RunError, match=r"run.json: not what this version writes \("):
+            runs.open_run(directory)
 
 
 def test_a_start_takes_the_head_of_the_same_labels_alone(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:

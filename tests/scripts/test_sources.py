@@ -29,6 +29,14 @@ def test_a_directory_of_images_is_one_video(tmp_path: Path) -> None:
     assert sources.listed([str(tmp_path)]) == [str(tmp_path)]
 
 
+def test_directories_of_images_below_a_directory_are_videos_of_it(tmp_path: Path) -> None:
+    for name in ("b10/1.png", "b10/2.png", "b9/1.jpg", "c.mp4", "d/e.mp4", "d/poster.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    want = ["b9", "b10", "c.mp4", "d/e.mp4"]
+    assert sources.listed([str(tmp_path)]) == [str(tmp_path / name) for name in want]
+
+
 def test_a_directory_of_neither_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{tmp_path}: holds neither videos nor images"):
         sources.listed([str(tmp_path)])

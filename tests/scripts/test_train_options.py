@@ -13,7 +13,8 @@ from tests.scripts import commands
 
 SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=4", "--nobidirectional", "--batch_size=4"]
 MEDDLING = """
-import os, time
+import os
+from model import train
 from scripts import runs
 batches = runs.batches
 
@@ -21,9 +22,8 @@ def meddled(data, split, config, order, augmented=None, epoch=0, step=0, **readi
     if epoch == 1 and data.root.name == "vanishing":
         for path in data.shards:
             os.truncate(path, 0)
-    for batch in batches(data, split, config, order, augmented, epoch, step, **reading):
-        time.sleep(0.5 * (data.root.name == "slow" and split == "train"))
-        yield batch
+    train.INPUT_BOUND = 0.0 if data.root.name == "slow" else 1.0
+    yield from batches(data, split, config, order, augmented, epoch, step, **reading)
 
 runs.batches = meddled
 """
@@ -68,6 +68,7 @@ def test_patience_ends_training_early(printed: dict[str, str]) -> None:
 
 def test_a_wait_for_data_is_told_with_what_helps(printed: dict[str, str]) -> None:
     assert "% of the time: reading is the limit; raw frames (--encoding" in printed["slow"]
+    assert "% of the time\n" in printed["damaged"]
 
 
 def test_damaged_records_are_skipped_and_counted(printed: dict[str, str]) -> None:
@@ -112,5 +113,7 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
         ([*command, "--label_smoothing=0.1"], ["--label_smoothing=0.1: goes with --unit=word"]),
         ([*command, "--margin=5"], ["--margin=5: goes with --unit=word"]),
         ([*command, "--overlong=truncate"], ["--overlong=truncate: goes with --max_frames"]),
+        ([*command, "--masks=2"], ["--masks: goes with mask_frames"]),
+        ([*command, "--batch_size=4", "--patience=2"], ["--patience=2: goes with a split 'val'"]),
         ([*command, "--precision=half"], ["--precision: want one of float32, mixed_bfloat16, mixed_float16", "'half'"]),
     )
