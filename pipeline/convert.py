@@ -106,7 +106,8 @@ def survey(
     clips = sum(len(task.sources) for task in tasks)
     if retry_rejected:
         mendable = {file for file, counts in reasons.items() if counts.keys() & finish.MENDABLE}
-        again = {file for file in mendable if done.again(output, file).exists()} or mendable
+        marked = {file for task in tasks if done.again(output, file := task.file(config.name)).exists()}
+        again = mendable & marked if marked else mendable
         reasons = {file: counts for file, counts in reasons.items() if file not in again}
     left = [task for task in tasks if task.file(config.name) not in reasons]
     rejected = sum(counts.total() for counts in reasons.values())

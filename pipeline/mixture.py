@@ -1,8 +1,6 @@
 """Several dataset directories as one."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,11 +56,6 @@ def own_ids(dataset: DatasetDir) -> Texts:
     return Texts.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
 
 
-def fingerprint(dataset: DatasetDir) -> str:
-    """SHA-256 of the manifest, hence of every byte of the data."""
-    return hashlib.sha256(json.dumps(dataset.manifest, sort_keys=True).encode()).hexdigest()
-
-
 def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
     have, want = other.manifest["conversion"], one.manifest["conversion"]
     keys = [key for key in ("crop", "fps", "encoding") if have[key] != want[key]]
@@ -87,7 +80,7 @@ def _manifest(datasets: Sequence[DatasetDir], splits: list[str]) -> dict[str, An
             "words": sorted({word for each in known for word in each["words"]}),
         },
         "splits": {split: {"records": sum(_records(m, split) for m in manifests)} for split in splits},
-        PARTS: [{"name": d.root.name, "records": len(d.index), "manifest_sha256": fingerprint(d)} for d in datasets],
+        PARTS: [{"name": d.root.name, "records": len(d.index), "manifest_sha256": d.fingerprint} for d in datasets],
     }
 
 

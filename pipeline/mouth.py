@@ -108,9 +108,10 @@ class MouthCropper:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
         """
         stride = min(self.settings.stride, self.settings.max_gap + 1)  # no gap that is too long lies between two keys
-        path, tracked = self._every(luma, stride)
-        if not tracked.all() and stride > 1:  # a gap is worth every frame
-            path, tracked = self._every(luma, 1)
+        keys, path = self._every(luma, stride)
+        if np.isnan(path).any() and stride > 1:  # a gap is worth every frame
+            keys, path = self._every(luma, 1)
+        path, tracked = interpolate(path, keys, len(luma))
         check_gaps(tracked, self.settings.max_gap)
         return smooth(path, self.settings.smoothing), tracked
 
@@ -121,9 +122,9 @@ class MouthCropper:
         return Crops(frames, tracked, corners(affines))
 
     def _every(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+        """The key frames, int [K], and their poses, complex [K, 2], NaN where there is no face."""
         keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
-        path = poses(landmarks.tracker()(luma[keys]))
-        return interpolate(without_outliers(path), keys, len(luma))
+        return keys, without_outliers(poses(landmarks.tracker()(luma[keys])))
 
 
 def poses(points: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Where a stream was left off: one integer in a small file, refused for another stream."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 from pipeline import shards
 from pipeline.augment import AugmentConfig
-from pipeline.mixture import fingerprint
 from pipeline.plan import PlanConfig
 from pipeline.schema import DataError
 from pipeline.shards import DatasetDir
@@ -34,7 +34,7 @@ def save(
     """
     if step < 0:
         raise ValueError(f"step: want 0 or more, got {step}")
-    shards.write_json(path, {"step": step, **_identity(dataset, split, config, order, augmented)})
+    shards.write_json(path, {"step": step, **_identity(dataset.fingerprint, split, config, order, augmented)})
 
 
 def load(
@@ -56,7 +56,7 @@ def load(
         raise DataError(f"{path}: no saved position ({error}); name a file that position.save wrote") from error
     if not isinstance(saved, dict) or not isinstance(step := saved.pop("step", None), int) or step < 0:
         raise DataError(f"{path}: no saved position; name a file that position.save wrote")
-    now = _identity(dataset, split, config, order, augmented)
+    now = _identity(dataset.fingerprint, split, config, order, augmented)
     differing = [
         f"{key} was {saved.get(key, 'absent')}, now {now.get(key, 'absent')}"
         for key in sorted(saved.keys() | now.keys())
@@ -67,11 +67,12 @@ def load(
     return step
 
 
+@functools.lru_cache(maxsize=8)  # a position may be saved at each step
 def _identity(
-    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
+    manifest: str, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
 ) -> dict[str, Any]:
     """All that decides a stream, by name."""
-    settings = {"manifest": fingerprint(dataset), "split": split, "vocabulary": dataclasses.asdict(config.vocabulary)}
+    settings = {"manifest": manifest, "split": split, "vocabulary": dataclasses.asdict(config.vocabulary)}
     for part in (config, order, augmented or AugmentConfig()):
         fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
         settings |= {name: value for name, value in fields.items() if name not in ("vocabulary", *WORKERS)}

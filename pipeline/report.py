@@ -46,7 +46,7 @@ def _split(dataset: DatasetDir, number: int, name: str) -> Split:
     return Split(
         name=name,
         clips=len(own),
-        speakers=len(set(index.speaker[own])),
+        speakers=len(set(index.speaker[own]) - {""}),
         hours=float(index.frames[own].sum() / dataset.manifest["conversion"]["fps"] / 3600),
         words=len(said),
         distinct=len(set(said)),

@@ -146,6 +146,11 @@ class DatasetDir:
     def encoding(self) -> Encoding:
         return Encoding(**self.manifest["conversion"]["encoding"])
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest, hence of every byte of the data."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
     def records(self, split: str) -> np.ndarray:
         """int64 [n]: the index rows of a split.
 

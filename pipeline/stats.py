@@ -38,12 +38,12 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
 
 
 def _mended(dataset: DatasetDir) -> list[tuple[str, str]]:
-    """How many clips a conversion has cut or spelled otherwise, where it was asked to."""
+    """How many clips a conversion has cut or spelled otherwise, where it was asked to, which once it could not be."""
     index, conversion, rows = dataset.index, dataset.manifest["conversion"], []
-    if conversion["overlong"] == "truncate":
+    if conversion.get("overlong") == "truncate":
         most = conversion["max_frames"]
         rows.append(("cut", f"at most {np.count_nonzero(index.frames == most)} clips: those of {most} frames"))
-    if conversion["unknown"] == "unk":
+    if conversion.get("unknown") == "unk":
         clips = sum(vocab.UNKNOWN in text for text in index.text)
         rows.append(("spelled with", f"{vocab.UNKNOWN}, for characters outside the alphabet: {clips} clips"))
     return rows

@@ -21,6 +21,7 @@ from pipeline.index import Row
 from pipeline.mouth import Crops, CropSettings, MouthCropper
 from pipeline.schema import CONTEXT, Clip, ClipError, DataError, Encoding, Reason, Word, to_example
 
+LONGEST_DETAIL = 500  # characters, of a text that may have a million
 PAST_END = 3  # frames that a word may outlast its clip, as alignments round
 
 
@@ -288,6 +289,7 @@ class _Watch:
 def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
     place = _place(source, root)
     detail = printable(error.detail.removeprefix(f"{root}/")).removeprefix(f"{place}: ")  # the corpus may lie anywhere
+    detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}…"
     return Rejected(source.id, place, str(error.reason), detail)
 
 

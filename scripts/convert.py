@@ -8,6 +8,7 @@ cannot be converted are listed in rejected.csv with the reason.
 
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ def main(argv: list[str]) -> None:
     values = flags.FLAGS
     source, output, corpus = Path(values.source), Path(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
+    _refuse_of_faces()
     rule = SPLIT.build()
     config = CONVERT.build(
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
@@ -128,8 +130,20 @@ def _refuse() -> None:
     values = flags.FLAGS
     if values.compression == "gzip":
         raise DataError(GZIP)
+    for name in ("max_reject_fraction", "clip_timeout_s"):
+        if math.isnan(values[name].value):  # which no bound of a flag excludes
+            raise DataError(f"--{name}: want a number, got nan")
     if values["quality"].present and values.encoding != "jpeg":
         raise DataError(f"--quality is of jpeg, and --encoding is {values.encoding}: leave it out, or --encoding=jpeg")
+
+
+def _refuse_of_faces() -> None:
+    """Refuses flags that have no effect where no face is sought."""
+    values = flags.FLAGS
+    if values.crop != "face" and (
+        given := [name for name in ("margin", "smoothing", "max_gap") if values[name].present]
+    ):
+        raise DataError(f"--{given[0]}: goes with --crop=face, and --crop is {values.crop}: leave it out")
 
 
 def _refuse_amounts(sources: Listing, rule: SplitRule) -> None:

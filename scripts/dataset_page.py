@@ -56,7 +56,7 @@ def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
     frames = int(index.frames.sum())
     return [
         ("clips", f"{len(index):,}"),
-        ("speakers", f"{len(set(index.speaker)):,}"),
+        ("speakers", f"{len(set(index.speaker) - {''}):,}"),
         ("hours", f"{frames / conversion['fps'] / 3600:,.2f}"),
         ("words", f"{len(report.words(index.text)):,}"),
         ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),
@@ -106,7 +106,7 @@ def _vocabulary(dataset: DatasetDir) -> Section:
 
 
 def _speakers(dataset: DatasetDir) -> Section:
-    counts = stats.counted(dataset.index.speaker.tolist())
+    counts = stats.counted(name or "not named" for name in dataset.index.speaker.tolist())
     bars = Bars("Clips of each speaker", counts[:MOST_BARS], more=len(counts[MOST_BARS:]))
     return Section("Speakers", [bars] if counts else [Text("There are none.")])
 

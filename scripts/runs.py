@@ -11,7 +11,7 @@ from model import run
 from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from pipeline import assemble, dataset, device, mixture
+from pipeline import assemble, dataset, device
 from pipeline.augment import AugmentConfig
 from pipeline.mouth import CropSettings
 from pipeline.plan import PlanConfig
@@ -30,7 +30,7 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
         "order": dataclasses.asdict(order),
         "input": _input(data),
         "words": data.manifest["vocabulary"]["words"],
-        "manifest_sha256": mixture.fingerprint(data),
+        "manifest_sha256": data.fingerprint,
     }
 
 

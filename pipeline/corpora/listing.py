@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
+import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,7 +47,7 @@ class Listing(Sequence[ClipSource]):
     Attributes:
       ids: N texts, sorted.
       speaker, split: of each clip.
-      videos: uint64 [N], of each clip's video, the same for the same one; seldom the same for another.
+      videos: uint64 [N], of each clip's video, the same for the same one, also behind links; seldom for another.
     """
 
     ids: Texts
@@ -68,10 +70,11 @@ class Listing(Sequence[ClipSource]):
             file = tempfile.TemporaryFile(prefix="lipflow-")  # noqa: SIM115, it goes with the listing
         ids, offsets, videos = [], array("q"), array("Q")
         speakers, splits = _Coded(), _Coded()
+        folders = functools.lru_cache(os.path.realpath)  # a directory has many
         for source in sources:
             ids.append(source.id)
             offsets.append(file.tell())
-            videos.append(_number(str(source.video)))
+            videos.append(_number(_followed(source.video, folders)))
             speakers.append(source.speaker)
             splits.append(source.split)
             with _writing():
@@ -139,6 +142,11 @@ class _Coded:
 
     def names(self, order: np.ndarray) -> Names:
         return Names(tuple(self._known), np.frombuffer(self._codes, np.int32)[order])
+
+
+def _followed(video: Path, folders: Callable[[Path], str]) -> str:
+    """Where a video lies that may be reached by links."""
+    return os.path.realpath(video) if video.is_symlink() else f"{folders(video.parent)}/{video.name}"
 
 
 def _number(text: str) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -124,8 +125,8 @@ def _check_apart(listing: Listing) -> None:
 
 
 def _check_video(sources: list[ClipSource]) -> None:
-    sources = sorted(sources, key=lambda source: (source.video, _span(source)))
-    for _, clips in itertools.groupby(sources, key=lambda source: source.video):
+    sources = sorted(sources, key=lambda source: (os.path.realpath(source.video), _span(source)))
+    for _, clips in itertools.groupby(sources, key=lambda source: os.path.realpath(source.video)):
         last: dict[str, ClipSource] = {}  # of each split, the clip that ends last
         for clip in clips:
             for other in last.values():

@@ -1,4 +1,3 @@
-import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 from pipeline import convert as conversion
-from pipeline import dataset, done, shards, unit
+from pipeline import dataset, done, report, shards, unit
 from pipeline.convert import Progress, convert
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
@@ -304,12 +303,31 @@ def test_what_was_rejected_is_tried_again_when_that_is_asked_for(
     assert digest(output) == digest(converted[0])
 
 
+def test_the_table_of_rejects_can_be_read_whatever_a_label_holds(corpus: Path, tmp_path: Path) -> None:
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    label = next(root.rglob("bbaf2n.align"))
+    label.write_text(f"0 25000 {'é' * 140_000}\n")  # more than a field of a table may have
+    run(root, output, max_reject_fraction=0.5)
+    (reject,) = report.rejects(shards.open_dataset(output), most=9)
+    assert (reject.id, reject.reason) == ("s1/bbaf2n", "bad_character")
+    assert reject.detail.startswith("'é' in 'ééé")
+    assert reject.detail.endswith("é…")
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def begun_shards(corpus: Path) -> list[tuple[str, list[str]]]:
     return [(task.file("grid"), [s.id for s in task.sources]) for task in unit.plan_shards(sources(corpus), CONFIG)]
 
 
 def test_a_retry_that_is_stopped_loses_nothing_and_goes_on(
-    converted: tuple[Path, list[Progress]], corpus: Path, tmp_path: Path, digest: Callable[[Path], dict[str, str]]
+    converted: tuple[Path, list[Progress]],
+    corpus: Path,
+    tmp_path: Path,
+    digest: Callable[[Path], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     (first, one), (second, other), *_ = begun_shards(corpus)
@@ -319,15 +337,32 @@ def test_a_retry_that_is_stopped_loses_nothing_and_goes_on(
         run(root, output)
     for name in (one[0], other[0]):
         shutil.copy(corpus / f"{name}.mp4", root / f"{name}.mp4")
-    with contextlib.closing(convert(sources(root), root, output, CONFIG, retry_rejected=True)) as states:
-        assert next(states) == Progress(clips=8, resumed=4)
-        while next(states).converted < 3:  # the second shard is under way
-            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion.Journal, "shard", _stop)  # the first is whole, and the second is not given out yet
+        with pytest.raises(KeyboardInterrupt):
+            run(root, output, retry_rejected=True)
     assert [len(done.read(output, file).rejected) for file in (first, second)] == [0, 1]
     with pytest.raises(DataError, match="1 of 8 clips rejected"):
         run(root, output)
     assert run(root, output, retry_rejected=True)[0] == Progress(clips=8, resumed=6)
     assert digest(output) == digest(converted[0])
+
+
+def test_a_retry_goes_on_with_what_it_has_marked_alone(corpus: Path, tmp_path: Path) -> None:
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    (first, one), (second, _), *_ = begun_shards(corpus)
+    (root / f"{one[0]}.mp4").write_bytes(b"no video")
+    with pytest.raises(DataError, match="1 of 8 clips rejected"):
+        run(root, output)
+    tasks = unit.plan_shards(sources(root), CONFIG)
+
+    def left() -> list[str]:
+        return [task.file("grid") for task in conversion.survey(tasks, output, CONFIG, True)[0]]
+
+    assert left() == [first]
+    done.again(output, second).touch()  # as a retry marks what it has to do, and is stopped in the last of it
+    done.place(output, second).unlink()
+    assert left() == [second]
 
 
 def test_a_job_that_cannot_come_good_any_more_ends_early(

@@ -225,6 +225,13 @@ def test_a_gap_between_two_keys_is_no_longer_than_any_other(drawn: np.ndarray) -
         MouthCropper(CropSettings(max_gap=3))(gap)
 
 
+def test_a_face_that_is_on_no_key_frame_is_found(drawn: np.ndarray) -> None:
+    faded = drawn[:10].copy()
+    faded[[0, 5, 9]] = 128
+    crops = MouthCropper(CropSettings(stride=5))(faded)
+    assert np.flatnonzero(~crops.tracked).tolist() == [0, 5, 9]
+
+
 def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     """The crop's content does not depend on how the head lies in the picture."""
     upright = MouthCropper(CropSettings())(drawn[:8])

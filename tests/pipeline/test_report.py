@@ -23,6 +23,12 @@ def test_splits_are_counted(tiny: Callable[[str], DatasetDir]) -> None:
     assert val == report.Split("val", 2, 2, 26 / 25 / 3600, 6, 3, int(length[13:].sum()))
 
 
+def test_speakers_that_are_not_named_are_none(tmp_path: Path) -> None:
+    clips = [dataclasses.replace(datasets.clip(f"a{n}", 9), speaker=("", "s1")[n // 2]) for n in range(3)]
+    (train,) = report.splits(datasets.write_dataset(tmp_path, {"train": [clips]}))
+    assert train.speakers == 1
+
+
 def test_the_worst_tracked_come_first(tmp_path: Path) -> None:
     lost = {"s1/a": 2, "s1/b": 0, "s1/c": 5, "s1/d": 2, "s1/e": 1}
     clips = [

@@ -34,6 +34,9 @@ def test_what_was_cut_or_spelled_otherwise_is_counted(tiny: Callable[[str], Data
         ("cut", "at most 2 clips: those of 16 frames"),
         ("spelled with", "\ufffd, for characters outside the alphabet: 1 clips"),
     ]
+    for key in ("overlong", "unknown"):  # which manifests of the first days lack
+        del conversion[key]
+    assert stats.summary(altered) == stats.summary(data)
 
 
 def test_without_word_times(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_corpus_without_a_split_is_refused() -> None:
         assign(SOURCES, SplitRule("corpus"))
 
 
-def cut(name: str, span: tuple[float, float] | None, split: str, video: str = "a.mp4") -> ClipSource:
+def cut(name: str, span: tuple[float, float] | None, split: str, video: str | Path = "a.mp4") -> ClipSource:
     return ClipSource(name, Path(video), span, "bin", (), "", split)
 
 
@@ -98,6 +98,17 @@ def test_an_earlier_clip_that_lasts_longer_is_not_forgotten() -> None:
     clips = [cut("long", (0, 9), "train"), cut("short", (1, 2), "train"), cut("late", (5, 6), "test")]
     with pytest.raises(DataError, match=r"'long' \(train\) and 'late' \(test\) show the same pictures"):
         assign(clips, SplitRule("corpus", val="0"))
+
+
+def test_a_link_to_a_video_shows_the_same_pictures(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    names = ("a.mp4", "link.mp4"), ("folder/a.mp4", "a.mp4")
+    for one, other in names:
+        clips = [cut("x", None, "train", video=tmp_path / one), cut("y", None, "test", video=tmp_path / other)]
+        with pytest.raises(DataError, match="show the same pictures in two splits"):
+            assign(clips, SplitRule("corpus", val="0"))
 
 
 def test_pictures_apart_may_be_in_two_splits() -> None:
