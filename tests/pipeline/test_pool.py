@@ -175,7 +175,7 @@ def test_an_item_that_ends_its_worker_twice_is_given_up(tmp_path: Path) -> None:
 
 
 def test_an_item_that_hangs_is_given_up_at_once(tmp_path: Path) -> None:
-    events = run(tmp_path, ("a", "hang", "b"), workers=1, timeout_s=1)
+    events = run(tmp_path, ("a", "hang", "b"), workers=1, timeout_s=4)
     assert outcomes(events) == {"a": "fine", "hang": LATE, "b": "fine"}
     assert tries(tmp_path, "hang") == 1
     assert not alive(int((tmp_path / "hang").read_text()))
