@@ -3,10 +3,10 @@
     python -m scripts.reproduce grid-words --source=GRID --output=out/grid
     python -m scripts.reproduce grid-sentences --source=GRID --output=out/grid --seed=1
 
-grid-sentences: whole sentences, read without any times; a run of words cut by their times is trained first, and gives
-its CNN, LSTM and head. grid-words: words cut by their times, which start from grid-sentences. The commands are printed
-as they are run; scripts/recipes holds their settings. The test split is scored at the end and decides nothing. Run
-again, or the other one after it, it goes on from what is there.
+grid-words: words cut by their times. grid-sentences: whole sentences, read without any times; they start from the CNN,
+LSTM and head of grid-words, which is trained first. The commands are printed as they are run; scripts/recipes holds
+their settings. The test split is scored at the end and decides nothing. Run again, it goes on from where it was
+stopped.
 """
 
 from pathlib import Path

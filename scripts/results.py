@@ -8,7 +8,6 @@ from pipeline.shards import open_dataset
 from scripts.steps import step
 
 RECIPES = Path(__file__).parent / "recipes"
-AGAIN = ("--epochs=12", "--learning_rate=0.001")  # of words that start from sentences
 LETTERS = tuple(grid.SLOTS[3].values())
 READINGS = {  # of sentences
     "best path": [],
@@ -22,24 +21,16 @@ def convert(source: Path, data: Path) -> None:
 
 
 def words(data: Path, output: Path, seed: int) -> list[Score]:
-    """Words once more, from the CNN, LSTM and head that have read sentences."""
-    run = output / f"words-again-seed{seed}"
-    start = _sentences(data, output, seed)
-    _train("grid-words", data, run, seed, f"--init_from={start}", *AGAIN)
+    run = output / f"words-seed{seed}"
+    _train("grid-words", data, run, seed)
     return [("words", _evaluate(data, run))]
 
 
 def sentences(data: Path, output: Path, seed: int) -> list[Score]:
-    run = _sentences(data, output, seed)
-    return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
-
-
-def _sentences(data: Path, output: Path, seed: int) -> Path:
-    """A run that reads sentences, from one that reads words."""
     run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
     _train("grid-words", data, start, seed)
     _train("grid-sentences", data, run, seed, f"--init_from={start}")
-    return run
+    return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
 
 
 def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:

@@ -18,16 +18,6 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return given
 
 
-def trained(steps: list[tuple[str, ...]]) -> list[tuple[Path, list[str]]]:
-    """The run directories of the trainings, and their flags."""
-    return [
-        (Path(flag.removeprefix("--output=")), flags)
-        for name, *flags in steps
-        for flag in flags
-        if name == "train" and flag.startswith("--output=")
-    ]
-
-
 def test_sentences_start_from_words_of_the_same_seed(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
     scores = results.sentences(tmp_path / "data", tmp_path, seed=3)
     assert [name for name, *_ in steps] == ["train", "train", "evaluate", "evaluate"]
@@ -38,18 +28,6 @@ def test_sentences_start_from_words_of_the_same_seed(steps: list[tuple[str, ...]
     assert lexicons == [[], ["--lexicon=grid"]]
     assert len({directory for _, directory in scores}) == 2
     assert not any("--split" in flag for step in steps for flag in step), "the test split, once each"
-
-
-def test_words_start_once_more_from_sentences_of_the_same_seed(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
-    ((_, report),) = results.words(tmp_path / "data", tmp_path, seed=3)
-    assert [name for name, *_ in steps] == ["train", "train", "train", "evaluate"]
-    first, sentences, again = (tmp_path / f"{name}-seed3" for name in ("words", "sentences", "words-again"))
-    starts = {
-        output: [flag for flag in arguments if flag.startswith("--init_from=")] for output, arguments in trained(steps)
-    }
-    assert starts == {first: [], sentences: [f"--init_from={first}"], again: [f"--init_from={sentences}"]}
-    assert f"--run={again}" in steps[3]
-    assert report.parent == again
 
 
 def test_every_recipe_that_is_named_is_there(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
