@@ -251,9 +251,18 @@ def _checkpoints(directory: Path) -> list[str]:
     return [str(path.with_suffix("")) for _, path in reversed(paths)]
 
 
+def _listed(directory: Path) -> list[str]:
+    try:
+        state = tf.train.get_checkpoint_state(str(directory))
+    except ValueError:  # the list is empty
+        return []
+    return list(reversed(state.all_model_checkpoint_paths)) if state else []
+
+
 def _manager(checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> tf.train.CheckpointManager:
     """Of the checkpoints that are there, whatever their list says."""
-    if paths := _checkpoints(directory):
+    paths = _checkpoints(directory)
+    if paths and paths != _listed(directory):
         tf.compat.v1.train.update_checkpoint_state(
             str(directory),
             paths[0],

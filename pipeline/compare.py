@@ -17,6 +17,7 @@ from pipeline.shards import DatasetDir
 
 COLUMNS = ("speaker", "text", "frames", "tracked")
 SPLIT, WORDS, BYTES = "split", "words", "bytes"
+CLIPS = "clips_sha256"  # of a conversion: of the clips and of where they go, which are compared one by one
 CRC_BYTES = 4  # behind a record's payload
 UNITS = {"pixels": "levels of 255", "tracked": "frames", "source": ""}  # what records alone tell
 Track = Callable[[list[Any]], Iterable[Any]]
@@ -78,7 +79,8 @@ def _settings(a: DatasetDir, b: DatasetDir) -> list[tuple[str, Any, Any]]:
 
 def _named(part: str, dataset: DatasetDir) -> Iterator[tuple[str, Any]]:
     """The settings under their own names, as in the manifest; `rejected.` before a reason."""
-    return stats.flat(dataset.manifest[part], "" if part == "conversion" else part)
+    kept = {key: value for key, value in dataset.manifest[part].items() if key != CLIPS}
+    return stats.flat(kept, "" if part == "conversion" else part)
 
 
 def _split_names(dataset: DatasetDir, rows: np.ndarray) -> np.ndarray:

@@ -116,6 +116,10 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
             signal.signal(number, _stop)
         try:
             main(argv[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from PIL import Image
 from tqdm import tqdm
 
 from pipeline import augment, compare, preview, shards, stats
@@ -29,6 +28,7 @@ from pipeline.schema import Clip, DataError
 from pipeline.shards import DatasetDir
 from scripts import cli, dataset_page
 
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 FEW = 5  # clips named where there are more
 VARIANTS = 3  # of each clip
 
@@ -84,7 +84,7 @@ def _show(dataset: DatasetDir) -> None:
 def _preview(dataset: DatasetDir) -> None:
     chosen = _named(dataset, preview.draw(dataset, _clips(4), flags.FLAGS.seed))
     output = _output("preview.png")
-    kind = Image.registered_extensions().get(output.suffix.lower())
+    kind = PICTURES.get(output.suffix.lower())
     if kind is None:
         raise DataError(f"--output={output}: unknown file extension; want a picture such as preview.png")
     clips = [shards.read_record(dataset, record) for record in chosen]

@@ -10,6 +10,7 @@ of them. What --speakers, --words and --max_frames leave out is validated on all
 """
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -136,6 +137,10 @@ def main(argv: list[str]) -> None:
 
     with run.claimed(output):
         result = train(model, how, feed, steps, output, validate if clip else None)
+    if result.loss is None and not result.interrupted:
+        best = f"; best validation: {how.monitor} {result.best:.4f}" if math.isfinite(result.best) else ""
+        print(f"was done already; {result.steps} of {how.epochs * steps} steps{best}; run: {output}")
+        return
     early = result.steps < how.epochs * steps
     ended = "done early: no better for --patience epochs" if early else "done"
     state = "stopped: the same command goes on from here" if result.interrupted else ended

@@ -111,7 +111,8 @@ def main(argv: list[str]) -> None:
                         words, output = one.transcript.words, Path(values.overlay)
                         overlay.write(path, one.crops, words, opened.fps, one.begins, output)
             except ClipError as error:
-                failed.append(f"{printable(name)}: {error}")
+                detail = error.detail.removeprefix(f"{name}: ")
+                failed.append(f"{printable(name)}: {error.reason}: {printable(detail)}")
     if failed:
         raise DataError(f"{len(failed)} of {len(names)} videos not read: {'; '.join(failed)}")
 

@@ -122,6 +122,17 @@ cli.run(main{how})
     assert stopped.stderr == said
 
 
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_who_has_seen_enough_is_no_error(lines: int) -> None:
+    main = f"from scripts import cli\ncli.run(lambda argv: [print('a line of many') for _ in range({lines})])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", main], cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_notices_of_libraries_break_no_progress_bar_unless_asked_for(asked: bool) -> None:
     main = """

@@ -112,6 +112,7 @@ def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path
         (["verify", f"--data={tmp_path}"], [tmp_path, "no manifest.json"]),
         (["show", data, "--id=s9/lost"], ["--id", "s9/lost", "ids look like s0/c00"]),
         (["preview", data, f"--output={tmp_path / 'p.docx'}"], ["--output", "p.docx"]),
+        (["preview", data, f"--output={tmp_path / 'p.mpg'}"], ["--output", "p.mpg: unknown file extension"]),
         (["preview", data, "--augment", f"--output={tmp_path / 'p.png'}"], ["--augment", "nothing to vary", "--flip"]),
         (["preview", data, f"--output={lost}/p.png"], ["--output", f"no directory {lost};"]),
         (["report", data, f"--output={lost}/r.html"], ["--output", f"no directory {lost};"]),

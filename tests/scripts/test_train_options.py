@@ -89,7 +89,7 @@ def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, 
 
 def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_typed(printed: dict[str, str]) -> None:
     assert "damaged: its CNN, LSTM and head\n" in printed["tuned"]
-    assert "done; 3 of 3 steps" in printed["again"]
+    assert "was done already; 3 of 3 steps; best validation: " in printed["again"]
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
 
 
