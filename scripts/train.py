@@ -22,7 +22,7 @@ from model import run
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
 from model.step import TrainConfig
-from model.train import train
+from model.train import TrainResult, train
 from pipeline import dataset, mixture
 from pipeline.augment import AugmentConfig
 from pipeline.plan import PlanConfig
@@ -137,20 +137,24 @@ def main(argv: list[str]) -> None:
 
     with run.claimed(output):
         result = train(model, how, feed, steps, output, validate if clip else None)
-    if result.loss is None and not result.interrupted:
+    _tell(result, how, how.epochs * steps, output, damaged)
+    if result.interrupted:
+        sys.exit(1)  # what waits for the run has to know that it is not done
+
+
+def _tell(result: TrainResult, how: TrainConfig, steps: int, output: Path, damaged: runs.Damaged) -> None:
+    """Says how far training came of all its steps, what held it up, and what it left out."""
+    if result.loss is None and not (result.interrupted or damaged.skipped):  # nothing was read
         best = f"; best validation: {how.monitor} {result.best:.4f}" if math.isfinite(result.best) else ""
-        print(f"was done already; {result.steps} of {how.epochs * steps} steps{best}; run: {output}")
+        print(f"was done already; {result.steps} of {steps} steps{best}; run: {output}")
         return
-    early = result.steps < how.epochs * steps
-    ended = "done early: no better for --patience epochs" if early else "done"
+    ended = "done early: no better for --patience epochs" if result.steps < steps else "done"
     state = "stopped: the same command goes on from here" if result.interrupted else ended
     shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.validation.items()))
-    print(f"{state}; {result.steps} of {how.epochs * steps} steps; validation: {shown or 'none'}; run: {output}")
+    print(f"{state}; {result.steps} of {steps} steps; validation: {shown or 'none'}; run: {output}")
     print(f"waited for data: {result.waiting:.0%} of the time{INPUT_BOUND if result.input_bound else ''}")
     if damaged.on_bad_record == "skip":
         print(f"skipped: {damaged}")
-    if result.interrupted:
-        sys.exit(1)  # what waits for the run has to know that it is not done
 
 
 def _check() -> None:
