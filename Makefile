@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test test-slow fuzz lint format lock peers
+.PHONY: setup demo test test-slow fuzz lint format lock baselines
 
 setup: $(READY)
 
@@ -29,13 +29,13 @@ fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.records 1000000
 
 # What scripts.benchmark measures against, each in an environment of its own.
-peers: $(patsubst scripts/benchmarks/peers/%.txt,peer-%,$(wildcard scripts/benchmarks/peers/*.txt))
+baselines: $(patsubst scripts/benchmarks/baselines/%.txt,baseline-%,$(wildcard scripts/benchmarks/baselines/*.txt))
 
-peer-%: .venv-peers/%/ready
+baseline-%: .venv-baselines/%/ready
 	@echo $(<D)
 
-.PRECIOUS: .venv-peers/%/ready
-.venv-peers/%/ready: scripts/benchmarks/peers/%.txt
+.PRECIOUS: .venv-baselines/%/ready
+.venv-baselines/%/ready: scripts/benchmarks/baselines/%.txt
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 WINDOWS = "windows"  # uint8 [B, S, 112, 112, 5]
 LENGTHS = "lengths"  # int32 [B]: valid windows, the rest of the row is padding
-INSIDE = "inside"  # uint8 [B, S]: 1 where the window's middle frame is in the word itself
+IN_WORD = "in_word"  # uint8 [B, S]: 1 where the window's middle frame is in the word itself
 LABELS = "labels"  # int32 [B, L]
 LABEL_LENGTHS = "label_lengths"  # int32 [B]: valid labels
 WEIGHTS = "weights"  # float32 [B]: 0 for a row that only fills the last batch
@@ -17,7 +17,7 @@ WINDOW = (112, 112, 5)  # height, width, consecutive gray frames
 SPECS = {
     WINDOWS: tf.TensorSpec([None, None, *WINDOW], tf.uint8, name=WINDOWS),
     LENGTHS: tf.TensorSpec([None], tf.int32, name=LENGTHS),
-    INSIDE: tf.TensorSpec([None, None], tf.uint8, name=INSIDE),
+    IN_WORD: tf.TensorSpec([None, None], tf.uint8, name=IN_WORD),
     LABELS: tf.TensorSpec([None, None], tf.int32, name=LABELS),
     LABEL_LENGTHS: tf.TensorSpec([None], tf.int32, name=LABEL_LENGTHS),
     WEIGHTS: tf.TensorSpec([None], tf.float32, name=WEIGHTS),

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from model import batch as fields
-from model import spelling
+from model import graph_decoding
 from model.errors import RunError
 from model.lipreader import LipReader
 
@@ -24,7 +24,7 @@ def whole(
     """The graph that reads whole clips, best path or best word.
 
     It takes `frames` uint8 `[B, F, 112, 112]`, `lengths` int32 `[B]` (valid frames) and, where the model uses it,
-    `inside` uint8 `[B, F]` (1 at the frames of the word itself). It gives `text` string `[B]` and `score` float32
+    `in_word` uint8 `[B, F]` (1 at the frames of the word itself). It gives `text` string `[B]` and `score` float32
     `[B]`, the log probability (nats) of the word, or of the best path through the text, as in `decoding.Hypothesis`.
     Lengths that make no window or are more than F are an InvalidArgumentError.
 
@@ -35,18 +35,20 @@ def whole(
       windows: frames uint8 `[B, F, 112, 112]` and their lengths to windows uint8 `[B, S, 112, 112, 5]`.
     """
     signature = [FRAMES, tf.TensorSpec([None], tf.int32, "lengths")]
-    if model.config.use_inside:
-        signature.append(tf.TensorSpec([None, None], tf.uint8, "inside"))
+    if model.config.use_in_word:
+        signature.append(tf.TensorSpec([None, None], tf.uint8, "in_word"))
 
-    def read(frames: tf.Tensor, lengths: tf.Tensor, inside: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        batch = _batch(frames, lengths, inside, windows)
+    def read(frames: tf.Tensor, lengths: tf.Tensor, in_word: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        batch = _batch(frames, lengths, in_word, windows)
         logits = model(batch, training=False)
         if model.config.head == "word":
-            text, score = spelling.name(logits, symbols)
+            text, score = graph_decoding.name(logits, symbols)
         else:
             blank = tf.fill(tf.shape(lengths), model.config.classes)
-            text, score, _ = spelling.spell(logits, batch[fields.LENGTHS], blank, spelling.pieces(symbols, unit))
-            text = tf.strings.strip(spelling.single_spaced(text))
+            text, score, _ = graph_decoding.spell(
+                logits, batch[fields.LENGTHS], blank, graph_decoding.pieces(symbols, unit)
+            )
+            text = tf.strings.strip(graph_decoding.single_spaced(text))
         return {"text": text, "score": score}
 
     return tf.function(read, input_signature=signature, autograph=False)
@@ -55,7 +57,7 @@ def whole(
 def _batch(
     frames: tf.Tensor,
     lengths: tf.Tensor,
-    inside: tf.Tensor | None,
+    in_word: tf.Tensor | None,
     windows: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> dict[str, tf.Tensor]:
     total = tf.shape(frames)[1]
@@ -67,8 +69,8 @@ def _batch(
     enough = tf.debugging.assert_positive(steps, "lengths: want enough frames for a window in every row")
     with tf.control_dependencies([enough]):
         batch = {fields.WINDOWS: cut, fields.LENGTHS: tf.identity(steps)}
-    if inside is not None:
-        batch[fields.INSIDE] = inside[:, lost // 2 : total - lost // 2]  # [B, F] -> [B, S]
+    if in_word is not None:
+        batch[fields.IN_WORD] = in_word[:, lost // 2 : total - lost // 2]  # [B, F] -> [B, S]
     return batch
 
 

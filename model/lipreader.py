@@ -40,7 +40,7 @@ class LipReaderConfig:
       lstm_layers: stacked LSTMs.
       bidirectional: read the clip from both ends.
       dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
-      use_inside: word head only: each step is told whether it lies in the word itself, and the word is named from
+      use_in_word: word head only: each step is told whether it lies in the word itself, and the word is named from
         those that do; the others reach them through the LSTM.
       precision: what VGG-M computes in: "float32", or half precision as the Keras policies "mixed_bfloat16" and
         "mixed_float16" have it, with variables and statistics in float32. All else is float32: an LSTM's state is a sum
@@ -56,7 +56,7 @@ class LipReaderConfig:
     lstm_layers: int = 1
     bidirectional: bool = True
     dropout: float = 0.3
-    use_inside: bool = False
+    use_in_word: bool = False
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -69,13 +69,13 @@ class LipReaderConfig:
                 raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: want 0 <= dropout < 1, got {self.dropout}")
-        if self.use_inside and self.head != "word":
-            raise ValueError(f"use_inside: goes with head word only, got head {self.head}")
+        if self.use_in_word and self.head != "word":
+            raise ValueError(f"use_in_word: goes with head word only, got head {self.head}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The batch keys that the logits depend on."""
-        return (fields.WINDOWS, fields.LENGTHS) + ((fields.INSIDE,) if self.use_inside else ())
+        return (fields.WINDOWS, fields.LENGTHS) + ((fields.IN_WORD,) if self.use_in_word else ())
 
 
 class StepDropout(tf_keras.layers.Layer):
@@ -149,14 +149,14 @@ class LipReader(tf_keras.Model):
         """
         batch, valid = _inputs(batch, self.config)
         x = self.features(batch[fields.WINDOWS], valid, training=training)
-        if self.config.use_inside:
-            x = tf.concat([x, tf.cast(batch[fields.INSIDE], x.dtype)[..., tf.newaxis]], axis=-1)
+        if self.config.use_in_word:
+            x = tf.concat([x, tf.cast(batch[fields.IN_WORD], x.dtype)[..., tf.newaxis]], axis=-1)
         # A row without a valid step keeps one, a zero: cuDNN's LSTM refuses a row that is all padding.
         mask = tf.sequence_mask(tf.maximum(batch[fields.LENGTHS], 1), tf.shape(x)[1])
         for dropout, lstm in zip(self.dropouts, self.lstms, strict=True):
             x = lstm(dropout(x, training=training), mask=mask, training=training)
         if self.config.head == "word":
-            x = _masked_mean(x, _own(batch[fields.INSIDE], mask) if self.config.use_inside else mask)
+            x = _masked_mean(x, _own(batch[fields.IN_WORD], mask) if self.config.use_in_word else mask)
         return self.head(x)
 
     def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool) -> tf.Tensor:
@@ -190,9 +190,9 @@ def _lstm(config: LipReaderConfig, seeds: Iterator[int], name: str) -> tf_keras.
     return tf_keras.layers.Bidirectional(**both, dtype=tf.float32, name=name)
 
 
-def _own(inside: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+def _own(in_word: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Uint8 and bool `[B, S]` -> bool `[B, S]`: the steps in the word itself; all of a row that has none."""
-    own = (inside > 0) & mask
+    own = (in_word > 0) & mask
     return tf.where(tf.reduce_any(own, axis=1, keepdims=True), own, mask)
 
 
@@ -204,6 +204,6 @@ def _masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 def _blank(config: LipReaderConfig) -> dict[str, tf.Tensor]:
     """The smallest batch: one row of one step."""
-    shapes = {fields.WINDOWS: [1, 1, *fields.WINDOW], fields.LENGTHS: [1], fields.INSIDE: [1, 1]}
+    shapes = {fields.WINDOWS: [1, 1, *fields.WINDOW], fields.LENGTHS: [1], fields.IN_WORD: [1, 1]}
     batch = {key: tf.zeros(shapes[key], fields.SPECS[key].dtype) for key in config.inputs}
     return {**batch, fields.LENGTHS: tf.ones([1], tf.int32)}

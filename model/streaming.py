@@ -19,7 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from model import batch as fields
-from model import export, spelling
+from model import export, graph_decoding
 from model.errors import RunError
 from model.lipreader import LipReader
 
@@ -49,7 +49,7 @@ class Stream:
         windows: Callable[[tf.Tensor], tf.Tensor],
         border: int = 0,
     ) -> None:
-        for field in ("bidirectional", "use_inside"):
+        for field in ("bidirectional", "use_in_word"):
             if getattr(model.config, field):
                 raise RunError(f"streaming: the run is {field}, which wants whole clips; train with --no{field}")
         self._model, self._symbols, self._unit = model, symbols, unit
@@ -123,13 +123,13 @@ class Stream:
         """What float32 `[B, S, units]` adds to a text."""
         shape = tf.shape(x)
         lengths = tf.fill(shape[:1], shape[1])
-        adds = spelling.pieces(self._symbols, self._unit)
-        added, score, last = spelling.spell(self._model.head(x), lengths, state["last"], adds)
-        text = spelling.single_spaced(tf.strings.join([state["text"], added]))
+        adds = graph_decoding.pieces(self._symbols, self._unit)
+        added, score, last = graph_decoding.spell(self._model.head(x), lengths, state["last"], adds)
+        text = graph_decoding.single_spaced(tf.strings.join([state["text"], added]))
         return {"text": text, "score": state["score"] + score, "last": last}
 
     def _name(self, x: tf.Tensor, state: State) -> State:
         """The word that the mean of all outputs names, float32 `[B, S, units]` being the newest."""
         total, steps = state["total"] + tf.reduce_sum(x, 1), state["steps"] + tf.shape(x)[1]
-        text, score = spelling.name(self._model.head(total / tf.cast(steps, tf.float32)), self._symbols)
+        text, score = graph_decoding.name(self._model.head(total / tf.cast(steps, tf.float32)), self._symbols)
         return {"text": text, "score": score, "total": total, "steps": steps}

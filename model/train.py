@@ -14,10 +14,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from model import batch as fields
+from model.checkpoints import Progress
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.run import Progress
-from model.step import Batch, TrainConfig, keys, loss_scale, make_optimizer, make_step
+from model.train_step import Batch, TrainConfig, keys, loss_scale, make_optimizer, make_step
 
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message

@@ -11,8 +11,8 @@ python -m scripts.benchmark layers                    where a training step's ti
 python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
                                                       at once, and copied when wanted; milliseconds a batch
 
-Contenders run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
-Markdown. Peers have environments of their own: `make peers` gets them; without one the benchmark says so and goes on.
+Candidates run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
+Markdown. Baselines have environments of their own, which `make baselines` makes; without one the benchmark says so.
 """
 
 import os
@@ -20,28 +20,28 @@ from pathlib import Path
 
 from absl import flags
 
+from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from pipeline.shards import open_dataset
-from scripts import cli
 from scripts.benchmarks import convert, device, encodings, layers, read, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
+from scripts.common import cli
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
 flags.DEFINE_string("data", None, "encodings, read, device: dataset directory; encodings wants raw frames")
 flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
-flags.DEFINE_integer("rounds", 5, "measurements of each contender", lower_bound=1)
+flags.DEFINE_integer("rounds", 5, "measurements of each candidate", lower_bound=1)
 flags.DEFINE_integer(
     "workers",
     len(os.sched_getaffinity(0)),
-    "processes of each contender; encodings: threads; read: of the peers that use any",
+    "processes of each candidate; encodings: threads; read: of the baselines that use any",
     lower_bound=1,
 )
 flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes; layers: the first")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row; layers: the first")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
 flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
-flags.DEFINE_list("ways", list(sequence.WAYS), "sequence: which; set beside reshape, else the first of them")
+flags.DEFINE_list("variants", list(sequence.VARIANTS), "sequence: which; set beside reshape, else the first of them")
 flags.DEFINE_string("table", "B", "sequence, layers, device: VGG-M's layers, A, B or C")
 flags.DEFINE_float("width", 0.125, "sequence, layers, device: multiplies VGG-M's channels", lower_bound=0.01)
 flags.DEFINE_float("seconds", 4, "read, device: how long each measurement is", lower_bound=0.01)
@@ -71,7 +71,7 @@ def _sequence() -> list[Measurement]:
     except ValueError as error:
         raise DataError(f"--paddings: want numbers, {error}") from error
     shapes = _counts("batches"), _counts("lengths"), paddings
-    return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.ways)
+    return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.variants)
 
 
 def _layers() -> list[Measurement]:

@@ -18,17 +18,18 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.convert import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
+from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.dry_run import forecast, with_work
+from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
-from pipeline.corpora.listing import Listing
-from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
-from pipeline.forecast import forecast, with_work
-from pipeline.mouth import CropSettings
-from pipeline.schema import DataError, Encoding
-from pipeline.shards import REJECTED, open_dataset
-from pipeline.stats import summary
-from pipeline.unit import ConvertConfig
-from scripts import cli
+from pipeline.corpora.catalog import Listing
+from pipeline.corpora.splits import SplitRule, assign, describe, speakers_in_two
+from pipeline.inspection.statistics import summary
+from pipeline.mouth.crop import CropSettings
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import REJECTED, open_dataset
+from pipeline.schema import DataError
+from scripts.common import cli
 
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
@@ -116,7 +117,7 @@ def main(argv: list[str]) -> None:
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
-    split, sources = told(sources, rule), assign(sources, rule)
+    split, sources = describe(sources, rule), assign(sources, rule)
     if values.dry_run:
         rows = forecast(sources, source, output, config, values.workers, values.retry_rejected)
         cli.table([rows[0], ("split", split), *rows[1:]])
@@ -220,8 +221,8 @@ def _follow(states: Iterator[Progress]) -> Progress:
 
 def _time(seconds: float, state: Progress) -> str:
     """How long it took, and what the workers did in it."""
-    spent = asdict(state.spent)
-    shares = [f"{what} {part / sum(spent.values()):.0%}" for what, part in spent.items() if part]
+    stage_seconds = asdict(state.stage_seconds)
+    shares = [f"{what} {part / sum(stage_seconds.values()):.0%}" for what, part in stage_seconds.items() if part]
     return f"{tqdm.format_interval(seconds)}{': ' if shares else ''}{', '.join(shares)}"
 
 

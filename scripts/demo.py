@@ -15,12 +15,11 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.corpora import synthetic
-from pipeline.corpora.synthetic import SyntheticConfig
-from pipeline.shards import DatasetDir, open_dataset
-from pipeline.stats import best_guess
-from scripts import cli, runs
-from scripts.steps import step
+from pipeline.inspection.statistics import best_guess
+from pipeline.records.directory import DatasetDir, open_dataset
+from pipeline.synthetic.corpus import SyntheticConfig, begin, render_clip
+from scripts.common import cli, experiment
+from scripts.common.commands import step
 
 flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
 CORPUS = cli.Options(
@@ -57,18 +56,18 @@ def main(argv: list[str]) -> None:
 
 
 def _render(corpus: Path, config: SyntheticConfig) -> None:
-    todo = [clip for clip in synthetic.begin(corpus, config) if not (corpus / clip.video).is_file()]
+    todo = [clip for clip in begin(corpus, config) if not (corpus / clip.video).is_file()]
     spawn = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
-        jobs = [pool.submit(synthetic.render_clip, corpus, config, clip) for clip in todo]
+        jobs = [pool.submit(render_clip, corpus, config, clip) for clip in todo]
         for job in tqdm(concurrent.futures.as_completed(jobs), total=len(jobs), unit="clip", desc="rendering"):
             job.result()
     (corpus / BROKEN).write_text("This is no video.\n")
 
 
 def _summary(output: Path, data: DatasetDir, began: float) -> None:
-    opened = runs.open_run(output / "run")
-    report = runs.score(opened.model, data, "test", opened.data, batch_size=8)
+    opened = experiment.open_run(output / "run")
+    report = experiment.score(opened.model, data, "test", opened.data, batch_size=8)
     video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
     step("transcribe", f"--run={output / 'run'}", str(video))
     words = data.manifest["vocabulary"]["words"]

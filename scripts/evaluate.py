@@ -20,12 +20,14 @@ from absl import flags
 from tqdm import tqdm
 
 from model.evaluate import Prediction, Report
-from pipeline import shards, stats
-from pipeline.plan import PlanConfig
+from pipeline.inspection import statistics
+from pipeline.loading.plan import PlanConfig
+from pipeline.records import directory, storage
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
-from pipeline.shards import DatasetDir
-from scripts import cli, decoders, runs, score_page
-from scripts.runs import Damaged, Run
+from scripts.common import cli, decoding_flags, experiment
+from scripts.common.experiment import Damaged, Run
+from scripts.reports import score_page
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
@@ -35,28 +37,28 @@ flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, 
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
 flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, and confusions", lower_bound=0)
 flags.DEFINE_list("among", [], "words to single out: how many of them are right, and a matrix of them alone")
-DECODE = decoders.define()
+DECODE = decoding_flags.define()
 DAMAGED = cli.Options(
-    runs.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
+    experiment.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
 )
 
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
-    data = shards.open_dataset(Path(values.data))
-    opened = runs.open_run(Path(values.run), values.weights)
-    runs.check_input(data, opened)
+    data = directory.open_dataset(Path(values.data))
+    opened = experiment.open_run(Path(values.run), values.weights)
+    experiment.check_input(data, opened)
     _check_among(data)
-    how, damaged = decoders.build(DECODE, opened), DAMAGED.build()
+    how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
     clip, output = score_page.clips(data, values.split, opened.data), _output()
-    report = runs.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
-    guess = stats.best_guess([row.truth for row in report.predictions])
+    report = experiment.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
+    guess = statistics.best_guess([row.truth for row in report.predictions])
     words = len(opened.words)
     _print(report, words, guess, damaged)
-    shards.write_json(output / "report.json", _as_json(report, words, guess, damaged))
+    storage.write_json(output / "report.json", _as_json(report, words, guess, damaged))
     html = _page(report, data, opened, guess, clip)
-    with shards.replacing(output / "report.html") as temporary:
+    with storage.replacing(output / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     print(f"report: {output / 'report.html'}, and report.json beside it")
 
@@ -138,7 +140,7 @@ def _finite(value: float) -> float | None:
 
 def _page(report: Report, data: DatasetDir, opened: Run, guess: float, clip: Callable[[Prediction], Clip]) -> str:
     values, shape = flags.FLAGS, dataclasses.asdict(opened.model.config)
-    settings = [(name, str(value)) for name, value in stats.flat({**_settings(), "model": shape})]
+    settings = [(name, str(value)) for name, value in statistics.flat({**_settings(), "model": shape})]
     title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
     bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
     return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, values.among, bar)

@@ -6,8 +6,8 @@
     read(frames=frames, lengths=lengths)        # {"text": string [B], "score": float32 [B]}
 
 frames is uint8 [B, F, 112, 112], mouths cut out as the run's own data was (input.json in the output says how); lengths
-is int32 [B], how many frames of each row count. Runs trained with --use_inside also take inside, uint8 [B, F], 1 at the
-frames of the word itself. score is the log probability of the word, or of the best path through the text; texts are
+is int32 [B], how many frames of each row count. Runs trained with --use_in_word also take in_word, uint8 [B, F], 1 at
+the frames of the word itself. score is the log probability of the word, or of the best path through the text; texts are
 read greedily.
 
 With --streaming there are also start, step and finish, which take frames as they come (--nobidirectional runs):
@@ -25,9 +25,9 @@ from absl import flags
 
 from model import export
 from model.streaming import Stream
-from pipeline import windows
+from pipeline.loading import windows
 from pipeline.schema import CONTEXT
-from scripts import cli, runs
+from scripts.common import cli, experiment
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("output", None, "directory to write", required=True)
@@ -37,14 +37,14 @@ flags.DEFINE_bool("streaming", False, "also for frames as they come; the run has
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
-    opened, output = runs.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights), Path(flags.FLAGS.output)
+    opened, output = experiment.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights), Path(flags.FLAGS.output)
     model, data = opened.model, opened.data
     known = (data.vocabulary.symbols, data.vocabulary.unit)
-    graphs = {"serving_default": export.whole(model, *known, functools.partial(windows.make, edge=data.edge))}
+    graphs = {"serving_default": export.whole(model, *known, functools.partial(windows.make, padding=data.padding))}
     if flags.FLAGS.streaming:
-        border = CONTEXT // 2 if data.edge == "same" else 0
+        border = CONTEXT // 2 if data.padding == "same" else 0
         graphs |= Stream(model, *known, windows.make, border).signatures()
-    about = {"fps": opened.fps, "crop": dataclasses.asdict(opened.crop), "edge": data.edge, "symbols": known[0]}
+    about = {"fps": opened.fps, "crop": dataclasses.asdict(opened.crop), "padding": data.padding, "symbols": known[0]}
     export.save(model, graphs, about, output)
     print(f"{output}: a SavedModel with {', '.join(graphs)}; {export.ABOUT} says what its frames have to look like")
 

@@ -22,11 +22,14 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipeline import augment, compare, preview, shards, stats
-from pipeline.augment import AugmentConfig
+from pipeline.inspection import compare, preview, statistics
+from pipeline.loading import augment
+from pipeline.loading.augment import AugmentConfig
+from pipeline.records import directory, storage
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
-from pipeline.shards import DatasetDir
-from scripts import cli, dataset_page
+from scripts.common import cli
+from scripts.reports import dataset_page
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 FEW = 5  # clips named where there are more
@@ -49,11 +52,11 @@ flags.DEFINE_bool("all", False, f"diff: name every clip, not the first {FEW} of 
 
 
 def _stats(dataset: DatasetDir) -> None:
-    cli.table(stats.summary(dataset))
+    cli.table(statistics.summary(dataset))
 
 
 def _verify(dataset: DatasetDir) -> None:
-    checks = tqdm(shards.verify(dataset), total=len(dataset.shards) + len(dataset.index), unit="check")
+    checks = tqdm(directory.verify(dataset), total=len(dataset.shards) + len(dataset.index), unit="check")
     problems = [problem for problem in checks if problem]
     for problem in problems:
         print(problem)
@@ -64,7 +67,7 @@ def _verify(dataset: DatasetDir) -> None:
 
 def _show(dataset: DatasetDir) -> None:
     record = _named(dataset, [0])[0]
-    clip, row = shards.read_record(dataset, record), dataset.index.row(record)
+    clip, row = directory.read_record(dataset, record), dataset.index.row(record)
     place = f"{dataset.shards[dataset.index.shard[record]].name} offset {row.offset}, {row.length:,} bytes"
     frames = clip.frames
     cli.table(
@@ -87,9 +90,9 @@ def _preview(dataset: DatasetDir) -> None:
     kind = PICTURES.get(output.suffix.lower())
     if kind is None:
         raise DataError(f"--output={output}: unknown file extension; want a picture such as preview.png")
-    clips = [shards.read_record(dataset, record) for record in chosen]
+    clips = [directory.read_record(dataset, record) for record in chosen]
     clips = _with_variants(clips) if flags.FLAGS.augment else clips
-    with shards.replacing(output) as temporary:
+    with storage.replacing(output) as temporary:
         preview.contact_sheet(clips).save(temporary, kind)
     print(f"{output}: {', '.join(clip.id for clip in clips)}")
 
@@ -107,7 +110,7 @@ def _report(dataset: DatasetDir) -> None:
     if output.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--output={output}: unknown file extension; want a page such as report.html")
     html = dataset_page.html(dataset, _clips(12), flags.FLAGS.seed, _bar("clip"))
-    with shards.replacing(output) as temporary:
+    with storage.replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
@@ -211,13 +214,13 @@ def main(argv: list[str]) -> None:
             raise DataError(
                 f"diff wants two dataset directories and no --data, got {' '.join(rest) or 'none'} (see --help)"
             )
-        _diff(*(shards.open_dataset(Path(root)) for root in rest))
+        _diff(*(directory.open_dataset(Path(root)) for root in rest))
         return
     if rest or command not in COMMANDS:
         raise DataError(f"want one of {', '.join(COMMANDS)}, diff, got {' '.join(argv) or 'nothing'} (see --help)")
     if flags.FLAGS.data is None:
         raise DataError("needed and not given: --data (see --help)")
-    COMMANDS[command](shards.open_dataset(Path(flags.FLAGS.data)))
+    COMMANDS[command](directory.open_dataset(Path(flags.FLAGS.data)))
 
 
 if __name__ == "__main__":

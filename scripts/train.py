@@ -18,20 +18,21 @@ from pathlib import Path
 
 from absl import flags
 
-from model import run
+from model import checkpoints, run
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
-from model.step import TrainConfig
 from model.train import TrainResult, train
-from pipeline import dataset, mixture
-from pipeline.augment import AugmentConfig
-from pipeline.plan import PlanConfig
-from pipeline.reader import Reader
+from model.train_step import TrainConfig
+from pipeline.loading import dataset, mixture
+from pipeline.loading.augment import AugmentConfig
+from pipeline.loading.direct_reader import Reader
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import Clip, DataError
-from pipeline.shards import DatasetDir, open_dataset
-from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
-from scripts import board, cli, runs, score_page
+from scripts.common import cli, experiment
+from scripts.reports import score_page, tensorboard_images
 
 flags.DEFINE_multi_string(
     "data", None, "dataset directory, made by scripts.convert; give several to mix", required=True
@@ -54,7 +55,7 @@ DATA = cli.Options(
     {
         "unit": "word: each aligned word, one label; sentence: whole clips, spelled with CTC",
         "margin": "frames before and after a word",
-        "edge": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
+        "padding": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
         "speakers": "learn from these alone",
         "words": "learn from these words, or from sentences of these words, alone",
         "max_frames": "learn from no longer examples",
@@ -74,7 +75,7 @@ ORDER = cli.Options(
 )
 AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
 DAMAGED = cli.Options(
-    runs.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
+    experiment.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
 )
 MODEL = cli.Options(
     LipReaderConfig,
@@ -87,7 +88,7 @@ MODEL = cli.Options(
         "lstm_layers": "stacked LSTMs",
         "bidirectional": "read the clip from both ends",
         "dropout": "share of the LSTM's inputs dropped",
-        "use_inside": "word unit: tell the LSTM which windows lie in the word itself",
+        "use_in_word": "word unit: tell the LSTM which windows lie in the word itself",
         "precision": "of VGG-M: float32, mixed_bfloat16 or mixed_float16; variables, LSTM and loss are float32",
     },
 )
@@ -122,27 +123,27 @@ def main(argv: list[str]) -> None:
     if clip is None and how.patience is not None:
         raise DataError(f"--patience={how.patience}: goes with a split 'val' to validate on, see above; leave it out")
     model = LipReader(shape, seed=order.seed)
-    if flags.FLAGS.init_from and not run.has_begun(output):
+    if flags.FLAGS.init_from and not checkpoints.has_begun(output):
         _initialise(model, data, config)
-    saved = runs.settings(data, config, order, augment=augmented, model=shape, train=how)
+    saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
     run.save_run(output, {**saved, "init_from": _source(output)})
     damaged = DAMAGED.build()
     reading = {"damaged": damaged, "reader": Reader(data, int(flags.FLAGS.cache_gb * 1e9))}
-    feed = functools.partial(runs.batches, data, "train", config, order, augmented, **reading)
+    feed = functools.partial(experiment.batches, data, "train", config, order, augmented, **reading)
 
     def validate() -> dict[str, float]:
-        report = runs.score(model, data, "val", config, order.batch_size, **reading)
-        board.show(report, clip)
+        report = experiment.score(model, data, "val", config, order.batch_size, **reading)
+        tensorboard_images.show(report, clip)
         return report.metrics
 
-    with run.claimed(output):
+    with run.locked(output):
         result = train(model, how, feed, steps, output, validate if clip else None)
     _tell(result, how, how.epochs * steps, output, damaged)
     if result.interrupted:
         sys.exit(1)  # what waits for the run has to know that it is not done
 
 
-def _tell(result: TrainResult, how: TrainConfig, steps: int, output: Path, damaged: runs.Damaged) -> None:
+def _tell(result: TrainResult, how: TrainConfig, steps: int, output: Path, damaged: experiment.Damaged) -> None:
     """Says how far training came of all its steps, what held it up, and what it left out."""
     if result.loss is None and not (result.interrupted or damaged.skipped):  # nothing was read
         best = f"; best validation: {how.monitor} {result.best:.4f}" if math.isfinite(result.best) else ""
@@ -197,7 +198,7 @@ def _source(output: Path) -> str | None:
 
 def _initialise(model: LipReader, data: DatasetDir, config: DataConfig) -> None:
     source = Path(flags.FLAGS.init_from)
-    print(f"starts from {source}: {runs.initialise(model, data, config, source)}")
+    print(f"starts from {source}: {experiment.initialise(model, data, config, source)}")
 
 
 if __name__ == "__main__":

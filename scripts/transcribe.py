@@ -28,20 +28,21 @@ import tensorflow as tf
 from absl import flags
 from tqdm import tqdm
 
-from model import alignment
-from model.decoding import DecodeConfig, decode
-from pipeline import shards, video, windows
+from model import alignment, decoding
+from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora.source import printable
-from pipeline.mouth import Crops, MouthCropper
+from pipeline.loading import windows
+from pipeline.mouth.crop import Crops, MouthCropper
+from pipeline.records import storage
 from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
-from pipeline.unit import ConvertConfig
-from scripts import captions, cli, decoders, overlay, runs, sources
-from scripts.captions import Transcript
+from pipeline.video import decode
+from scripts.common import cli, decoding_flags, experiment, inputs, overlay, subtitles
+from scripts.common.subtitles import Transcript
 
 FORMATS: dict[str, Callable[[Transcript], str]] = {
     "text": lambda read: f"{read.id}: {read.text}\n",
     "json": lambda read: json.dumps(read.as_json(), ensure_ascii=False) + "\n",
-    "srt": lambda read: captions.srt(read.words),
+    "srt": lambda read: subtitles.srt(read.words),
 }
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
@@ -51,7 +52,7 @@ flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt is for on
 flags.DEFINE_string("output", None, "file to write instead of printing")
 flags.DEFINE_string("overlay", None, "mp4 file to write: the one video with the mouth's box, and the words under it")
 flags.DEFINE_float("seconds", 5.0, "how long a camera records", lower_bound=0.5)
-DECODE = decoders.define()
+DECODE = decoding_flags.define()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,33 +64,35 @@ class Read:
     begins: float
 
 
-def read(opened: runs.Run, cropper: MouthCropper, name: str, path: Path, max_frames: int, how: DecodeConfig) -> Read:
+def read(
+    opened: experiment.Run, cropper: MouthCropper, name: str, path: Path, max_frames: int, how: decoding.DecodeConfig
+) -> Read:
     """What one video says.
 
     Raises:
       ClipError: it cannot be read, shows no face, or is shorter than a window.
     """
-    seen = video.read(path, fps=opened.fps, max_frames=max_frames)
-    if windows.count(len(seen.luma), opened.data.edge) < 1:
+    seen = decode.read(path, fps=opened.fps, max_frames=max_frames)
+    if windows.count(len(seen.luma), opened.data.padding) < 1:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
     crops = cropper(seen.luma)
     begins = float(seen.times[0])
     reading = _reading(opened, tf.constant(crops.frames), how)
-    return Read(captions.timed(printable(name), reading, opened.data.edge, opened.fps, begins), crops, begins)
+    return Read(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, begins), crops, begins)
 
 
-def _reading(opened: runs.Run, frames: tf.Tensor, how: DecodeConfig) -> alignment.Reading:
-    cut = windows.make(frames[None], edge=opened.data.edge)  # [F, 112, 112] -> [1, S, 112, 112, 5]
+def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConfig) -> alignment.Reading:
+    cut = windows.make(frames[None], padding=opened.data.padding)  # [F, 112, 112] -> [1, S, 112, 112, 5]
     steps = tf.shape(cut)[1]
     batch = {
         BatchKey.WINDOWS: cut,
         BatchKey.LENGTHS: steps[None],
-        BatchKey.INSIDE: tf.ones([1, steps], tf.uint8),
+        BatchKey.IN_WORD: tf.ones([1, steps], tf.uint8),
         BatchKey.WEIGHTS: tf.ones([1]),
     }
     wanted = {key: batch[key] for key in (*opened.model.config.inputs, BatchKey.WEIGHTS)}
     logits, head, vocabulary = opened.model.infer(wanted).numpy(), opened.model.config.head, opened.data.vocabulary
-    (hypothesis,) = decode(head, logits, [int(steps)], how)
+    (hypothesis,) = decoding.decode(head, logits, [int(steps)], how)
     return alignment.read(head, logits[0], int(steps), hypothesis, vocabulary.decode, vocabulary.unit)
 
 
@@ -97,14 +100,14 @@ def main(argv: list[str]) -> None:
     values = flags.FLAGS
     if not argv:
         raise DataError("want video files to read (see --help)")
-    names = sources.listed(argv)
+    names = inputs.listed(argv)
     _check(names)
-    opened = runs.open_run(Path(values.run), values.weights)
-    how, cropper, failed = decoders.build(DECODE, opened), MouthCropper(opened.crop), []
+    opened = experiment.open_run(Path(values.run), values.weights)
+    how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop), []
     with _printer(values.output) as out:
         for name in tqdm(names, unit="video", disable=len(names) < 3):
             try:
-                with sources.at_hand(name, values.seconds) as path:
+                with inputs.at_hand(name, values.seconds) as path:
                     one = read(opened, cropper, name, path, values.max_frames, how)
                     out.write(FORMATS[values.format](one.transcript))
                     if values.overlay:
@@ -123,7 +126,7 @@ def _check(names: list[str]) -> None:
     for flag, asked in (("--format=srt", values.format == "srt"), ("--overlay", values.overlay)):
         if asked and len(names) != 1:
             raise DataError(f"{flag}: is for one video, got {len(names)}; read them one at a time")
-    if values["seconds"].present and not any(map(sources.is_camera, names)):
+    if values["seconds"].present and not any(map(inputs.is_camera, names)):
         raise DataError(f"--seconds={values.seconds:g}: is how long a camera records, and none is read; leave it out")
     if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
         raise DataError(f"--overlay={values.overlay}: want a file such as seen.mp4")
@@ -153,7 +156,7 @@ def _printer(output: str | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with shards.replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with storage.replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
 
 

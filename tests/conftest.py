@@ -9,9 +9,9 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
 
-from pipeline.journal import CONVERSION
-from pipeline.schema import Encoding
-from pipeline.shards import DatasetDir
+from pipeline.conversion.run_log import CONVERSION
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
 from tests import datasets
 
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -27,6 +27,14 @@ GRID_CLIPS = (
     "s3/pwix7s",
     "s3/swwz1a",
 )
+
+
+@pytest.fixture(scope="session")
+def grid_clips() -> Path:
+    """Real clips in the layout of GRID."""
+    if not (root := os.environ.get("LIPFLOW_GRID")):
+        pytest.skip("needs real clips: set LIPFLOW_GRID to a directory in the layout of GRID")
+    return Path(root)
 
 
 @pytest.fixture(scope="session")

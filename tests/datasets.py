@@ -9,10 +9,12 @@ from typing import Any
 import av
 import numpy as np
 
-from pipeline import shards, tfds_files
-from pipeline.index import Index, Row
-from pipeline.schema import CROP, SCHEMA_VERSION, Clip, Encoding, Word, to_example
-from pipeline.unit import ConvertConfig
+from pipeline.conversion.config import ConvertConfig
+from pipeline.records import directory, storage, tfds_metadata, tfrecord
+from pipeline.records.codecs import Encoding
+from pipeline.records.example import to_example
+from pipeline.records.index import Index, Row
+from pipeline.schema import CROP, SCHEMA_VERSION, Clip, Word
 
 SPOKEN = (("bin", 1, 4), ("at", 4, 8), ("now", 8, 10))  # word, first frame, the frame after its last
 SENTENCE = "bin at now"
@@ -41,7 +43,7 @@ def clip(name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN,
 
 def write_dataset(
     root: Path, splits: dict[str, list[list[Clip]]], encoding: Encoding | None = None
-) -> shards.DatasetDir:
+) -> directory.DatasetDir:
     """A finished dataset directory: split -> shards -> clips."""
     encoding = encoding or Encoding()
     root.mkdir(parents=True, exist_ok=True)
@@ -49,13 +51,13 @@ def write_dataset(
     for number, (split, files) in enumerate(splits.items()):
         entries = []
         for place, clips in enumerate(files):
-            path = root / shards.shard_name("tiny", split, place, len(files))
+            path = root / directory.shard_name("tiny", split, place, len(files))
             own = _write_shard(path, clips, encoding)
             rows.append((number, len(rows), own))
             entries.append({"file": path.name, "records": len(own), **_described(path)})
         described[split] = {"records": sum(entry["records"] for entry in entries), "shards": entries}
     index = Index.of(rows)
-    shards.save_index(root / shards.INDEX, index)
+    directory.save_index(root / directory.INDEX, index)
     config = ConvertConfig(name="tiny", encoding=encoding)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -63,41 +65,41 @@ def write_dataset(
         "vocabulary": {"characters": config.characters, "words": sorted(set(" ".join(index.text).split()))},
         "splits": described,
         "rejected": {},
-        "index": {"file": shards.INDEX, "sha256": shards.sha256(root / shards.INDEX)},
+        "index": {"file": directory.INDEX, "sha256": storage.sha256(root / directory.INDEX)},
     }
-    tfds_files.write(root, manifest)
-    shards.write_json(root / shards.MANIFEST, manifest)
-    return shards.open_dataset(root)
+    tfds_metadata.write(root, manifest)
+    storage.write_json(root / directory.MANIFEST, manifest)
+    return directory.open_dataset(root)
 
 
 def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": shards.sha256(path), "last_crc": shards.last_crc(path)}
+    return {"bytes": path.stat().st_size, "sha256": storage.sha256(path), "last_crc": directory.last_crc(path)}
 
 
 def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[Row]:
-    with shards.ShardWriter(path) as writer:
+    with tfrecord.ShardWriter(path) as writer:
         records = [to_example(clip, encoding) for clip in clips]
         return [Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
 
 
-def with_record(dataset: shards.DatasetDir, record: int, payload: bytes) -> shards.DatasetDir:
+def with_record(dataset: directory.DatasetDir, record: int, payload: bytes) -> directory.DatasetDir:
     """A dataset with other bytes in the place of a record, CRCs, index and manifest fitting; it is opened anew."""
     index, number = dataset.index, dataset.index.shard[record]
     offset, length = index.offset.copy(), index.length.copy()
     path, rows = dataset.shards[number], np.flatnonzero(index.shard == number)
-    file, begins = path.read_bytes(), offset[rows] + shards.HEADER_BYTES
+    file, begins = path.read_bytes(), offset[rows] + tfrecord.HEADER_BYTES
     payloads = [file[begin : begin + size] for begin, size in zip(begins, length[rows], strict=True)]
     payloads[list(rows).index(record)] = payload
-    with shards.ShardWriter(path) as writer:
+    with tfrecord.ShardWriter(path) as writer:
         offset[rows] = [writer.write(each) for each in payloads]
     length[record] = len(payload)
-    shards.save_index(dataset.root / shards.INDEX, dataclasses.replace(index, offset=offset, length=length))
+    directory.save_index(dataset.root / directory.INDEX, dataclasses.replace(index, offset=offset, length=length))
     manifest = copy.deepcopy(dataset.manifest)
     entry = [entry for split in manifest["splits"].values() for entry in split["shards"]][number]
     entry.update(_described(path))
-    manifest["index"]["sha256"] = shards.sha256(dataset.root / shards.INDEX)
-    shards.write_json(dataset.root / shards.MANIFEST, manifest)
-    return shards.open_dataset(dataset.root)
+    manifest["index"]["sha256"] = storage.sha256(dataset.root / directory.INDEX)
+    storage.write_json(dataset.root / directory.MANIFEST, manifest)
+    return directory.open_dataset(dataset.root)
 
 
 def flip(path: Path, at: int, bit: int = 0) -> None:

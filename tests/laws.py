@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline import position
+from pipeline.loading import position
 
 Batch = dict[str, np.ndarray]
 

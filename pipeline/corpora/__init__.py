@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.corpora import folder, grid, lrs, lrw
-from pipeline.corpora.listing import Listing
+from pipeline.corpora.catalog import Listing
 from pipeline.corpora.source import ClipSource
 
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import images
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.schema import ClipError, DataError, Reason
+from pipeline.video import images
 
 UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})

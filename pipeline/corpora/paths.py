@@ -5,8 +5,8 @@ import re
 import stat
 from pathlib import Path, PurePosixPath
 
-from pipeline import images
 from pipeline.schema import ClipError, DataError, Reason
+from pipeline.video import images
 
 VIDEO_SUFFIXES = frozenset(
     {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}

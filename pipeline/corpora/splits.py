@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.corpora.listing import Listing, Names
+from pipeline.corpora.catalog import Listing, Names
 from pipeline.corpora.source import ClipSource
 from pipeline.schema import DataError
 
@@ -73,7 +73,7 @@ def speakers_in_two(sources: Iterable[ClipSource]) -> list[str]:
     return sorted({listing.speaker.values[code] for code in found} - {""})
 
 
-def told(sources: Iterable[ClipSource], rule: SplitRule) -> str:
+def describe(sources: Iterable[ClipSource], rule: SplitRule) -> str:
     """What `rule` does with `sources` that have no split but the published one, in words."""
     if rule.by != "corpus":
         return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"

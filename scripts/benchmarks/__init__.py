@@ -1,1 +1,1 @@
-"""Benchmarks against the usual ways: `measure` is the frame, the other modules its contenders."""
+"""Benchmarks against the usual ways: `measure` is the frame, the other modules its candidates."""

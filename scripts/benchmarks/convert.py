@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline import mouth, video
 from pipeline.corpora import grid
+from pipeline.mouth import crop, tracking
 from pipeline.schema import CROP, ClipError, DataError
+from pipeline.video import decode
 from scripts.benchmarks import measure
 from scripts.benchmarks.convert_shares import STAGES
-from scripts.benchmarks.measure import Contender, Measurement
+from scripts.benchmarks.measure import Candidate, Measurement
 
 OURS = "lipflow"
 STAGES_OF_OURS = "lipflow, stage by stage"
 TRACKED = "our landmarks, every frame tracked"
 NETWORKS = "our networks, a face sought in every frame of RGB"
-PEERS = {"mediapipe": "MediaPipe, every frame of RGB"}
+BASELINES = {"mediapipe": "MediaPipe, every frame of RGB"}
 
 
 def draw(source: Path, clips: int, seed: int) -> list[str]:
@@ -38,12 +39,12 @@ def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Meas
     """Measures all ways on `videos` of `source`, prints the tables, and returns every measurement."""
     with tempfile.TemporaryDirectory() as scratch:
         usual = {"videos": videos, "workers": workers, "scratch": scratch}
-        ours = measure.house(OURS, "scripts.benchmarks.convert_way", {"source": str(source.absolute()), **usual})
-        networks = measure.house(NETWORKS, "scripts.benchmarks.usual_way", usual)
-        others = [*measure.peers(PEERS, usual), networks]
+        ours = measure.variant(OURS, "scripts.benchmarks.convert_variant", {"source": str(source.absolute()), **usual})
+        networks = measure.variant(NETWORKS, "scripts.benchmarks.every_frame_variant", usual)
+        others = [*measure.baselines(BASELINES, usual), networks]
         measured = _measure([*others, ours], rounds)
         print(measure.table(measured, others[0].name, "frames"))
-        alone = measure.house(
+        alone = measure.variant(
             STAGES_OF_OURS, "scripts.benchmarks.convert_shares", {"videos": videos, "scratch": scratch}
         )
         stages = _measure([alone], rounds)
@@ -52,8 +53,8 @@ def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Meas
     return [*measured, *stages]
 
 
-def _measure(contenders: list[Contender], rounds: int) -> list[Measurement]:
-    return list(tqdm(measure.alternate(contenders, rounds), total=rounds * len(contenders), unit="run"))
+def _measure(candidates: list[Candidate], rounds: int) -> list[Measurement]:
+    return list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
 
 
 def _shares(stages: list[Measurement]) -> str:
@@ -65,37 +66,39 @@ def _shares(stages: list[Measurement]) -> str:
     return measure.markdown(rows)
 
 
-def closeness(videos: list[str], others: list[Contender], scratch: Path) -> str:
+def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
     """A table of how far our crops lie from those of the other ways, in pixels of the 112 of theirs.
 
     Without smoothing, as the usual ways cut, and with ours over both. The mean is where two networks steadily disagree.
     Frames for which a way has no corners, and those that smoothing mixes with them, are left out.
     """
-    ours = _corners(videos, mouth.CropSettings().stride)
-    ways = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
+    ours = _corners(videos, crop.CropSettings().stride)
+    variants = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
     heads = ["centre, median", "99%", "worst corner, median", "99%", "centre less its mean, median", "99%", "mean x, y"]
     rows = [[f"crops of {len(ours)} clips against", "smoothed", *heads]]
-    for name, theirs in ways.items():
-        for sigma in (0.0, mouth.CropSettings().smoothing):
-            apart = [shifts(mouth.smooth(ours[number], sigma), mouth.smooth(theirs[number], sigma)) for number in ours]
+    for name, theirs in variants.items():
+        for sigma in (0.0, crop.CropSettings().smoothing):
+            apart = [
+                shifts(tracking.smooth(ours[number], sigma), tracking.smooth(theirs[number], sigma)) for number in ours
+            ]
             rows.append([name, "both" if sigma else "neither", *_distances(np.concatenate(apart))])
     return measure.markdown(rows)
 
 
 def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     """Of our crops without smoothing: number of the video -> float32 [F, 4, 2], rejected clips left out."""
-    cropper = mouth.MouthCropper(mouth.CropSettings(smoothing=0, stride=stride))
+    cropper = crop.MouthCropper(crop.CropSettings(smoothing=0, stride=stride))
     found = {}
     for number, path in enumerate(tqdm(videos, unit="clip")):
         with contextlib.suppress(ClipError):
-            found[number] = cropper(video.read(Path(path)).luma).corners
+            found[number] = cropper(decode.read(Path(path)).luma).corners
     return found
 
 
-def _kept(other: Contender, numbers: Iterable[int], scratch: Path) -> dict[int, np.ndarray]:
+def _kept(other: Candidate, numbers: Iterable[int], scratch: Path) -> dict[int, np.ndarray]:
     """The corners that another way writes."""
     with tempfile.TemporaryDirectory(dir=scratch) as keep:
-        measure.measure(Contender(other.name, other.command, {**other.argument, "keep": keep}))
+        measure.measure(Candidate(other.name, other.command, {**other.argument, "keep": keep}))
         return {number: np.load(Path(keep) / f"{number}.corners.npy") for number in numbers}
 
 

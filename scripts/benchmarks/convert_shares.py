@@ -9,10 +9,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline import landmarks, video
-from pipeline.mouth import CropSettings, MouthCropper
-from pipeline.schema import Clip, ClipError, Encoding, to_example
-from pipeline.shards import ShardWriter
+from pipeline.mouth import landmarks
+from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.records.codecs import Encoding
+from pipeline.records.example import to_example
+from pipeline.records.tfrecord import ShardWriter
+from pipeline.schema import Clip, ClipError
+from pipeline.video import decode
 
 STAGES = ("decode", "landmarks", "crop", "encode", "write")
 
@@ -38,7 +41,7 @@ def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
     cropper = MouthCropper(CropSettings())
     at = [time.perf_counter()]
     try:
-        luma = video.read(Path(path)).luma
+        luma = decode.read(Path(path)).luma
         at.append(time.perf_counter())
         track = cropper.track(luma)
     except ClipError:

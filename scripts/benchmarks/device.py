@@ -7,11 +7,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from model.vgg_m import TABLES
-from pipeline.device import default_device, is_host
+from pipeline.loading.device import default_device, is_host
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
-from pipeline.shards import DatasetDir
 from scripts.benchmarks import measure
-from scripts.benchmarks.device_way import ALONE, FED, READ, SHIPPED, WAYS, WORKS
+from scripts.benchmarks.device_variant import ALONE, FED, READ, SHIPPED, VARIANTS, WORKS
 from scripts.benchmarks.measure import Measurement
 
 TITLES = {
@@ -40,11 +40,13 @@ def run(
     if table not in TABLES:
         raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
     argument = {"data": str(dataset.root), "table": table, "width": width, "seconds": seconds}
-    ways = [
-        measure.house(name(*each), "scripts.benchmarks.device_way", {**argument, "work": each[0], "batch": each[1]})
+    variants = [
+        measure.variant(
+            name(*each), "scripts.benchmarks.device_variant", {**argument, "work": each[0], "batch": each[1]}
+        )
         for each in itertools.product(WORKS, batches)
     ]
-    measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
+    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(f"table {table}, width {width}, on {device_name()}; milliseconds a batch\n\n{table_of(measured)}")
     return measured
 
@@ -70,7 +72,7 @@ def table_of(measured: Sequence[Measurement]) -> str:
     """A Markdown table of medians, a row a work and batch size."""
     rows = [["work", *TITLES.values(), "input hidden", "MB of frames, of windows"]]
     for work, own in measure.medians(measured).items():
-        times = [f"{1e3 * own[f'{way}_s']:.2f}" for way in WAYS]
-        share = hidden(*(own[f"{way}_s"] for way in (ALONE, READ, FED)))
+        times = [f"{1e3 * own[f'{variant}_s']:.2f}" for variant in VARIANTS]
+        share = hidden(*(own[f"{variant}_s"] for variant in (ALONE, READ, FED)))
         rows.append([work, *times, f"{share:.0%}", f"{own[f'{FED}_mb']:.1f}, {own[f'{SHIPPED}_mb']:.1f}"])
     return measure.markdown(rows)

@@ -3,12 +3,19 @@
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
-from pipeline.shards import DatasetDir
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Measurement
 
-WAYS = (("raw", 92), ("jpeg", 75), ("jpeg", 85), ("jpeg", 92), ("jpeg", 97), ("png", 92))  # encoding, quality of jpeg
+VARIANTS = (
+    ("raw", 92),
+    ("jpeg", 75),
+    ("jpeg", 85),
+    ("jpeg", 92),
+    ("jpeg", 97),
+    ("png", 92),
+)  # encoding, quality of jpeg
 COLUMNS = {"bytes": "bytes a clip", "encode_rate": "encoded clips/s, one core", "psnr": "PSNR dB"}
 
 
@@ -22,14 +29,14 @@ def run(dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int) -
         raise DataError(f"--data={dataset.root}: want raw frames to encode, these are {dataset.encoding.name}")
     records = np.random.default_rng(seed).permutation(len(dataset.index))[:clips].tolist()
     argument = {"data": str(dataset.root.absolute()), "records": records, "workers": workers}
-    ways = [
-        measure.house(
+    variants = [
+        measure.variant(
             f"{name} {quality}" if name == "jpeg" else name,
-            "scripts.benchmarks.encodings_way",
+            "scripts.benchmarks.encodings_variant",
             {**argument, "encoding": name, "quality": quality},
         )
-        for name, quality in WAYS
+        for name, quality in VARIANTS
     ]
-    measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
+    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(measure.table(measured, "raw", "decoded clips", COLUMNS))
     return measured

@@ -7,9 +7,9 @@ from tqdm import tqdm
 from model.vgg_m import TABLES, Pool
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
-from scripts.benchmarks.layers_way import FORWARD, GFLOP, GRADIENTS, PEAK, SHARED, STEP
+from scripts.benchmarks.layers_variant import FORWARD, GFLOP, GRADIENTS, PEAK, SHARED, STEP
 from scripts.benchmarks.measure import Measurement
-from scripts.benchmarks.sequence_way import PLAIN
+from scripts.benchmarks.sequence_variant import PLAIN
 
 OURS = "reshape"
 REPEATS = 3
@@ -24,8 +24,11 @@ def run(table: str, width: float, batch: int, length: int, rounds: int) -> list[
     if table not in TABLES:
         raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
     argument = {"table": table, "width": width, "batch": batch, "length": length, "repeats": REPEATS}
-    ways = [measure.house(way, "scripts.benchmarks.layers_way", {**argument, "way": way}) for way in (PLAIN, OURS)]
-    measured = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
+    variants = [
+        measure.variant(variant, "scripts.benchmarks.layers_variant", {**argument, "variant": variant})
+        for variant in (PLAIN, OURS)
+    ]
+    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(f"table {table}, width {width}, {batch} rows of {length} windows\n\n{table_of(measured, table)}")
     return measured
 
@@ -41,8 +44,8 @@ def table_of(measured: Sequence[Measurement], table: str) -> str:
     peak = max(usual[PEAK], ours[PEAK])
     rows = [["part of a training step", "Keras ms", "ours ms", "GFLOP", "ours GFLOP/s", "of a matrix product's"]]
     for number, layer in enumerate(name for name, row in TABLES[table].items() if not isinstance(row, Pool)):
-        for way, times in ((FORWARD, 1), (GRADIENTS, 2 if number else 1)):
-            key, work = f"{layer} {way}", times * ours[f"{layer} {GFLOP}"]
+        for variant, times in ((FORWARD, 1), (GRADIENTS, 2 if number else 1)):
+            key, work = f"{layer} {variant}", times * ours[f"{layer} {GFLOP}"]
             rate = 1e3 * work / ours[key]
             rows.append([key, *_both(key, usual, ours), f"{work:.1f}", f"{rate:.0f}", f"{rate / peak:.0%}"])
     rows += [[key, *_both(key, usual, ours), "", "", ""] for key in (*SHARED, STEP)]

@@ -1,6 +1,6 @@
-"""Contenders run in turn, each measurement in a process of its own; medians and ratios in one table.
+"""Candidates run in turn, each measurement in a process of its own; medians and ratios in one table.
 
-A contender is a program that takes one JSON argument and whose last printed line is a JSON object of numbers, with
+A candidate is a program that takes one JSON argument and whose last printed line is a JSON object of numbers, with
 `items` (what it processed) and `seconds` (its own clock, from ready to done) among them. What is seen from outside is
 added here, so that it is taken alike for all.
 """
@@ -20,17 +20,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.records.storage import write_json
 from pipeline.schema import DataError
-from pipeline.shards import write_json
 
 ROOT = Path(__file__).parents[2]
-PEERS = ROOT / ".venv-peers"  # one environment a peer
+BASELINES = ROOT / ".venv-baselines"  # one environment a baseline
 SAMPLE_S = 0.5  # between two looks at the memory
 MB = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One way of doing the work: its name in the table, its program's command, and the program's argument."""
 
     name: str
@@ -52,51 +52,51 @@ class Measurement:
         share counts 1/n in each), looked at every 0.5 s.
     """
 
-    contender: str
+    candidate: str
     figures: dict[str, float]
 
 
-def house(name: str, module: str, argument: dict[str, Any]) -> Contender:
-    """A contender of this house: `python -m MODULE` in this environment."""
-    return Contender(name, (sys.executable, "-m", module), argument)
+def variant(name: str, module: str, argument: dict[str, Any]) -> Candidate:
+    """A candidate of this project: `python -m MODULE` in this environment."""
+    return Candidate(name, (sys.executable, "-m", module), argument)
 
 
-def peers(names: dict[str, str], argument: dict[str, Any]) -> list[Contender]:
-    """The peers whose environment is there; of the others it prints how to get it.
+def baselines(names: dict[str, str], argument: dict[str, Any]) -> list[Candidate]:
+    """The baselines whose environment is there; of the others it prints how to get it.
 
     Args:
-      names: peer -> its name in the table. Peer `x` is `peers/x_way.py`, run by `.venv-peers/x`, which `make peer-x`
-        makes from `peers/x.txt`.
+      names: baseline -> its name in the table. Baseline `x` is `baselines/x_baseline.py`, run by `.venv-baselines/x`,
+        which `make baseline-x` makes from `baselines/x.txt`.
       argument: of all of them.
     """
     found = []
-    for peer, name in names.items():
-        if (PEERS / peer / "ready").is_file():
-            program = Path(__file__).parent / "peers" / f"{peer}_way.py"
-            found.append(Contender(name, (str(PEERS / peer / "bin" / "python"), str(program)), argument))
+    for baseline, name in names.items():
+        if (BASELINES / baseline / "ready").is_file():
+            program = Path(__file__).parent / "baselines" / f"{baseline}_baseline.py"
+            found.append(Candidate(name, (str(BASELINES / baseline / "bin" / "python"), str(program)), argument))
         else:
-            print(f"without {name}: `make peer-{peer}` gets it")
+            print(f"without {name}: `make baseline-{baseline}` gets it")
     return found
 
 
-def alternate(contenders: Sequence[Contender], rounds: int) -> Iterator[Measurement]:
+def alternate(candidates: Sequence[Candidate], rounds: int) -> Iterator[Measurement]:
     """Measures A B C, A B C, …, so that what else the machine does falls on all alike."""
     for _ in range(rounds):
-        for contender in contenders:
-            yield measure(contender)
+        for candidate in candidates:
+            yield measure(candidate)
 
 
-def measure(contender: Contender) -> Measurement:
+def measure(candidate: Candidate) -> Measurement:
     """Runs one process to its end, and ends all it has started if this one is interrupted.
 
     Raises:
-      DataError: it fails, or its last line is not what a contender prints; its own last line of error is quoted.
+      DataError: it fails, or its last line is not what a candidate prints; its own last line of error is quoted.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process_mb = tree_mb = 0.0
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         began = os.times().elapsed
-        command = [*contender.command, json.dumps(contender.argument)]
+        command = [*candidate.command, json.dumps(candidate.argument)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr, start_new_session=True)
         try:
             while not _ended(process):
@@ -109,10 +109,10 @@ def measure(contender: Contender) -> Measurement:
             process.wait()
         whole_s = os.times().elapsed - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        figures = _figures(contender, process.returncode, _lines(stdout), _lines(stderr))
+        figures = _figures(candidate, process.returncode, _lines(stdout), _lines(stderr))
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     seen = {"whole_s": whole_s, "cpu_s": cpu_s, "process_mb": process_mb / MB, "tree_mb": tree_mb / MB}
-    return Measurement(contender.name, {**figures, "rate": figures["items"] / figures["seconds"], **seen})
+    return Measurement(candidate.name, {**figures, "rate": figures["items"] / figures["seconds"], **seen})
 
 
 def _ended(process: subprocess.Popen) -> bool:
@@ -150,43 +150,52 @@ def _lines(file: Any) -> list[str]:
     return [line for line in file.read().splitlines() if line.strip()] or [""]
 
 
-def _figures(contender: Contender, status: int, printed: list[str], errors: list[str]) -> dict[str, float]:
+def _figures(candidate: Candidate, status: int, printed: list[str], errors: list[str]) -> dict[str, float]:
     if status:
-        raise DataError(f"{contender.name}: failed (exit {status}): {errors[-1]}")
+        raise DataError(f"{candidate.name}: failed (exit {status}): {errors[-1]}")
     try:
         figures = {key: float(value) for key, value in json.loads(printed[-1]).items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{contender.name}: want a JSON object of numbers as last line, got {printed[-1]!r}") from error
+        raise DataError(f"{candidate.name}: want a JSON object of numbers as last line, got {printed[-1]!r}") from error
     if not (figures.get("items", 0) > 0 and figures.get("seconds", 0) > 0):
-        raise DataError(f"{contender.name}: want items and seconds above 0, got {printed[-1]!r}")
+        raise DataError(f"{candidate.name}: want items and seconds above 0, got {printed[-1]!r}")
     return figures
 
 
 def medians(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
-    """Contender -> figure -> its median over the rounds."""
+    """Candidate -> figure -> its median over the rounds."""
     figures: dict[str, dict[str, list[float]]] = {}
     for one in measurements:
         for key, value in one.figures.items():
-            figures.setdefault(one.contender, {}).setdefault(key, []).append(value)
+            figures.setdefault(one.candidate, {}).setdefault(key, []).append(value)
     return {name: {key: statistics.median(values) for key, values in own.items()} for name, own in figures.items()}
 
 
-def table(measurements: Sequence[Measurement], baseline: str, unit: str, extra: dict[str, str] | None = None) -> str:
-    """A Markdown table of medians, a row a contender in the order they ran.
+def table(measurements: Sequence[Measurement], reference: str, unit: str, extra: dict[str, str] | None = None) -> str:
+    """A Markdown table of medians, a row a candidate in the order they ran.
 
     Args:
-      measurements: of all contenders and rounds.
-      baseline: the contender whose median rate is 1.00.
+      measurements: of all candidates and rounds.
+      reference: the candidate whose median rate is 1.00.
       unit: of an item, such as "frames".
       extra: figure -> title, for figures of the programs' own that get a column.
     """
     extra = extra or {}
-    titles = ["way", f"{unit}/s", "lowest to highest", f"x {baseline}", "whole s", "CPU s", "MB, largest process", "MB"]
+    titles = [
+        "variant",
+        f"{unit}/s",
+        "lowest to highest",
+        f"x {reference}",
+        "whole s",
+        "CPU s",
+        "MB, largest process",
+        "MB",
+    ]
     rows = [[*titles, *extra.values()]]
     summary = medians(measurements)
     for name, figures in summary.items():
-        rates = [one.figures["rate"] for one in measurements if one.contender == name]
-        ratio = figures["rate"] / summary[baseline]["rate"]
+        rates = [one.figures["rate"] for one in measurements if one.candidate == name]
+        ratio = figures["rate"] / summary[reference]["rate"]
         row = [name, _number(figures["rate"]), f"{_number(min(rates))} to {_number(max(rates))}", f"{ratio:.2f}"]
         row += [_number(figures[key]) for key in ("whole_s", "cpu_s", "process_mb", "tree_mb")]
         rows.append(row + [_number(figures[key]) if key in figures else "" for key in extra])
@@ -218,5 +227,5 @@ def machine() -> dict[str, Any]:
 
 def save(path: Path, before: dict[str, Any], measurements: Sequence[Measurement]) -> None:
     """Writes every measurement, the medians, and the machine as it was before them, as JSON."""
-    every = [{"way": one.contender, **one.figures} for one in measurements]
+    every = [{"variant": one.candidate, **one.figures} for one in measurements]
     write_json(path, {"machine": before, "measured": every, "medians": medians(measurements)})

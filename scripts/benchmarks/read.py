@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
-from pipeline.shards import DatasetDir
 from scripts.benchmarks import measure, read_export
-from scripts.benchmarks.measure import Contender, Measurement
+from scripts.benchmarks.measure import Candidate, Measurement
 
 TORCH, WEBDATASET, GRAIN = "PyTorch DataLoader", "WebDataset", "Grain + ArrayRecord"
-PEERS = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
-FORMS = {TORCH: "npy", WEBDATASET: "tar", GRAIN: "npy"}  # what of the export a peer reads
+BASELINES = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
+FORMS = {TORCH: "npy", WEBDATASET: "tar", GRAIN: "npy"}  # what of the export a baseline reads
 OURS = {  # name -> data, unit, layout, order, gigabytes for frames in memory
     "lipflow": ("raw", "sentence", "frames", "random", 0),
     "lipflow, in order": ("raw", "sentence", "frames", "stored", 0),
@@ -53,56 +53,58 @@ def run(
         print(f"writing {len(records)} clips in {len(read_export.FORMS)} forms")
         stored = read_export.export(dataset, records, Path(scratch))
         for batch in batches:
-            ways = _ways(Path(scratch), {"batch": batch, "seconds": seconds}, workers)
-            _warm_up(ways)
-            found = list(tqdm(measure.alternate(ways, rounds), total=rounds * len(ways), unit="run"))
-            found = [_with_stored(one, stored, ways, batch) for one in found]
+            variants = _variants(Path(scratch), {"batch": batch, "seconds": seconds}, workers)
+            _warm_up(variants)
+            found = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+            found = [_with_stored(one, stored, variants, batch) for one in found]
             print(f"\n{measure.table(found, f'lipflow, batch {batch}', 'examples', COLUMNS)}")
             measured += found
     return measured
 
 
-def _ways(scratch: Path, usual: dict[str, Any], workers: int) -> list[Contender]:
-    """Ours, then the peers that are there."""
+def _variants(scratch: Path, usual: dict[str, Any], workers: int) -> list[Candidate]:
+    """Ours, then the baselines that are there."""
     batch = usual["batch"]
-    ways = []
+    variants = []
     for name, (data, *how) in OURS.items():
         argument = {"data": str(scratch / data), **dict(zip(HOW, how, strict=True)), **usual}
-        ways.append(measure.house(f"{name}, batch {batch}", "scripts.benchmarks.read_way", argument))
-    ways.append(_in_tensorflow("dmvr", f"DMVR's way, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual}))
+        variants.append(measure.variant(f"{name}, batch {batch}", "scripts.benchmarks.read_variant", argument))
+    variants.append(
+        _in_tensorflow("dmvr", f"DMVR's way, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual})
+    )
     if batch <= TUTORIAL_BATCH:
         argument = {"records": str(scratch / "stacks"), **usual}
-        ways.append(_in_tensorflow("tutorial", f"tutorials' way, float windows, batch {batch}", argument))
-    for peer in measure.peers(PEERS, usual):
-        ways += _widths(peer, scratch / FORMS[peer.name], workers)
-    return ways
+        variants.append(_in_tensorflow("tutorial", f"tutorials' way, float windows, batch {batch}", argument))
+    for baseline in measure.baselines(BASELINES, usual):
+        variants += _widths(baseline, scratch / FORMS[baseline.name], workers)
+    return variants
 
 
-def _widths(peer: Contender, data: Path, workers: int) -> Iterator[Contender]:
-    """A peer for frames and for windows, in one process and with `workers` beside it."""
+def _widths(baseline: Candidate, data: Path, workers: int) -> Iterator[Candidate]:
+    """A baseline for frames and for windows, in one process and with `workers` beside it."""
     for layout in ("frames", "windows"):
         for processes in (0, workers):
-            argument = {data.name: str(data), "layout": layout, "workers": processes, **peer.argument}
+            argument = {data.name: str(data), "layout": layout, "workers": processes, **baseline.argument}
             windows = ", windows" if layout == "windows" else ""
-            name = f"{peer.name}{windows}, {processes or 'no'} workers, batch {argument['batch']}"
-            yield Contender(name, peer.command, argument)
+            name = f"{baseline.name}{windows}, {processes or 'no'} workers, batch {argument['batch']}"
+            yield Candidate(name, baseline.command, argument)
 
 
-def _in_tensorflow(peer: str, name: str, argument: dict[str, Any]) -> Contender:
-    """A peer that needs no environment of its own."""
-    program = Path(__file__).parent / "peers" / f"{peer}_way.py"
-    return Contender(name, (sys.executable, str(program)), argument)
+def _in_tensorflow(baseline: str, name: str, argument: dict[str, Any]) -> Candidate:
+    """A baseline that needs no environment of its own."""
+    program = Path(__file__).parent / "baselines" / f"{baseline}_baseline.py"
+    return Candidate(name, (sys.executable, str(program)), argument)
 
 
-def _warm_up(ways: list[Contender]) -> None:
+def _warm_up(variants: list[Candidate]) -> None:
     """Grain writes the file that it reads, on no clock."""
-    for way in ways:
-        if way.name.startswith(GRAIN):
-            measure.measure(Contender(way.name, way.command, {**way.argument, "seconds": 0.01}))
+    for variant in variants:
+        if variant.name.startswith(GRAIN):
+            measure.measure(Candidate(variant.name, variant.command, {**variant.argument, "seconds": 0.01}))
             return
 
 
-def _with_stored(one: Measurement, stored: dict[str, float], ways: list[Contender], batch: int) -> Measurement:
-    (argument,) = (way.argument for way in ways if way.name == one.contender)
+def _with_stored(one: Measurement, stored: dict[str, float], variants: list[Candidate], batch: int) -> Measurement:
+    (argument,) = (variant.argument for variant in variants if variant.name == one.candidate)
     path = next(argument[key] for key in ("data", "records", "npy", "tar") if key in argument)
-    return Measurement(one.contender, {**one.figures, "stored_mb": stored[Path(path).name] / 1e6, "batch": batch})
+    return Measurement(one.candidate, {**one.figures, "stored_mb": stored[Path(path).name] / 1e6, "batch": batch})

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline import shards
-from pipeline.index import Index, Row
-from pipeline.schema import CONTEXT, Clip, Encoding, to_example
-from pipeline.shards import DatasetDir
+from pipeline.records import storage, tfrecord
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import INDEX, MANIFEST, DatasetDir, read_record, save_index, shard_name
+from pipeline.records.example import to_example
+from pipeline.records.index import Index, Row
+from pipeline.schema import CONTEXT, Clip
 
 FORMS = ("raw", "jpeg", "npy", "tar", "dmvr", "stacks")  # ours twice, PyTorch's, WebDataset's, DMVR's, the tutorials'
 SHARDS = 4
@@ -21,7 +23,7 @@ STACKED = 24  # clips of the tutorials' form at most: 18 MB each
 
 def export(dataset: DatasetDir, records: Sequence[int], root: Path) -> dict[str, float]:
     """Writes the clips below `root` in all forms; returns the bytes a clip of each."""
-    clips = [shards.read_record(dataset, record) for record in records]
+    clips = [read_record(dataset, record) for record in records]
     for name in ("raw", "jpeg"):
         _ours(dataset, clips, Encoding(name), root / name)
     _npy(clips, root / "npy")
@@ -41,13 +43,13 @@ def _ours(dataset: DatasetDir, clips: list[Clip], encoding: Encoding, root: Path
     root.mkdir()
     rows, described = [], []
     for shard, own in _dealt(clips):
-        path = root / shards.shard_name("clips", "train", shard, min(SHARDS, len(clips)))
-        with shards.ShardWriter(path) as writer:
+        path = root / shard_name("clips", "train", shard, min(SHARDS, len(clips)))
+        with tfrecord.ShardWriter(path) as writer:
             written = [(clip, to_example(clip, encoding)) for clip in own]
             rows.append((0, shard, [Row.of(clip, writer.write(one), len(one)) for clip, one in written]))
-        figures = {"records": len(own), "bytes": path.stat().st_size, "sha256": shards.sha256(path)}
+        figures = {"records": len(own), "bytes": path.stat().st_size, "sha256": storage.sha256(path)}
         described.append({"file": path.name, **figures})
-    shards.save_index(root / shards.INDEX, Index.of(rows))
+    save_index(root / INDEX, Index.of(rows))
     texts = [clip.text for clip in clips]
     manifest = {
         **dataset.manifest,
@@ -60,9 +62,9 @@ def _ours(dataset: DatasetDir, clips: list[Clip], encoding: Encoding, root: Path
             "words": sorted(set(" ".join(texts).split())),
         },
         "splits": {"train": {"records": len(clips), "shards": described}},
-        "index": {"file": shards.INDEX, "sha256": shards.sha256(root / shards.INDEX)},
+        "index": {"file": INDEX, "sha256": storage.sha256(root / INDEX)},
     }
-    shards.write_json(root / shards.MANIFEST, manifest)
+    storage.write_json(root / MANIFEST, manifest)
 
 
 def _npy(clips: list[Clip], root: Path) -> None:

@@ -9,10 +9,10 @@ from model.sequence import WRAPPERS
 from model.vgg_m import TABLES
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
-from scripts.benchmarks.measure import Contender, Measurement
-from scripts.benchmarks.sequence_way import PLAIN
+from scripts.benchmarks.measure import Candidate, Measurement
+from scripts.benchmarks.sequence_variant import PLAIN
 
-BASELINE = "reshape"
+REFERENCE = "reshape"
 FIGURES = {  # title -> figure, its unit's factor, and whether it is set beside that of `reshape`
     "training step ms": ("seconds", 1e3, True),
     "CPU ms": ("train_cpu_s", 1e3, True),
@@ -21,7 +21,7 @@ FIGURES = {  # title -> figure, its unit's factor, and whether it is set beside 
     "MB forward": ("forward_mb", 1, True),
     "tracing ms": ("trace_s", 1e3, False),
 }
-WAYS = (PLAIN, *WRAPPERS)
+VARIANTS = (PLAIN, *WRAPPERS)
 Setting = tuple[int, int, float, str]  # batch, length, padding, precision
 
 
@@ -33,7 +33,7 @@ def run(
     paddings: Sequence[float],
     rounds: int,
     precisions: Sequence[str] = PRECISIONS[:1],
-    ways: Sequence[str] = WAYS,
+    variants: Sequence[str] = VARIANTS,
 ) -> list[Measurement]:
     """Measures every way at every setting, prints one table, and returns every measurement.
 
@@ -42,10 +42,16 @@ def run(
     Raises:
       DataError: a list is empty, a padding is no share, or there is no such table, precision or way.
     """
-    lists = {"batches": batches, "lengths": lengths, "paddings": paddings, "precisions": precisions, "ways": ways}
+    lists = {
+        "batches": batches,
+        "lengths": lengths,
+        "paddings": paddings,
+        "precisions": precisions,
+        "variants": variants,
+    }
     if empty := [title for title, values in lists.items() if not values]:
         raise DataError(f"--{empty[0]}: want at least one, got none")
-    for title, values, known in (("precisions", precisions, PRECISIONS), ("ways", ways, WAYS)):
+    for title, values, known in (("precisions", precisions, PRECISIONS), ("variants", variants, VARIANTS)):
         if wrong := [value for value in values if value not in known]:
             raise DataError(f"--{title}: want of {', '.join(known)}, got {wrong[0]!r}")
     if wrong := [padding for padding in paddings if not 0 <= padding < 1]:
@@ -53,9 +59,9 @@ def run(
     if table not in TABLES:
         raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
     chosen = settings(batches, lengths, paddings, precisions)
-    contenders = [_way(way, table, width, setting) for setting in chosen for way in ways]
-    measured = list(tqdm(measure.alternate(contenders, rounds), total=rounds * len(contenders), unit="run"))
-    print(f"table {table}, width {width}\n\n{table_of(measured, chosen, ways)}")
+    candidates = [_variant(variant, table, width, setting) for setting in chosen for variant in variants]
+    measured = list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
+    print(f"table {table}, width {width}\n\n{table_of(measured, chosen, variants)}")
     return measured
 
 
@@ -70,32 +76,32 @@ def settings(
     return varied + [(*first[:3], precision) for precision in precisions[1:]]
 
 
-def _way(way: str, table: str, width: float, setting: Setting) -> Contender:
+def _variant(variant: str, table: str, width: float, setting: Setting) -> Candidate:
     shape = dict(zip(("batch", "length", "padding", "precision"), setting, strict=True))
-    argument = {"way": way, "table": table, "width": width, **shape, "repeats": 3}
-    return measure.house(name(way, setting), "scripts.benchmarks.sequence_way", argument)
+    argument = {"variant": variant, "table": table, "width": width, **shape, "repeats": 3}
+    return measure.variant(name(variant, setting), "scripts.benchmarks.sequence_variant", argument)
 
 
-def name(way: str, setting: Setting) -> str:
-    return f"{way}, batch {setting[0]} x {setting[1]}, {setting[2]:.0%} padding, {setting[3]}"
+def name(variant: str, setting: Setting) -> str:
+    return f"{variant}, batch {setting[0]} x {setting[1]}, {setting[2]:.0%} padding, {setting[3]}"
 
 
-def table_of(measured: Sequence[Measurement], settings: Sequence[Setting], ways: Sequence[str] = WAYS) -> str:
+def table_of(measured: Sequence[Measurement], settings: Sequence[Setting], variants: Sequence[str] = VARIANTS) -> str:
     """A Markdown table of medians, a row a setting and way, in brackets set beside `reshape`, else the first way.
 
     Of the same batch, windows and padding, that is, in the first setting's precision.
     """
     summary = measure.medians(measured)
-    baseline = BASELINE if BASELINE in ways else ways[0]
-    rows = [["batch", "windows", "padding", "precision", "way", *FIGURES, "lowest to highest"]]
+    reference = REFERENCE if REFERENCE in variants else variants[0]
+    rows = [["batch", "windows", "padding", "precision", "variant", *FIGURES, "lowest to highest"]]
     for setting in settings:
-        base = summary[name(baseline, (*setting[:3], settings[0][3]))]
-        for way in ways:
-            own = name(way, setting)
-            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", setting[3], way]
+        base = summary[name(reference, (*setting[:3], settings[0][3]))]
+        for variant in variants:
+            own = name(variant, setting)
+            row = [str(setting[0]), str(setting[1]), f"{setting[2]:.0%}", setting[3], variant]
             for figure, factor, compared in FIGURES.values():
                 value = summary[own][figure]
                 row.append(f"{factor * value:,.0f}" + f" ({value / base[figure]:.2f})" * compared)
-            steps = [1e3 * one.figures["seconds"] for one in measured if one.contender == own]
+            steps = [1e3 * one.figures["seconds"] for one in measured if one.candidate == own]
             rows.append([*row, f"{min(steps):,.0f} to {max(steps):,.0f}"])
     return measure.markdown(rows)

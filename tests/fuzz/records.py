@@ -25,10 +25,12 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline import shards
-from pipeline.reader import Reader
-from pipeline.schema import CROP, DataError, Encoding, Key, to_example
-from pipeline.shards import DatasetDir
+from pipeline.loading.direct_reader import Reader
+from pipeline.records import directory
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
+from pipeline.records.example import to_example
+from pipeline.schema import CROP, DataError, Key
 from tests import datasets
 
 CLIP = datasets.clip("s1/bbaf2n", 3, [("bin", 0, 2), ("at", 2, 3)], seed=1)
@@ -196,7 +198,7 @@ def check_record(dataset: DatasetDir, program: Program) -> str:
     )
     clip = span = None
     with named(dataset):
-        clip = shards.read_record(dataset, 0)
+        clip = directory.read_record(dataset, 0)
     source, frames, part = Reader(dataset), np.empty_like(CLIP.frames), np.empty_like(CLIP.frames[1:])
     with named(dataset):
         source.read(0, 0, len(frames), frames)
@@ -225,7 +227,7 @@ def check_shard(dataset: DatasetDir, whole: bytes, program: Program) -> str:
     dataset.shards[0].write_bytes(mutate(whole, [step for step in program if step[0] in BYTES]))
     clip = span = None
     with named(dataset):
-        clip = shards.read_record(dataset, 1)
+        clip = directory.read_record(dataset, 1)
         assert clip.id == dataset.index.id[1]
     with named(dataset):
         frames = np.empty([2, CROP, CROP], np.uint8)

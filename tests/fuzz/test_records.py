@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.schema import Encoding, to_example
+from pipeline.records.codecs import Encoding
+from pipeline.records.example import to_example
 from tests.fuzz import records
 
 

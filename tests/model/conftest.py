@@ -27,7 +27,7 @@ def _batch(
     return {
         "windows": tf.constant(windows),
         "lengths": tf.constant(lengths, tf.int32),
-        "inside": tf.constant(rng.integers(0, 2, [len(lengths), steps], np.uint8)),
+        "in_word": tf.constant(rng.integers(0, 2, [len(lengths), steps], np.uint8)),
         "labels": tf.constant([[*row, *[0] * (width - len(row))] for row in labels], tf.int32),
         "label_lengths": tf.constant([len(row) for row in labels], tf.int32),
         "weights": tf.ones([len(lengths)]),

@@ -28,7 +28,7 @@ def lively(model: LipReader, clips: np.ndarray) -> LipReader:
     batch = {
         "windows": cut,
         "lengths": tf.fill(cut.shape[:1], cut.shape[1]),
-        "inside": tf.ones(cut.shape[:2], tf.uint8),
+        "in_word": tf.ones(cut.shape[:2], tf.uint8),
     }
     logits = tf.reshape(model(batch), [-1, model.head.units])  # [B, S, n] or [B, n] -> [N, n]
     scale = 3 / tf.math.reduce_std(logits, 0)

@@ -75,12 +75,12 @@ def test_padding_changes_no_text(read: Callable[..., dict[str, tf.Tensor]]) -> N
 
 @pytest.mark.slow
 def test_a_word_is_read_where_it_lies() -> None:
-    model = readers.reader(head="word", use_inside=True)
+    model = readers.reader(head="word", use_in_word=True)
     read = export.whole(model, readers.SYMBOLS, "word", readers.windows)
     frames = readers.frames(1, 12)
-    inside = (np.arange(12)[None] // 4 == 1).astype(np.uint8)
-    read_in, nowhere = (read(frames, [12], each)["score"] for each in (inside, np.zeros_like(inside)))
-    batch = {"windows": readers.windows(frames), "lengths": [8], "inside": inside[:, 2:-2]}
+    in_word = (np.arange(12)[None] // 4 == 1).astype(np.uint8)
+    read_in, nowhere = (read(frames, [12], each)["score"] for each in (in_word, np.zeros_like(in_word)))
+    batch = {"windows": readers.windows(frames), "lengths": [8], "in_word": in_word[:, 2:-2]}
     (want,) = decoding.word(model({key: tf.constant(value) for key, value in batch.items()}).numpy())
     np.testing.assert_allclose(read_in, [want.score], rtol=1e-4)
     assert abs(float(nowhere[0]) - want.score) > 1e-3

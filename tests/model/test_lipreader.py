@@ -29,10 +29,10 @@ def test_infer_is_the_call_in_inference_mode_and_is_traced_once(batch: Callable)
 
 
 def test_inside_tells_the_steps_of_the_word_from_its_margin(batch: Callable) -> None:
-    model = LipReader(LipReaderConfig(**TINY, use_inside=True))
+    model = LipReader(LipReaderConfig(**TINY, use_in_word=True))
     dense = batch()
-    inside, outside = (tf.fill(dense["inside"].shape, tf.cast(value, tf.uint8)) for value in (1, 0))
-    assert not np.allclose(model({**dense, "inside": inside}), model({**dense, "inside": outside}))
+    in_word, outside = (tf.fill(dense["in_word"].shape, tf.cast(value, tf.uint8)) for value in (1, 0))
+    assert not np.allclose(model({**dense, "in_word": in_word}), model({**dense, "in_word": outside}))
 
 
 def test_dropout_is_a_function_of_seed_and_call() -> None:
@@ -66,9 +66,9 @@ def test_the_seed_fixes_the_weights_and_both_directions_differ() -> None:
 
 
 def test_a_word_is_named_from_its_own_windows() -> None:
-    inside = tf.constant([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], tf.uint8)
+    in_word = tf.constant([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], tf.uint8)
     mask = tf.sequence_mask([4, 2, 3], 4)
-    own = lipreader._own(inside, mask)
+    own = lipreader._own(in_word, mask)
     assert own.numpy().astype(int).tolist() == [[0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
     states = tf.constant([[[1.0], [2.0], [4.0], [9.0]], [[1.0], [5.0], [7.0], [9.0]], [[3.0], [0.0], [6.0], [9.0]]])
     assert lipreader._masked_mean(states, own).numpy().tolist() == [[3.0], [3.0], [3.0]]
@@ -113,7 +113,7 @@ def test_a_wrong_batch_is_refused(change: dict[str, Any], message: str, batch: C
         ({"sequence": "loop"}, "sequence: want one of packed, chunked, reshape, .*, got 'loop'"),
         ({"classes": 0}, "classes: want more than 0, got 0"),
         ({"dropout": 1.0}, "dropout: want 0 <= dropout < 1, got 1.0"),
-        ({"head": "ctc", "use_inside": True}, "use_inside: goes with head word only, got head ctc"),
+        ({"head": "ctc", "use_in_word": True}, "use_in_word: goes with head word only, got head ctc"),
     ],
 )
 def test_a_bad_config_is_refused(arguments: dict[str, Any], message: str) -> None:

@@ -55,7 +55,7 @@ def _all_at_once(batch: Callable, head: str) -> Batch:
     return {
         **filled,
         "windows": tf.concat([filled["windows"], noise], 1),
-        "inside": tf.pad(filled["inside"], [[0, 0], [0, 3]], constant_values=1),
+        "in_word": tf.pad(filled["in_word"], [[0, 0], [0, 3]], constant_values=1),
         "labels": tf.pad(filled["labels"], [[0, 0], [0, 1]], constant_values=2),
     }
 
@@ -117,9 +117,9 @@ def test_more_padding_changes_nothing(more: Callable, head: str, training: bool,
     [
         {"bidirectional": False},
         {"lstm_layers": 1, "table": "A", "width": 0.03125},
-        {"head": "word", "use_inside": True},
+        {"head": "word", "use_in_word": True},
     ],
-    ids=["one direction", "table A", "inside"],
+    ids=["one direction", "table A", "in_word"],
 )
 def test_the_law_holds_for_other_shapes(shape: dict, batch: Callable) -> None:
     shape = dict(shape)

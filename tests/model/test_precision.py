@@ -12,13 +12,15 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from model import losses, step
+from model import losses, train_step
+from model.checkpoints import Progress, restore
 from model.errors import RunError
 from model.lipreader import PRECISIONS, LipReader, LipReaderConfig
-from model.run import Progress, initialise, load_run, restore, save_run
+from model.run import load_run, save_run
 from model.sequence import WRAPPERS
-from model.step import TrainConfig, make_optimizer
 from model.train import train
+from model.train_step import TrainConfig, make_optimizer
+from model.transfer import initialise
 
 HALF = {"mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False)
@@ -106,7 +108,7 @@ def test_it_learns(precision: str, batch: Callable, tmp_path: Path) -> None:
 def test_a_run_in_float16_goes_on_with_its_loss_scale_bit_for_bit(
     batch: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "GROWTH", 2)  # the scale moves at every second step
+    monkeypatch.setattr(train_step, "GROWTH", 2)  # the scale moves at every second step
 
     def stream(stop_after: int | None = None) -> Callable[[int, int], Iterator[dict]]:
         def batches(epoch: int, first: int) -> Iterator[dict]:
@@ -134,7 +136,7 @@ def test_a_step_that_overflows_is_left_out_and_halves_the_scale(
     batch: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No weight decays, no moment moves; the position in the data and in the warm-up does."""
-    monkeypatch.setattr(step, "SCALE", 2.0**100)
+    monkeypatch.setattr(train_step, "SCALE", 2.0**100)
     model = LipReader(FLOAT16, seed=1)
     before = [each.numpy() for each in model.trainable_variables]
 
@@ -161,8 +163,8 @@ def test_scaled_gradients_are_cut_by_their_true_length(batch: Callable) -> None:
         if scaled:
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, False, 1024.0)
         before = model.head.kernel.numpy()
-        learn = step.make_step(model, optimizer, dataclasses.replace(QUICK, clip_norm=0.01))
-        norm = learn({key: batch()[key] for key in step.keys(model)})[2]
+        learn = train_step.make_step(model, optimizer, dataclasses.replace(QUICK, clip_norm=0.01))
+        norm = learn({key: batch()[key] for key in train_step.keys(model)})[2]
         seen[scaled] = float(norm), model.head.kernel.numpy() - before
     assert seen[False][0] > 0.1
     np.testing.assert_allclose(seen[True][0], seen[False][0], rtol=0.02)
@@ -173,7 +175,7 @@ def test_scaled_gradients_are_cut_by_their_true_length(batch: Callable) -> None:
 def test_a_gradient_that_no_scale_makes_finite_stops_training(
     scale: float, at: int, batch: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "SCALE", scale)
+    monkeypatch.setattr(train_step, "SCALE", scale)
     model = LipReader(FLOAT16, seed=1)
     model.head.kernel.assign(1e9 * model.head.kernel)
     with pytest.raises(RunError, match=rf"step {at} \(epoch 0\): the gradient is not finite, from clips clip0"):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.checkpoints import Progress, has_begun, restore
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
-from model.run import RUN_FILE, Progress, claimed, has_begun, initialise, load_run, restore, save_run
-from model.step import TrainConfig, make_optimizer
+from model.run import RUN_FILE, load_run, locked, save_run
+from model.train_step import TrainConfig, make_optimizer
+from model.transfer import initialise
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5)
 
@@ -45,9 +47,9 @@ def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
     save_run(tmp_path, {"model": {}})
     before = (tmp_path / RUN_FILE).read_bytes()
     busy = pytest.raises(RunError, match="another training is writing there; wait, or name a new directory")
-    with claimed(tmp_path), busy, claimed(tmp_path):
+    with locked(tmp_path), busy, locked(tmp_path):
         pass
-    with claimed(tmp_path):  # again, once it is free
+    with locked(tmp_path):  # again, once it is free
         assert (tmp_path / RUN_FILE).read_bytes() == before
 
 
@@ -113,9 +115,9 @@ def test_a_run_can_start_from_another_with_a_new_head(tmp_path: Path) -> None:
 
 def test_a_cnn_goes_on_without_its_lstm(tmp_path: Path) -> None:
     trained = _trained(tmp_path)
-    other = LipReader(dataclasses.replace(CONFIG, use_inside=True, lstm_layers=2), seed=5)
+    other = LipReader(dataclasses.replace(CONFIG, use_in_word=True, lstm_layers=2), seed=5)
     lstms = [layer.get_weights() for layer in other.lstms]
-    assert initialise(other, tmp_path) == ("lstm_layers", "use_inside")
+    assert initialise(other, tmp_path) == ("lstm_layers", "use_in_word")
     for got, want in zip(other.steps.get_weights(), trained.steps.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
     for layer, before in zip(other.lstms, lstms, strict=True):
@@ -137,9 +139,9 @@ def test_a_head_of_the_same_labels_goes_on(tmp_path: Path, source: str, head: st
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_an_lstm_that_was_told_the_word_reads_on_as_if_all_were_it(tmp_path: Path, bidirectional: bool) -> None:
-    config = dataclasses.replace(CONFIG, use_inside=True, bidirectional=bidirectional)
+    config = dataclasses.replace(CONFIG, use_in_word=True, bidirectional=bidirectional)
     save_run(tmp_path, {"model": dataclasses.asdict(config)})
-    told, untold = LipReader(config, seed=1), LipReader(dataclasses.replace(config, use_inside=False), seed=2)
+    told, untold = LipReader(config, seed=1), LipReader(dataclasses.replace(config, use_in_word=False), seed=2)
     told.lstms[0].set_weights([np.random.default_rng(0).normal(size=w.shape) for w in told.lstms[0].get_weights()])
     Progress(told, make_optimizer(told, TrainConfig(warmup=0.0), 4), tmp_path).save()
     assert initialise(untold, tmp_path) == ()
@@ -151,7 +153,7 @@ def test_an_lstm_that_was_told_the_word_reads_on_as_if_all_were_it(tmp_path: Pat
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_an_lstm_that_was_not_told_the_word_begins_without_a_use_for_it(tmp_path: Path, bidirectional: bool) -> None:
     untold = _trained(tmp_path, dataclasses.replace(CONFIG, bidirectional=bidirectional))
-    told = LipReader(dataclasses.replace(untold.config, use_inside=True), seed=2)
+    told = LipReader(dataclasses.replace(untold.config, use_in_word=True), seed=2)
     assert initialise(told, tmp_path) == ()
     features, flag = (np.random.default_rng(1).normal(size=[2, 4, width]).astype(np.float32) for width in (512, 1))
     with_flag = np.concatenate([features, flag], axis=-1)

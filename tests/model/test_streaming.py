@@ -72,7 +72,7 @@ def test_a_saved_stream_is_read_back(precision: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, score, rtol=1e-5)
 
 
-@pytest.mark.parametrize("field", ["bidirectional", "use_inside"])
+@pytest.mark.parametrize("field", ["bidirectional", "use_in_word"])
 def test_what_needs_the_whole_clip_is_refused(field: str) -> None:
     model = readers.reader(head="word", **{field: True})
     with pytest.raises(RunError, match=f"streaming: the run is {field}, which wants whole clips; .*--no{field}"):

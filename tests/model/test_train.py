@@ -13,8 +13,8 @@ import tensorflow as tf
 from model.errors import RunError
 from model.evaluate import evaluate
 from model.lipreader import LipReader, LipReaderConfig
-from model.step import TrainConfig
 from model.train import TrainResult, train
+from model.train_step import TrainConfig
 from tests.scripts import events
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from model.vgg_m import TABLES, VGGM
-from scripts.benchmarks.sequence_way import plain
+from scripts.benchmarks.sequence_variant import plain
 
 SHAPES = {
     "A": {

@@ -8,27 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import video
-from pipeline.corpora import synthetic
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
-from pipeline.shards import DatasetDir
-from scripts.benchmarks import convert, encodings, measure, usual_way
-from scripts.benchmarks.measure import Contender, Measurement
+from pipeline.synthetic import corpus
+from pipeline.video import decode
+from scripts.benchmarks import convert, encodings, every_frame_variant, measure
+from scripts.benchmarks.measure import Candidate, Measurement
 from tests import datasets
 from tests.scripts import commands
 
 
-def program(name: str, code: str, **argument: object) -> Contender:
-    """A contender of a few lines; `a` is its argument."""
-    return Contender(name, (sys.executable, "-c", f"import json, sys\na = json.loads(sys.argv[1])\n{code}"), argument)
+def program(name: str, code: str, **argument: object) -> Candidate:
+    """A candidate of a few lines; `a` is its argument."""
+    return Candidate(name, (sys.executable, "-c", f"import json, sys\na = json.loads(sys.argv[1])\n{code}"), argument)
 
 
-def test_contenders_take_turns(tmp_path: Path) -> None:
+def test_candidates_take_turns(tmp_path: Path) -> None:
     code = "open(a['log'], 'a').write(a['me'])\nprint('news')\nprint(json.dumps({'items': 6, 'seconds': 2, 'own': 7}))"
-    ways = [program(name, code, me=name, log=str(tmp_path / "log")) for name in "ABC"]
-    measured = list(measure.alternate(ways, rounds=2))
+    variants = [program(name, code, me=name, log=str(tmp_path / "log")) for name in "ABC"]
+    measured = list(measure.alternate(variants, rounds=2))
     assert (tmp_path / "log").read_text() == "ABCABC"
-    assert [one.contender for one in measured] == [*"ABCABC"]
+    assert [one.candidate for one in measured] == [*"ABCABC"]
     for one in measured:
         assert {key: one.figures[key] for key in ("items", "seconds", "own", "rate")} == {
             "items": 6,
@@ -52,7 +52,7 @@ def test_processor_time_and_memory_are_those_of_all_its_processes() -> None:
     assert 120 < figures["tree_mb"] < 160
 
 
-def test_what_a_contender_leaves_behind_is_ended() -> None:
+def test_what_a_candidate_leaves_behind_is_ended() -> None:
     code = (
         "import subprocess\nleft = subprocess.Popen([sys.executable, '-c', 'while True: pass']).pid\n"
         "print(json.dumps({'items': 1, 'seconds': 1, 'left': left}))"
@@ -76,7 +76,7 @@ def test_what_a_contender_leaves_behind_is_ended() -> None:
         ("""print('{"items": 0, "seconds": 3}')""", "A: want items and seconds above 0"),
     ],
 )
-def test_a_contender_that_fails_is_named(code: str, match: str) -> None:
+def test_a_candidate_that_fails_is_named(code: str, match: str) -> None:
     with pytest.raises(DataError, match=match):
         measure.measure(program("A", code))
 
@@ -95,7 +95,7 @@ def test_medians_and_ratios() -> None:
         for line in measure.table(measured, "slow", "clips", {"own": "extra"}).splitlines()
     ]
     assert rows[0] == [
-        "way",
+        "variant",
         "clips/s",
         "lowest to highest",
         "x slow",
@@ -115,15 +115,15 @@ def test_medians_and_ratios() -> None:
 def test_a_peer_needs_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(measure, "PEERS", tmp_path)
+    monkeypatch.setattr(measure, "BASELINES", tmp_path)
     names = {"mediapipe": "MediaPipe", "other": "the other"}
     (tmp_path / "mediapipe").mkdir()  # begun and not finished
-    assert measure.peers(names, {"x": 1}) == []
+    assert measure.baselines(names, {"x": 1}) == []
     assert capsys.readouterr().out == (
-        "without MediaPipe: `make peer-mediapipe` gets it\nwithout the other: `make peer-other` gets it\n"
+        "without MediaPipe: `make baseline-mediapipe` gets it\nwithout the other: `make baseline-other` gets it\n"
     )
     (tmp_path / "mediapipe" / "ready").touch()
-    (found,) = measure.peers(names, {"x": 1})
+    (found,) = measure.baselines(names, {"x": 1})
     assert found.name == "MediaPipe"
     assert found.command[0] == str(tmp_path / "mediapipe" / "bin" / "python")
     assert Path(found.command[1]).is_file()
@@ -138,11 +138,11 @@ def test_shifts_are_in_pixels_of_their_crop() -> None:
 
 
 def test_frames_that_the_usual_way_misses_have_no_corners_and_do_not_count(tmp_path: Path) -> None:
-    (path,) = synthetic.render(tmp_path, synthetic.SyntheticConfig(clips=1, speakers=1, width=280, height=224))
-    frames = video.read(path).luma[:7].copy()
+    (path,) = corpus.render(tmp_path, corpus.SyntheticConfig(clips=1, speakers=1, width=280, height=224))
+    frames = decode.read(path).luma[:7].copy()
     frames[[0, 4]] = 128
     datasets.write_video(tmp_path / "blinks.mp4", frames)
-    assert usual_way.convert((3, str(tmp_path / "blinks.mp4")), tmp_path) == 7
+    assert every_frame_variant.convert((3, str(tmp_path / "blinks.mp4")), tmp_path) == 7
     crops, corners = np.load(tmp_path / "3.npy"), np.load(tmp_path / "3.corners.npy")
     seen = [1, 2, 3, 5, 6]
     assert np.flatnonzero(crops.any(axis=(1, 2))).tolist() == seen
@@ -154,14 +154,18 @@ def test_frames_that_the_usual_way_misses_have_no_corners_and_do_not_count(tmp_p
 
 @pytest.mark.slow
 def test_converting_is_measured(tmp_path: Path) -> None:
-    config = synthetic.SyntheticConfig(clips=2, speakers=1, width=280, height=224)
-    list(synthetic.render(tmp_path / "corpus", config))
+    config = corpus.SyntheticConfig(clips=2, speakers=1, width=280, height=224)
+    list(corpus.render(tmp_path / "corpus", config))
     videos = convert.draw(tmp_path / "corpus", 5, seed=1)
     assert sorted(videos) == sorted(str(path) for path in (tmp_path / "corpus").glob("s1/*.mp4"))
     kept, limits = tmp_path / "figures.json", ("--clips=2", "--workers=1", "--rounds=1")
     (printed,) = commands.run(["benchmark", "convert", f"--source={tmp_path / 'corpus'}", *limits, f"--output={kept}"])
     figures = json.loads(kept.read_text())
-    assert [one["way"] for one in figures["measured"]][-3:] == [convert.NETWORKS, convert.OURS, convert.STAGES_OF_OURS]
+    assert [one["variant"] for one in figures["measured"]][-3:] == [
+        convert.NETWORKS,
+        convert.OURS,
+        convert.STAGES_OF_OURS,
+    ]
     assert all(value > 0 for own in figures["medians"].values() for value in own.values())
     assert f"{figures['machine']['cores']} cores of " in printed
     assert re.search(r"\| lipflow +\| [\d.,]+ +\| [\d.,]+ to [\d.,]+ +\| [\d.]+ ", printed)
@@ -175,7 +179,7 @@ def test_converting_is_measured(tmp_path: Path) -> None:
 def test_encodings_are_measured(
     tiny: Callable[[str], DatasetDir], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encodings, "WAYS", (("raw", 92), ("jpeg", 85)))
+    monkeypatch.setattr(encodings, "VARIANTS", (("raw", 92), ("jpeg", 85)))
     raw, jpeg = encodings.run(tiny("raw"), clips=4, seed=0, workers=1, rounds=1)
     assert raw.figures["bytes"] > 3 * jpeg.figures["bytes"] > 0
     assert "psnr" not in raw.figures

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.plan import PlanConfig
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import BatchKey, DataError
-from pipeline.shards import DatasetDir
-from pipeline.table import DataConfig
 from pipeline.vocab import Vocabulary
-from scripts.benchmarks import device, device_way, measure
+from scripts.benchmarks import device, device_variant, measure
 from tests.scripts import commands
 
 
@@ -26,22 +26,25 @@ def test_what_is_hidden_is_a_share_of_the_shorter_work(step: float, read: float,
 def test_every_way_feeds_the_same_windows(tiny: Callable[[str], DatasetDir]) -> None:
     config, order = DataConfig(Vocabulary.of_characters()), PlanConfig(4, seed=2)
     first: dict[str, list] = {
-        way: list(itertools.islice(device_way.batches(way, tiny("raw"), config, order), 2)) for way in device_way.WAYS
+        variant: list(itertools.islice(device_variant.batches(variant, tiny("raw"), config, order), 2))
+        for variant in device_variant.VARIANTS
     }
-    for way, (one, two) in first.items():
-        np.testing.assert_array_equal(one[BatchKey.WINDOWS], first[device_way.FED][0][BatchKey.WINDOWS], err_msg=way)
-        assert (one is two) == (way == device_way.ALONE)
+    for variant, (one, two) in first.items():
+        np.testing.assert_array_equal(
+            one[BatchKey.WINDOWS], first[device_variant.FED][0][BatchKey.WINDOWS], err_msg=variant
+        )
+        assert (one is two) == (variant == device_variant.ALONE)
 
 
 def test_a_turn_settles_first_and_takes_five_batches_at_least() -> None:
     taken: list[int] = []
-    times = device_way.turn(itertools.count(), taken.append, 0)
-    assert taken == list(range(device_way.SETTLING + 5))
+    times = device_variant.turn(itertools.count(), taken.append, 0)
+    assert taken == list(range(device_variant.SETTLING + 5))
     assert len(times) == 5
 
 
 def test_the_table_has_a_row_a_work_and_batch() -> None:
-    figures = {f"{way}_s": 0.01 for way in device_way.WAYS} | {"input_s": 0.004, "fed_s": 0.012}
+    figures = {f"{variant}_s": 0.01 for variant in device_variant.VARIANTS} | {"input_s": 0.004, "fed_s": 0.012}
     sizes = {"fed_mb": 7.5, "shipped_mb": 35.6}
     measured = [measure.Measurement(device.name("train", 8), {**figures, **sizes})]
     row = [cell.strip() for cell in device.table_of(measured).splitlines()[2].strip("|").split("|")]
@@ -67,6 +70,6 @@ def test_the_ways_are_measured(tmp_path: Path, tiny: Callable[[str], DatasetDir]
     kept, small = tmp_path / "figures.json", ("--width=0.02", "--batches=2", "--rounds=1", "--seconds=0.01")
     (printed,) = commands.run(["benchmark", "device", f"--data={tiny('raw').root}", *small, f"--output={kept}"])
     figures = json.loads(kept.read_text())["medians"]
-    assert list(figures) == [device.name(work, 2) for work in device_way.WORKS]
+    assert list(figures) == [device.name(work, 2) for work in device_variant.WORKS]
     assert all(own["alone_s"] > 0 and own["fed_mb"] < own["shipped_mb"] for own in figures.values())
     assert "| forward, batch 2 |" in printed

@@ -7,7 +7,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from model.vgg_m import VGGM
 from pipeline.schema import DataError
-from scripts.benchmarks import layers, layers_way, measure
+from scripts.benchmarks import layers, layers_variant, measure
 from tests.scripts import commands
 
 
@@ -26,7 +26,7 @@ from tests.scripts import commands
     ],
 )
 def test_an_operation_belongs_to_a_layer_or_to_what_all_have(operation: str, want: str) -> None:
-    assert layers_way.part(operation, "B") == want
+    assert layers_variant.part(operation, "B") == want
 
 
 def test_a_profile_holds_operations_and_what_runs_them() -> None:
@@ -39,11 +39,11 @@ def test_a_profile_holds_operations_and_what_runs_them() -> None:
         line.events.add(metadata_id=number, duration_ps=milliseconds * 10**9)
     other.event_metadata[0].name = "c/d:Add"
     other.lines.add().events.add(metadata_id=0, duration_ps=10**9)
-    assert list(layers_way.operations(space.SerializeToString())) == [("reshape/conv1/Conv2D", 3.0), ("a/b", 1.0)]
+    assert list(layers_variant.operations(space.SerializeToString())) == [("reshape/conv1/Conv2D", 3.0), ("a/b", 1.0)]
 
 
 def test_a_convolutions_work_is_two_operations_a_tap_and_place() -> None:
-    work = layers_way.flops(VGGM("B"), "B")
+    work = layers_variant.flops(VGGM("B"), "B")
     assert list(work) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6"]
     assert work["conv1"] == 2 * 53 * 53 * 7 * 7 * 5 * 96
     assert work["conv2"] == 2 * 11 * 11 * 5 * 5 * 96 * 256
@@ -51,15 +51,15 @@ def test_a_convolutions_work_is_two_operations_a_tap_and_place() -> None:
 
 
 def test_the_table_sets_both_ways_beside_each_other_and_the_peak() -> None:
-    names = list(layers_way.flops(VGGM("B", width=0.01), "B"))
-    keys = [f"{name} {way}" for name in names for way in (layers_way.FORWARD, layers_way.GRADIENTS)]
-    usual = {**dict.fromkeys([*keys, *layers_way.SHARED, layers_way.STEP], 8.0), layers_way.PEAK: 3.0}
-    ours = {**dict.fromkeys([*keys, *layers_way.SHARED, layers_way.STEP], 4.0), layers_way.PEAK: 2.0}
-    work = {f"{name} {layers_way.GFLOP}": 0.006 for name in names}
-    measured = [measure.Measurement(way, {**own, **work}) for way, own in (("keras", usual), ("reshape", ours))]
+    names = list(layers_variant.flops(VGGM("B", width=0.01), "B"))
+    keys = [f"{name} {variant}" for name in names for variant in (layers_variant.FORWARD, layers_variant.GRADIENTS)]
+    usual = {**dict.fromkeys([*keys, *layers_variant.SHARED, layers_variant.STEP], 8.0), layers_variant.PEAK: 3.0}
+    ours = {**dict.fromkeys([*keys, *layers_variant.SHARED, layers_variant.STEP], 4.0), layers_variant.PEAK: 2.0}
+    work = {f"{name} {layers_variant.GFLOP}": 0.006 for name in names}
+    measured = [measure.Measurement(variant, {**own, **work}) for variant, own in (("keras", usual), ("reshape", ours))]
     lines = layers.table_of(measured, "B").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:-2]]
-    assert [row[0] for row in rows] == [*keys, *layers_way.SHARED, layers_way.STEP]
+    assert [row[0] for row in rows] == [*keys, *layers_variant.SHARED, layers_variant.STEP]
     assert rows[0][1:] == ["8.0", "4.0 (2.00)", "0.0", "2", "50%"]  # 6 MFLOP in 4 ms, of 3 GFLOP/s
     assert rows[1][4:] == ["2", "50%"]  # of conv1 alone, whose input wants no gradient
     assert rows[3][4:] == ["3", "100%"]
@@ -80,8 +80,10 @@ def test_the_layers_are_measured(tmp_path: Path) -> None:
     for own in json.loads(kept.read_text())["medians"].values():
         assert own["items"] == 8
         parts = [
-            value for name, value in own.items() if name in layers_way.SHARED or re.match(r"(conv|fc)\d .*s?$", name)
+            value
+            for name, value in own.items()
+            if name in layers_variant.SHARED or re.match(r"(conv|fc)\d .*s?$", name)
         ]
-        assert len(parts) == 6 * 3 + len(layers_way.SHARED)
+        assert len(parts) == 6 * 3 + len(layers_variant.SHARED)
         assert all(value > 0 for value in parts)
     assert re.search(r"\| conv2 gradients +\| +[\d.]+ +\| [\d.]+ \(\d\.\d\d\)", printed)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import shards
-from pipeline.schema import DataError, Encoding
-from pipeline.shards import DatasetDir
+from pipeline.records import directory
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import DataError
 from scripts.benchmarks import measure, read, read_export
-from scripts.benchmarks.measure import Contender
-from scripts.benchmarks.peers import consumer
+from scripts.benchmarks.baselines import consumer
+from scripts.benchmarks.measure import Candidate
 from tests import datasets
 from tests.scripts import commands
 
@@ -38,10 +39,10 @@ def test_every_form_holds_the_same_clips(exported: tuple[Path, dict[str, float]]
         np.testing.assert_array_equal(np.load(forms / "npy" / f"{number:05}.npy"), clip.frames)
     assert json.loads((forms / "npy" / "texts.json").read_text()) == [clip.text for clip in chosen]
     for name in ("raw", "jpeg"):
-        dataset = shards.open_dataset(forms / name)
+        dataset = directory.open_dataset(forms / name)
         assert dataset.encoding == Encoding(name)
         assert sorted(dataset.index.id) == sorted(clip.id for clip in CLIPS)
-        assert [problem for problem in shards.verify(dataset) if problem] == []
+        assert [problem for problem in directory.verify(dataset) if problem] == []
 
 
 def test_stacks_are_the_windows(exported: tuple[Path, dict[str, float]]) -> None:
@@ -69,13 +70,13 @@ def test_the_consumer_counts_what_it_takes() -> None:
 
 def test_the_processor_time_of_workers_is_counted() -> None:
     code = (
-        "import subprocess, sys, time, json\nsys.path.insert(0, 'scripts/benchmarks/peers')\nimport consumer\n"
+        "import subprocess, sys, time, json\nsys.path.insert(0, 'scripts/benchmarks/baselines')\nimport consumer\n"
         "child = subprocess.Popen([sys.executable, '-c', 'while True: pass'])\ntime.sleep(0.2)\n"
         "before = consumer._cpu_s()\n"
         "time.sleep(1.5)\n"
         "print(json.dumps({'items': 1, 'seconds': 1, 'busy': consumer._cpu_s() - before}))"
     )
-    assert measure.measure(Contender("A", (sys.executable, "-c", code), {})).figures["busy"] > 0.1
+    assert measure.measure(Candidate("A", (sys.executable, "-c", code), {})).figures["busy"] > 0.1
 
 
 def figures(output: Path) -> list[dict]:
@@ -86,11 +87,11 @@ def figures(output: Path) -> list[dict]:
 def test_the_ways_in_tensorflow_from_end_to_end(
     tmp_path: Path, tiny: Callable[[str], DatasetDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "PEERS", tmp_path / "no peers")
+    monkeypatch.setattr(measure, "BASELINES", tmp_path / "no baselines")
     ours = ("lipflow", "lipflow, windows", "lipflow, jpeg, words")
     monkeypatch.setattr(read, "OURS", {name: read.OURS[name] for name in ours})
     measured = read.run(tiny("raw"), clips=9, seed=1, workers=1, rounds=1, batches=[4], seconds=0.05)
-    rows = {one.contender.removesuffix(", batch 4"): one.figures for one in measured}
+    rows = {one.candidate.removesuffix(", batch 4"): one.figures for one in measured}
     assert list(rows) == [*ours, "DMVR's way, jpeg", "tutorials' way, float windows"]
     for name, one in rows.items():
         assert one["items"] % 4 == 0
@@ -105,14 +106,14 @@ def test_the_ways_in_tensorflow_from_end_to_end(
     assert rows["tutorials' way, float windows"]["delivered_mb"] > 2 * rows["lipflow, windows"]["delivered_mb"]
 
 
-@pytest.mark.skipif("LIPFLOW_PEERS" not in os.environ, reason="needs `make peers`; set LIPFLOW_PEERS=1")
+@pytest.mark.skipif("LIPFLOW_PEERS" not in os.environ, reason="needs `make baselines`; set LIPFLOW_PEERS=1")
 def test_peers_deliver_the_same_bytes_a_clip(exported: tuple[Path, dict[str, float]]) -> None:
     forms = exported[0]
     usual = {"batch": 6, "workers": 0, "seconds": 0.05}
-    for peer in measure.peers(read.PEERS, usual):
-        for way in read._widths(peer, forms / read.FORMS[peer.name], workers=1):
-            one = measure.measure(way).figures
-            each = 112 * 112 * (17 if way.argument["layout"] == "frames" else 13 * 5)
+    for baseline in measure.baselines(read.BASELINES, usual):
+        for variant in read._widths(baseline, forms / read.FORMS[baseline.name], workers=1):
+            one = measure.measure(variant).figures
+            each = 112 * 112 * (17 if variant.argument["layout"] == "frames" else 13 * 5)
             assert one["items"] % 6 == 0
             assert one["delivered_mb"] == pytest.approx(each / 1e6)
 

@@ -6,7 +6,7 @@ import pytest
 
 from model.sequence import WRAPPERS
 from pipeline.schema import DataError
-from scripts.benchmarks import measure, sequence, sequence_way
+from scripts.benchmarks import measure, sequence, sequence_variant
 from tests.scripts import commands
 
 
@@ -21,7 +21,7 @@ from tests.scripts import commands
     ],
 )
 def test_lengths_are_spread_around_their_mean(batch: int, length: int, padding: float, want: list[int]) -> None:
-    assert sequence_way.spread(batch, length, padding) == want
+    assert sequence_variant.spread(batch, length, padding) == want
 
 
 def test_each_setting_differs_from_the_first_in_one_thing() -> None:
@@ -36,8 +36,8 @@ def test_each_setting_differs_from_the_first_in_one_thing() -> None:
         ({"batches": []}, "--batches: want at least one, got none"),
         ({"paddings": [0.5, 1.0]}, r"--paddings: want 0 <= padding < 1, got 1.0"),
         ({"precisions": ["float32", "half"]}, "--precisions: want of float32, mixed_bfloat16, .*, got 'half'"),
-        ({"ways": ["packed", "loop"]}, "--ways: want of keras, packed, .*, got 'loop'"),
-        ({"ways": []}, "--ways: want at least one, got none"),
+        ({"variants": ["packed", "loop"]}, "--variants: want of keras, packed, .*, got 'loop'"),
+        ({"variants": []}, "--variants: want at least one, got none"),
         ({"table": "D"}, "--table: want one of A, B, C, got 'D'"),
     ],
 )
@@ -55,9 +55,10 @@ def test_the_table_sets_each_way_beside_the_reshape() -> None:
     setting = (2, 3, 0.5, "float32")
     figures = {"seconds": 2.0, "train_cpu_s": 3.0, "forward_s": 0.5, "trace_s": 0.25, "train_mb": 100, "forward_mb": 50}
     halved = {name: value / 2 for name, value in figures.items()}
-    ways = (sequence_way.PLAIN, *WRAPPERS)
+    variants = (sequence_variant.PLAIN, *WRAPPERS)
     measured = [
-        measure.Measurement(sequence.name(way, setting), halved if way == "packed" else figures) for way in ways
+        measure.Measurement(sequence.name(variant, setting), halved if variant == "packed" else figures)
+        for variant in variants
     ]
     rows = {row[4]: row for row in map(_cells, sequence.table_of(measured, [setting]).splitlines())}
     assert rows["packed"][:4] == ["2", "3", "50%", "float32"]
@@ -68,16 +69,16 @@ def test_the_table_sets_each_way_beside_the_reshape() -> None:
 
 def test_a_precision_is_set_beside_the_first() -> None:
     asked = [(1, 2, 0.0, "float32"), (1, 2, 0.0, "mixed_bfloat16")]
-    way = "chunked"  # where reshape is not measured
+    variant = "chunked"  # where reshape is not measured
     base = dict.fromkeys(("seconds", "train_cpu_s", "forward_s", "trace_s", "train_mb", "forward_mb"), 4.0)
     measured = [
-        measure.Measurement(sequence.name(way, setting), {name: value * share for name, value in base.items()})
+        measure.Measurement(sequence.name(variant, setting), {name: value * share for name, value in base.items()})
         for setting, share in zip(asked, (1, 0.25), strict=True)
     ]
-    rows = [_cells(line) for line in sequence.table_of(measured, asked, [way]).splitlines()[2:]]
+    rows = [_cells(line) for line in sequence.table_of(measured, asked, [variant]).splitlines()[2:]]
     assert [row[3:6] for row in rows] == [
-        ["float32", way, "4,000 (1.00)"],
-        ["mixed_bfloat16", way, "1,000 (0.25)"],
+        ["float32", variant, "4,000 (1.00)"],
+        ["mixed_bfloat16", variant, "1,000 (0.25)"],
     ]
 
 
@@ -87,7 +88,9 @@ def test_the_ways_are_measured(tmp_path: Path) -> None:
     small = ("--width=0.03125", "--batches=2", "--lengths=4", "--paddings=0.5", "--rounds=1")
     (printed,) = commands.run(["benchmark", "sequence", *small, f"--output={kept}"])
     figures = json.loads(kept.read_text())["medians"]
-    assert list(figures) == [sequence.name(way, (2, 4, 0.5, "float32")) for way in (sequence_way.PLAIN, *WRAPPERS)]
+    assert list(figures) == [
+        sequence.name(variant, (2, 4, 0.5, "float32")) for variant in (sequence_variant.PLAIN, *WRAPPERS)
+    ]
     assert all(own["items"] == 4 and own["seconds"] > 0 and own["train_mb"] > 0 for own in figures.values())
     assert re.search(r"\| packed +\| [\d,]+ \(\d\.\d\d\) ", printed)
 

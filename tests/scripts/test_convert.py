@@ -2,8 +2,8 @@ import json
 import re
 from pathlib import Path
 
-from pipeline import shards
-from pipeline.journal import CONVERSION
+from pipeline.conversion.run_log import CONVERSION
+from pipeline.records import directory
 from tests.scripts import commands
 
 
@@ -12,7 +12,7 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     place = ["--corpus=grid", f"--source={corpus}", f"--output={output}", "--name=tiny", "--workers=4"]
     frames = ["--crop=box", "--box=0.25,0.25,0.75,0.75", "--encoding=png"]
     (printed,) = commands.run(["convert", *place, *frames, "--split_by=corpus", "--val=1", "--seed=3"])
-    opened = shards.open_dataset(output)
+    opened = directory.open_dataset(output)
     conversion = opened.manifest["conversion"]
     assert (conversion["name"], conversion["seed"], conversion["encoding"]["name"]) == ("tiny", 3, "png")
     assert conversion["crop"]["box"] == [0.25, 0.25, 0.75, 0.75]

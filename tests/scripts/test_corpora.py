@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import shards
-from pipeline.corpora import layouts
-from pipeline.corpora.synthetic import SyntheticConfig
-from pipeline.dataset import DataConfig, load
-from pipeline.plan import PlanConfig
+from pipeline.loading.dataset import DataConfig, load
+from pipeline.loading.plan import PlanConfig
+from pipeline.records import directory
+from pipeline.synthetic.corpus import SyntheticConfig
 from pipeline.vocab import Vocabulary
-from tests import datasets
+from tests import datasets, layouts
 from tests.scripts import commands
 
 FEW = " abcdefghijklmnopqrst"
@@ -47,14 +46,14 @@ def test_lrw_brings_its_box_and_split_unless_told_otherwise(tmp_path: Path) -> N
         converting("lrw", tmp_path / "lrw", told, "--crop=resize", "--split_by=clip", "--val=0", "--test=0"),
     )
     assert not any("speakers in two splits" in text for text in printed)  # nobody is named
-    opened = shards.open_dataset(own)
+    opened = directory.open_dataset(own)
     crop = opened.manifest["conversion"]["crop"]
     assert (crop["mode"], [side * 256 for side in crop["box"]]) == ("box", [71, 107, 183, 219])
     assert {split: len(opened.records(split)) for split in opened.splits} == {"train": 1, "val": 1, "test": 1}
     assert opened.index.frames.tolist() == [29, 29, 29]
     assert opened.index.word_text.tolist() == opened.index.text.tolist()
     np.testing.assert_allclose((opened.index.word_start + opened.index.word_stop) / 2, 14.5, atol=0.5)
-    opened = shards.open_dataset(told)
+    opened = directory.open_dataset(told)
     crop = opened.manifest["conversion"]["crop"]
     assert (crop["mode"], crop["box"], list(opened.splits)) == ("resize", None, ["train"])
 
@@ -69,7 +68,7 @@ def test_lrs2_keeps_its_lists_cuts_what_is_long_and_writes_what_is_unknown(tmp_p
             f"--alphabet={FEW}", "--unknown=unk",
         ),
     )  # fmt: skip
-    opened = shards.open_dataset(whole)
+    opened = directory.open_dataset(whole)
     assert {split: opened.index.id[opened.records(split)].tolist() for split in opened.splits} == {
         "train": opened.index.id[:2].tolist(),
         "val": ["main/t3/00003"],
@@ -79,7 +78,7 @@ def test_lrs2_keeps_its_lists_cuts_what_is_long_and_writes_what_is_unknown(tmp_p
     assert row.frames > 45
     assert any(word.stop > 40 for word in row.words)
     kept = [dataclasses.replace(word, text=few(word.text)) for word in row.words if word.stop <= 40]
-    opened = shards.open_dataset(less)
+    opened = directory.open_dataset(less)
     (cut,) = (opened.index.row(n) for n in range(len(opened.index)))
     assert (cut.id, cut.frames, cut.words) == (row.id, 40, tuple(kept))
     assert cut.text == " ".join(word.text for word in kept)
@@ -99,7 +98,7 @@ def test_a_folder_with_odd_names_and_what_leads_out_or_hangs(tmp_path: Path) -> 
     write_clips(tmp_path / "folder")
     output = tmp_path / "data"
     commands.run(converting("folder", tmp_path / "folder", output, "--crop=resize", "--max_reject_fraction=0.5"))
-    opened = shards.open_dataset(output)
+    opened = directory.open_dataset(output)
     assert list(opened.splits) == ["test"]  # as the table says
     assert sorted(opened.index.id.tolist()) == sorted(f"{name}.mp4" for name in ODD)
     with (output / "rejected.csv").open(newline="") as file:

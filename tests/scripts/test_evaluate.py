@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mouth import CropSettings
-from pipeline.shards import DatasetDir
+from pipeline.mouth.crop import CropSettings
+from pipeline.records.directory import DatasetDir
 from tests.scripts import commands, pages, tiny_runs
 
 

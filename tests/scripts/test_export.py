@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import video
-from pipeline.mouth import MouthCropper
-from scripts import runs
+from pipeline.mouth.crop import MouthCropper
+from pipeline.video import decode
+from scripts.common import experiment
 from tests import datasets
 from tests.scripts import commands, tiny_runs
 
@@ -22,12 +22,12 @@ def test_an_exported_run_reads_as_the_run_does(tmp_path: Path) -> None:
     assert (end, "serving_default, start, step, finish" in printed) == (None, True)
     assert again == f"error: {output}: is there already; name a new directory"
     about = json.loads((output / "input.json").read_text())
-    assert (about["fps"], about["crop"]["mode"], about["edge"]) == (25.0, "resize", "valid")
+    assert (about["fps"], about["crop"]["mode"], about["padding"]) == (25.0, "resize", "valid")
 
-    opened, path = runs.open_run(run), tmp_path / "a.mp4"
+    opened, path = experiment.open_run(run), tmp_path / "a.mp4"
     datasets.write_video(path, datasets.pixels(21, seed=3, side=96))
     want = json.loads(commands.run(["transcribe", f"--run={run}", "--format=json", str(path)])[0])
-    frames = MouthCropper(opened.crop)(video.read(path, fps=opened.fps).luma).frames[None]
+    frames = MouthCropper(opened.crop)(decode.read(path, fps=opened.fps).luma).frames[None]
     graphs = tf.saved_model.load(str(output)).signatures
     whole = graphs["serving_default"](frames=tf.constant(frames), lengths=tf.constant([21]))
     state = graphs["start"](streams=tf.constant(1))
@@ -43,11 +43,11 @@ def test_an_exported_run_reads_as_the_run_does(tmp_path: Path) -> None:
 def test_what_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
     run = functools.partial(tiny_runs.write, unit="word")
     output = f"--output={tmp_path / 'exported'}"
-    both, inside = run(tmp_path / "both"), run(tmp_path / "inside", bidirectional=False, use_inside=True)
+    both, in_word = run(tmp_path / "both"), run(tmp_path / "in_word", bidirectional=False, use_in_word=True)
     commands.mistakes_in_turn(
         "export",
         ([f"--run={both}", output, "--streaming"], ["the run is bidirectional", "--nobidirectional"]),
-        ([f"--run={inside}", output, "--streaming"], ["the run is use_inside", "--nouse_inside"]),
+        ([f"--run={in_word}", output, "--streaming"], ["the run is use_in_word", "--nouse_in_word"]),
         ([f"--run={both}", f"--output={tmp_path / 'a' / 'b'}"], [f"no directory {tmp_path / 'a'}"]),
     )
     assert not (tmp_path / "exported").exists()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline import shards
-from pipeline.schema import Encoding
-from pipeline.shards import DatasetDir
-from scripts import dataset_page
+from pipeline.records import directory
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
+from scripts.reports import dataset_page
 from tests import datasets
 from tests.scripts import commands
 
@@ -25,7 +25,7 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
     stats, verified, shown, printed = (printed for _, printed in ends)
     assert "records         15 in 4 shards" in stats
     assert "4 shards, 15 records, all as written" in verified
-    frames = shards.read_record(tiny("raw"), 5).frames
+    frames = directory.read_record(tiny("raw"), 5).frames
     assert [line.split(None, 1) for line in shown.splitlines()] == [
         ["id", "s2/c05"],
         ["speaker", "s2"],

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.corpora import synthetic
+from pipeline.synthetic import corpus
 from tests.scripts import commands, events
 
 SMALL = ["--width=0.0625", "--lstm_units=8", "--batch_size=2", "--epochs=1"]
@@ -16,13 +16,13 @@ SMALL = ["--width=0.0625", "--lstm_units=8", "--batch_size=2", "--epochs=1"]
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`corpus`, `data`, and the runs `words` and `sentences` made from it."""
     root = tmp_path_factory.mktemp("path")
-    config = synthetic.SyntheticConfig(clips=6, speakers=2, word_seconds=0.2)
-    assert len(list(synthetic.render(root / "corpus", config))) == 6
+    config = corpus.SyntheticConfig(clips=6, speakers=2, word_seconds=0.2)
+    assert len(list(corpus.render(root / "corpus", config))) == 6
     convert = ["convert", "--corpus=grid", f"--source={root / 'corpus'}", f"--output={root / 'data'}", "--test=2"]
     commands.run(convert)
     common = [f"--data={root / 'data'}", *SMALL]
     commands.run(
-        ["train", *common, f"--output={root / 'words'}", "--unit=word", "--use_inside"],
+        ["train", *common, f"--output={root / 'words'}", "--unit=word", "--use_in_word"],
         ["train", *common, f"--output={root / 'sentences'}"],
     )
     return root

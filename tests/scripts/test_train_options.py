@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import shards
+from pipeline.records import directory
 from tests import datasets
 from tests.scripts import commands
 
@@ -41,7 +41,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     _write(root / "slow", [[datasets.clip("s1/v", 10)]])
     _write(root / "damaged", [])
     _write(root / "vanishing", [[datasets.clip("s1/v", 10, words=())]])
-    data = shards.open_dataset(root / "damaged")
+    data = directory.open_dataset(root / "damaged")
     datasets.flip(data.shards[0], int(data.index.offset[0]) + 500)
     shutil.copytree(root / "slow", root / "tuned")
     command = lambda name, *more: [f"--data={root / name}", f"--output={root / 'runs' / name}", *SMALL, *more]  # noqa: E731

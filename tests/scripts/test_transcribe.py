@@ -68,7 +68,7 @@ def test_subtitles_and_an_overlay_are_written(place: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_word_run_names_the_one_word_of_a_video(place: Path) -> None:
-    tiny_runs.write(place / "words", "word", use_inside=True)
+    tiny_runs.write(place / "words", "word", use_in_word=True)
     command = [f"--run={place / 'words'}", str(place / "videos" / "b.mp4")]
     (_, read), (_, text) = commands.in_turn("transcribe", [*command, "--format=json"], command)
     (word,) = json.loads(read)["words"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from model import run
+from model import checkpoints, run
 from model.lipreader import LipReader, LipReaderConfig
-from model.step import TrainConfig, make_optimizer
-from pipeline.dataset import DataConfig
-from pipeline.mouth import CropSettings
+from model.train_step import TrainConfig, make_optimizer
+from pipeline.loading.dataset import DataConfig
+from pipeline.mouth.crop import CropSettings
 from pipeline.vocab import Vocabulary
 from tests import datasets
 from tests.model import readers
@@ -42,5 +42,7 @@ def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE
         "words": list(WORDS),
     }
     run.save_run(directory, saved)
-    run.Progress(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(math.nextafter(math.inf, 0))
+    checkpoints.Progress(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(
+        math.nextafter(math.inf, 0)
+    )
     return directory

@@ -10,9 +10,6 @@ from pipeline.corpora import grid
 from pipeline.corpora.source import SpokenWord
 from pipeline.schema import DataError
 
-ROOT = Path(os.environ.get("LIPFLOW_GRID", Path(__file__).parents[3] / "../shared/grid"))
-needs_grid = pytest.mark.skipif(not ROOT.is_dir(), reason="no GRID clips; set LIPFLOW_GRID to where they are")
-
 
 def touch(root: Path, *names: str) -> None:
     for name in names:
@@ -173,9 +170,8 @@ def test_no_corpus_is_refused(tmp_path: Path) -> None:
         list(grid.clips(tmp_path))
 
 
-@needs_grid
-def test_the_real_clips_have_their_six_words() -> None:
-    clips = list(grid.clips(ROOT))
+def test_the_real_clips_have_their_six_words(grid_clips: Path) -> None:
+    clips = list(grid.clips(grid_clips))
     assert {clip.speaker for clip in clips} == {"s1", "s2"}
     assert all(clip.problem == "" for clip in clips)
     aligned = [clip for clip in clips if clip.words]

@@ -4,20 +4,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline import unit
+from pipeline.conversion import clip, config
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
-from pipeline.mouth import CropSettings, MouthCropper
+from pipeline.mouth.crop import CropSettings, MouthCropper
 from pipeline.schema import Clip, ClipError, DataError, Reason
 from tests import datasets
 
-CONFIG = unit.ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
+CONFIG = config.ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
 CROPPER = MouthCropper(CONFIG.crop)
 ODD = ["new\nline", "a,b", 'quo"te', "*?[x]", "-rf", " two  spaces ", "été", "it's"]
 
 
 def convert(root: Path, video: Path) -> Clip:
-    return unit.convert_clip(ClipSource("c", video, None, "bin", (), ""), root, CONFIG, CROPPER)
+    return clip.convert_clip(ClipSource("c", video, None, "bin", (), ""), root, CONFIG, CROPPER)
 
 
 def write_images(directory: Path, count: int = 8) -> None:

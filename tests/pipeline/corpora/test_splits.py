@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign, speakers_in_two, told
+from pipeline.corpora.splits import SplitRule, assign, describe, speakers_in_two
 from pipeline.schema import DataError
 
 
@@ -160,7 +160,7 @@ def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> Non
     ],
 )
 def test_the_rule_in_words(rule: SplitRule, published: str | None, said: str) -> None:
-    assert told([source("s1/a", published), source("s1/b", published)], rule) == said
+    assert describe([source("s1/a", published), source("s1/b", published)], rule) == said
 
 
 def test_speakers_in_two_splits_are_named_once() -> None:

@@ -1,0 +1,111 @@
+"""Converts one clip: decode, crop, label."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import vocab
+from pipeline.conversion.config import ConvertConfig
+from pipeline.corpora import paths
+from pipeline.corpora.source import ClipSource, printable
+from pipeline.mouth.crop import Crops
+from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
+from pipeline.video import decode
+
+PAST_END = 3  # frames that a word may outlast its clip, as alignments round
+
+
+def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[np.ndarray], Crops]) -> Clip:
+    """Decodes, crops and labels one clip.
+
+    Raises:
+      ClipError: it cannot be converted; the reason is one of `Reason`.
+    """
+    paths.check_video(source.video, root)
+    cuts = config.overlong == "truncate"
+    text = spoken(source) if cuts else transcript(source, config)  # what is wrong behind the cut is no matter
+    seen = decode.read(
+        source.video,
+        span=source.span,
+        fps=config.fps,
+        max_frames=config.max_frames,
+        cut=cuts,
+    )
+    if cuts:
+        source = _cut(source, config) if seen.cut else source
+        text = transcript(source, config)
+    windows = len(seen.luma) - (CONTEXT - 1)
+    if windows < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
+    needed = len(text) + sum(a == b for a, b in itertools.pairwise(text))  # CTC: a blank between twins
+    if needed > windows:
+        raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
+    crops = cropper(seen.luma)
+    return Clip(
+        id=source.id,
+        speaker=source.speaker,
+        text=text,
+        source=source_path(source, root),
+        fps=config.fps,
+        frames=crops.frames,
+        tracked=crops.tracked,
+        words=tuple(_words(source, config, len(crops.frames))),
+    )
+
+
+def source_path(source: ClipSource, root: Path) -> str:
+    return printable(source.video.relative_to(root).as_posix())
+
+
+def transcript(source: ClipSource, config: ConvertConfig) -> str:
+    """What is said in a clip, as records hold it.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
+    """
+    text = spoken(source)
+    if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
+        rule = f"not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
+        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is {rule}")
+    return _spelled(text, config)
+
+
+def spoken(source: ClipSource) -> str:
+    """The transcript, whatever its characters.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT.
+    """
+    text = vocab.normalise(source.text)
+    if source.problem or not text:
+        raise ClipError(Reason.BAD_TRANSCRIPT, source.problem or "the transcript is empty")
+    return text
+
+
+def _spelled(text: str, config: ConvertConfig) -> str:
+    if config.unknown == "reject":
+        return text
+    return "".join(character if character in config.alphabet else vocab.UNKNOWN for character in text)
+
+
+def _cut(source: ClipSource, config: ConvertConfig) -> ClipSource:
+    """What is said within the first frames of a clip that is too long."""
+    words = tuple(word for word in source.words if round(word.stop * config.fps) <= config.max_frames)
+    if not words:
+        why = "no word ends" if source.words else "without word times it is not known what is said"
+        raise ClipError(Reason.TOO_LONG, f"{why} in its first {config.max_frames} frames, the limit")
+    return dataclasses.replace(source, words=words, text=" ".join(word.text for word in words))
+
+
+def _words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
+    fps = config.fps
+    for word in source.words:
+        if word.start * fps >= frames or word.stop * fps > frames + PAST_END:
+            said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
+            raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
+        start = min(round(word.start * fps), frames - 1)
+        stop = min(round(word.stop * fps), frames)
+        yield Word(_spelled(vocab.normalise(word.text), config), start, max(stop, start + 1))

@@ -1,0 +1,62 @@
+"""Settings that decide the bytes of a conversion."""
+
+import dataclasses
+from typing import Literal
+
+from pipeline import vocab
+from pipeline.mouth.crop import CropSettings
+from pipeline.records.codecs import Encoding
+from pipeline.schema import CONTEXT
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """Everything that decides the bytes of a conversion, beside the clips.
+
+    Attributes:
+      name: of the dataset, the beginning of its shards' names.
+      crop: where the mouth is found and what is cut out.
+      encoding: how frames are stored.
+      fps: frames a second of the records; videos of another rate are resampled.
+      clips_per_shard: at most; raw, 100 clips of 75 frames are 94 MB.
+      max_frames: of a clip, which bounds the memory of a worker.
+      overlong: `reject` longer clips, or `truncate` them: their first frames stay, with the words that end in them and
+        the text of these; one without word times is rejected, as what is said in those frames is not known.
+      alphabet: the characters a transcript may hold.
+      unknown: `reject` a clip with another character, or write `vocab.UNKNOWN` in its place (`unk`).
+      seed: of the order of the clips in the shards.
+    """
+
+    name: str
+    crop: CropSettings = dataclasses.field(default_factory=CropSettings)
+    encoding: Encoding = dataclasses.field(default_factory=Encoding)
+    fps: float = 25.0
+    clips_per_shard: int = 100
+    max_frames: int = 1000
+    overlong: Literal["reject", "truncate"] = "reject"
+    alphabet: str = vocab.ALPHABET
+    unknown: Literal["reject", "unk"] = "reject"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or not set(self.name.lower()) <= set("abcdefghijklmnopqrstuvwxyz0123456789_"):
+            raise ValueError(f"name: want letters, digits and _, got {self.name!r}")
+        if not 1 <= self.fps <= 240:
+            raise ValueError(f"fps: want 1 to 240, got {self.fps}")
+        if self.clips_per_shard < 1:
+            raise ValueError(f"clips_per_shard: want at least 1, got {self.clips_per_shard}")
+        if self.max_frames < CONTEXT:
+            raise ValueError(f"max_frames: want at least {CONTEXT}, got {self.max_frames}")
+        if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
+            raise ValueError(f"alphabet: want characters, each once, got {self.alphabet!r}")
+        for name, ways in (("overlong", ("reject", "truncate")), ("unknown", ("reject", "unk"))):
+            if getattr(self, name) not in ways:
+                raise ValueError(f"{name}: want {' or '.join(ways)}, got {getattr(self, name)!r}")
+        if self.unknown == "unk" and (" " not in self.alphabet or vocab.UNKNOWN in self.alphabet):
+            rule = f"want a space among the characters, and {vocab.UNKNOWN} only for those that are not"
+            raise ValueError(f"alphabet: {rule} (unknown=unk), got {self.alphabet!r}")
+
+    @property
+    def characters(self) -> str:
+        """What texts of the dataset are made of."""
+        return self.alphabet + vocab.UNKNOWN * (self.unknown == "unk")

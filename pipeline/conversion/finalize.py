@@ -1,0 +1,104 @@
+"""The end of a conversion: what describes the shards, gathered from one at a time, the manifest last."""
+
+import csv
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.conversion import progress
+from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.lock import JOB
+from pipeline.conversion.progress import PROGRESS, Rejected, ShardDone
+from pipeline.conversion.shard import ShardTask
+from pipeline.corpora.splits import SPLITS
+from pipeline.records import directory, storage, tfds_metadata
+from pipeline.records.index import Index, Row
+from pipeline.schema import SCHEMA_VERSION, DataError, Reason
+
+# What a mended file, disk or machine can change: tried again where that is asked for.
+MENDABLE = {Reason.UNREADABLE, Reason.NO_VIDEO, Reason.TRUNCATED, Reason.TIMED_OUT, Reason.CRASHED, Reason.OUTSIDE_ROOT}
+
+
+def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
+    """Writes `rejected.csv`, the index, the files of tensorflow-datasets and the manifest.
+
+    Raises:
+      DataError: too many clips were rejected, of the shards that are finished; or one is not.
+    """
+    reasons = _write_rejects(output, tasks, config, max_reject_fraction)
+    splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
+    entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
+
+    def rows() -> Iterator[tuple[int, int, tuple[Row, ...]]]:
+        for number, task in enumerate(tasks):
+            shard = _whole(output, task.file(config.name))
+            entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
+            entries[task.split].append({**entry, "last_crc": directory.last_crc(output / shard.file)})
+            yield splits.index(task.split), number, shard.rows
+
+    index = Index.of(rows())
+    directory.save_index(output / directory.INDEX, index)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "conversion": json.loads((output / PROGRESS / JOB).read_text(encoding="utf-8")),
+        "vocabulary": {"characters": config.characters, "words": sorted({w for t in index.text for w in t.split()})},
+        "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
+        "rejected": dict(sorted(reasons.items())),
+        "index": {"file": directory.INDEX, "sha256": storage.sha256(output / directory.INDEX)},
+    }
+    tfds_metadata.write(output, manifest)
+    storage.write_json(output / directory.MANIFEST, manifest)
+
+
+def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
+    """Writes `rejected.csv` of the shards that are finished; how many clips of each reason."""
+    reasons: Counter[str] = Counter()
+    first, whole = None, True
+    with (
+        storage.replacing(output / directory.REJECTED) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(field.name for field in dataclasses.fields(Rejected))
+        for task in tasks:
+            shard = progress.read(output, task.file(config.name))
+            rejected = shard.rejected if shard else ()
+            table.writerows(dataclasses.astuple(reject) for reject in rejected)
+            reasons.update(reject.reason for reject in rejected)
+            first, whole = first or next(iter(rejected), None), whole and shard is not None
+    clips = sum(len(task.sources) for task in tasks)
+    if too_many(reasons.total(), clips, limit):
+        raise DataError(_too_many(reasons, first, clips, limit, whole, output / directory.REJECTED))
+    return reasons
+
+
+def _whole(output: Path, shard: str) -> ShardDone:
+    found = progress.read(output, shard)
+    if found is None:
+        raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
+    return found
+
+
+def too_many(rejected: int, clips: int, limit: float) -> bool:
+    """Whether so many rejects fail the job: all of the clips, or more than `limit` of them."""
+    return rejected == clips or rejected / clips > limit
+
+
+def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, whole: bool, table: Path) -> str:
+    """What is said of so many rejects; `whole`: no clip is left to be converted."""
+    rejected = reasons.total()
+    shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+    head, allowed = f"all {clips} clips rejected", ""
+    ways = ["what is converted is kept"]
+    if reasons.keys() & MENDABLE:
+        ways.append("--retry_rejected tries again what could not be read, timed out or crashed")
+    if rejected < clips:
+        head = f"{rejected} of {clips} clips rejected{'' if whole else ' already'}"
+        allowed = f", more than --max_reject_fraction={limit:g} allows"
+        enough = math.ceil(1000 * rejected / clips) / 1000
+        ways.append(f"--max_reject_fraction={enough:g} accepts the rejects" if whole else "a higher one goes on")
+    return f"{head} ({shown}){allowed}, such as {first.source}: {first.detail}; see {table}; {'; '.join(ways)}"

@@ -1,0 +1,5 @@
+"""Describes a dataset in numbers and pictures, and compares two.
+
+May import everything above in `pipeline`.
+Offers `statistics.summary`, `preview.sheet`, `report`, `compare.difference`.
+"""

@@ -1,0 +1,90 @@
+"""A clip as a picture: its lip frames in rows, the words under them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import CROP, Clip
+
+COLUMNS = 15
+TEXT_HEIGHT = 16
+BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (170, 170, 170)
+WORD, LOST = (20, 90, 170), (200, 30, 30)
+
+
+def draw(dataset: DatasetDir, most: int, seed: int) -> list[int]:
+    """The index rows of `most` clips, or of all where there are fewer, drawn by `seed`."""
+    return np.random.default_rng(seed).permutation(len(dataset.index))[:most].tolist()
+
+
+def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
+    """Every frame of every clip, with the frame's word under it; a red bar marks frames that were interpolated.
+
+    Args:
+      clips: at least one.
+      scale: size of a frame's picture against its 112 pixels.
+
+    Returns:
+      An RGB picture, 15 frames wide.
+    """
+    return stacked([part for clip in clips for part in (title([_described(clip)], scale), strip(clip, scale))])
+
+
+def stacked(parts: Sequence[Image.Image]) -> Image.Image:
+    """Pictures, at least one, below each other."""
+    sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), BACKGROUND)
+    top = 0
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
+    return sheet
+
+
+def strip(clip: Clip, scale: float = 0.75, step: int = 1) -> Image.Image:
+    """Every `step`-th frame of a clip, as in `contact_sheet`, without its title.
+
+    A frame that stands for others has the bar if one of them was interpolated, and the first word among them.
+    """
+    size, shown = _side(scale), range(0, len(clip.frames), step)
+    rows = -(-len(shown) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * size, rows * (size + TEXT_HEIGHT)), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for place, number in enumerate(shown):
+        row, column = divmod(place, COLUMNS)
+        left, top = column * size, row * (size + TEXT_HEIGHT)
+        frame = Image.fromarray(clip.frames[number])
+        sheet.paste(frame.resize((size, size), Image.Resampling.BILINEAR), (left, top))
+        if not clip.tracked[number : number + step].all():
+            draw.rectangle((left, top, left + size - 1, top + 3), LOST)
+        _label(draw, clip, range(number, number + step), (left, top + size))
+    return sheet
+
+
+def _side(scale: float) -> int:
+    return max(1, round(CROP * scale))
+
+
+def title(lines: Sequence[str], scale: float = 0.75) -> Image.Image:
+    """Lines of text to stand over a strip of the same `scale`, with a line's room above them; cut where too long."""
+    picture = Image.new("RGB", (COLUMNS * _side(scale), (1 + len(lines)) * TEXT_HEIGHT), BACKGROUND)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, line in enumerate(lines, 1):
+        draw.text((4, number * TEXT_HEIGHT - 6), line, INK, font)
+    return picture
+
+
+def _described(clip: Clip) -> str:
+    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
+
+
+def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:
+    """A word under the frames that it begins in, a dot under its others, the number of a frame without a word."""
+    font, at = ImageFont.load_default(11), (corner[0] + 2, corner[1] + 1)
+    spoken = [word for word in clip.words if word.start < frames.stop and frames.start < word.stop]
+    begun = [word for word in spoken if word.start in frames]
+    if spoken:
+        draw.text(at, begun[0].text if begun else "·", WORD, font)
+    else:
+        draw.text(at, str(frames.start), PALE, font)

@@ -1,0 +1,114 @@
+"""The figures of a dataset's report: who speaks what in each split, how well mouths were tracked, what was rejected."""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pipeline.conversion.progress import Rejected
+from pipeline.conversion.run_log import CONVERSION
+from pipeline.inspection import statistics
+from pipeline.records.directory import REJECTED, DatasetDir
+from pipeline.records.index import Index
+from pipeline.records.strings import Texts
+from pipeline.schema import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A split's size.
+
+    Attributes:
+      words: said in all; `distinct`: different ones.
+      bytes: of the records.
+    """
+
+    name: str
+    clips: int
+    speakers: int
+    hours: float
+    words: int
+    distinct: int
+    bytes: int
+
+
+def splits(dataset: DatasetDir) -> list[Split]:
+    """Every split, in the manifest's order."""
+    return [_split(dataset, number, name) for number, name in enumerate(dataset.splits)]
+
+
+def _split(dataset: DatasetDir, number: int, name: str) -> Split:
+    index, own = dataset.index, np.flatnonzero(dataset.index.split == number)
+    said = words(index.text[own])
+    return Split(
+        name=name,
+        clips=len(own),
+        speakers=len(set(index.speaker[own]) - {""}),
+        hours=float(index.frames[own].sum() / dataset.manifest["conversion"]["fps"] / 3600),
+        words=len(said),
+        distinct=len(set(said)),
+        bytes=int(index.length[own].sum()),
+    )
+
+
+def words(texts: Texts) -> list[str]:
+    """Every word of every text, in order."""
+    return " ".join(texts).split()
+
+
+def tracked(index: Index) -> np.ndarray:
+    """float64 [N], 0 to 1: the share of each clip's frames that lie in no bridged gap."""
+    return index.tracked / np.maximum(index.frames, 1)
+
+
+def worst_tracked(index: Index, most: int) -> np.ndarray:
+    """int64: the index rows of up to `most` clips with bridged gaps, the worst first, equals by id."""
+    share = tracked(index)
+    lossy = np.flatnonzero(share < 1).tolist()
+    return np.array(sorted(lossy, key=lambda row: (share[row], index.id[row]))[:most], np.int64)
+
+
+def rejects(dataset: DatasetDir, most: int) -> list[Rejected]:
+    """Up to `most` rows of `rejected.csv` a reason, in its order; none if the file is gone.
+
+    Raises:
+      DataError: a row is not one that a conversion wrote; its line is named.
+    """
+    path = dataset.root / REJECTED
+    if not path.is_file():
+        return []
+    header = [field.name for field in dataclasses.fields(Rejected)]
+    shown: Counter[str] = Counter()
+    found = []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            if next(rows, None) != header:
+                raise ValueError("another header")
+            for row in rows:
+                reject = Rejected(*row)
+                shown[reject.reason] += 1
+                if shown[reject.reason] <= most:
+                    found.append(reject)
+        except (TypeError, ValueError, csv.Error) as error:
+            raise DataError(f"{path} line {rows.line_num}: want {','.join(header)} ({error}); restore it") from error
+    return found
+
+
+def runs(dataset: DatasetDir) -> list[dict[str, Any]]:
+    """What `conversion.json` says of each run that worked on the dataset; none if the file is gone.
+
+    Raises:
+      DataError: it is not as a conversion writes it.
+    """
+    path = dataset.root / CONVERSION
+    if not path.is_file():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        return [dict(statistics.flat(dict(run))) for run in found]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: not as a conversion writes it ({error}); restore or remove it") from error

@@ -1,0 +1,89 @@
+"""A dataset in numbers, from its index alone."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline import vocab
+from pipeline.records.directory import DatasetDir
+
+
+def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
+    """What the dataset holds, as rows `(what, value)`; no shard is read."""
+    index, conversion = dataset.index, dataset.manifest["conversion"]
+    rows = [("records", f"{len(index)} in {len(dataset.shards)} shards")]
+    for number, split in enumerate(dataset.splits):
+        chosen = np.flatnonzero(index.split == number)
+        speakers = len(set(index.speaker[chosen].tolist()) - {""})
+        named = f"{speakers} speakers" if speakers or not len(chosen) else "speakers not named"
+        rows.append((f"  {split}", f"{len(chosen)} records, {named}"))
+    rows.append(("frames", lengths(index.frames, conversion["fps"])))
+    rows.append(("tracked", f"{index.tracked.sum() / max(index.frames.sum(), 1):.2%} of {index.frames.sum()} frames"))
+    rows.append(
+        (
+            "bytes a record",
+            f"{index.length.mean() if len(index) else 0:,.0f} ({conversion['encoding']['name']})",
+        )
+    )
+    rows.append(("speakers", _most_common(name or "not named" for name in index.speaker.tolist()) or "none"))
+    rows.append(("words", f"{len(index.word_text)} aligned, {len(dataset.manifest['vocabulary']['words'])} distinct"))
+    rows.append(("  of them", _most_common(index.word_text.tolist()) or "none aligned"))
+    rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
+    rejected = dataset.manifest["rejected"]
+    rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
+    return rows + _mended(dataset)
+
+
+def _mended(dataset: DatasetDir) -> list[tuple[str, str]]:
+    """How many clips a conversion has cut or spelled otherwise, where it was asked to, which once it could not be."""
+    index, conversion, rows = dataset.index, dataset.manifest["conversion"], []
+    if conversion.get("overlong") == "truncate":
+        most = conversion["max_frames"]
+        rows.append(("cut", f"at most {np.count_nonzero(index.frames == most)} clips: those of {most} frames"))
+    if conversion.get("unknown") == "unk":
+        clips = sum(vocab.UNKNOWN in text for text in index.text)
+        rows.append(("spelled with", f"{vocab.UNKNOWN}, for characters outside the alphabet: {clips} clips"))
+    return rows
+
+
+def best_guess(truths: Sequence[str]) -> float:
+    """The word accuracy of one fixed answer, the commonest word in each place: what a blind reader can reach.
+
+    Args:
+      truths: what was said, words separated by one space; at least one.
+    """
+    said = [truth.split() for truth in truths]
+    places = itertools.zip_longest(*said)
+    right = sum(Counter(word for word in place if word is not None).most_common(1)[0][1] for place in places)
+    return right / sum(len(words) for words in said)
+
+
+def counted(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each name and how often it comes, the commonest first, equals by name."""
+    return sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dictionaries with their keys: `{"crop": {"margin": 1.6}}` -> `("crop.margin", 1.6)`."""
+    if not isinstance(tree, dict):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from flat(value, f"{name}.{key}" if name else str(key))
+
+
+def lengths(frames: np.ndarray, fps: float) -> str:
+    """The range and the median of lengths in frames, in words."""
+    if not len(frames):
+        return "none"
+    median = int(np.median(frames))
+    return f"{frames.min()} to {frames.max()}, median {median} ({median / fps:.2f} s at {fps:g} fps)"
+
+
+def _most_common(names: Iterable[str], most: int = 10) -> str:
+    counts = counted(names)
+    shown = ", ".join(f"{name} {n}" for name, n in counts[:most])
+    return shown + (f", and {len(counts) - most} more" if len(counts) > most else "")

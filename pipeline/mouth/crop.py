@@ -1,0 +1,142 @@
+"""Gray frames to mouth crops: landmarks, a smooth and upright square on the lips, 112x112 pixels of it."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from pipeline.mouth import landmarks
+from pipeline.mouth.tracking import check_gaps, interpolate, poses, smooth, without_outliers
+from pipeline.schema import CROP
+from pipeline.video import images
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+    """What is cut out of a frame.
+
+    Attributes:
+      mode: `face` follows the mouth; `box` cuts a fixed box; `resize` takes the whole picture, for clips that
+        are mouth crops already.
+      margin: side of the square in inter-ocular distances (`face`). 1.6 shows the lips with room to open,
+        the tip of the nose and the chin at the borders, and some cheek.
+      box: x0, y0, x1, y1 as fractions of the picture (`box`).
+      smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
+      max_gap: frames without a face that are bridged; a longer gap loses the clip.
+      stride: landmarks are taken on every `stride`-th frame and interpolated between; where a face is missed,
+        on every frame after all.
+    """
+
+    mode: Literal["face", "box", "resize"] = "face"
+    margin: float = 1.6
+    box: tuple[float, float, float, float] | None = None
+    smoothing: float = 2.0
+    max_gap: int = 5
+    stride: int = 5
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("face", "box", "resize"):
+            raise ValueError(f"mode: want face, box or resize, got {self.mode!r}")
+        if not 0.5 <= self.margin <= 8:
+            raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
+        if (self.box is None) != (self.mode != "box"):
+            raise ValueError(f"box: want one with --crop=box and only then, got {self.box} with --crop={self.mode}")
+        if self.box is not None and not _is_box(self.box):
+            raise ValueError(f"box: want 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {self.box}")
+        if not 0 <= self.smoothing <= 50:
+            raise ValueError(f"smoothing: want 0 to 50 frames, got {self.smoothing}")
+        if self.max_gap < 0:
+            raise ValueError(f"max_gap: want 0 frames or more, got {self.max_gap}")
+        if self.stride < 1:
+            raise ValueError(f"stride: want 1 or more, got {self.stride}")
+
+
+def _is_box(box: tuple[float, ...]) -> bool:
+    return len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """The mouth through a clip.
+
+    Attributes:
+      frames: uint8 [F, 112, 112].
+      tracked: bool [F], False where the square's place was interpolated over a gap.
+      corners: float32 [F, 4, 2], x and y in picture pixels of the crop's top left, top right, bottom right
+        and bottom left corner.
+    """
+
+    frames: np.ndarray
+    tracked: np.ndarray
+    corners: np.ndarray
+
+
+class MouthCropper:
+    """Cuts the mouth out of clips; a clip depends on nothing that was cut before it."""
+
+    def __init__(self, settings: CropSettings) -> None:
+        self.settings = settings
+
+    def __call__(self, luma: np.ndarray) -> Crops:
+        """Cuts the mouth out of uint8 [F, H, W].
+
+        Raises:
+          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
+        """
+        if self.settings.mode == "face":
+            return self._follow(luma)
+        x0, y0, x1, y1 = self.settings.box or (0.0, 0.0, 1.0, 1.0)
+        height, width = luma.shape[1:]
+        box = (x0 * width, y0 * height, x1 * width, y1 * height)
+        frames = [
+            Image.fromarray(f).resize((CROP, CROP), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0) for f in luma
+        ]
+        corners = np.array([box[:2], (box[2], box[1]), box[2:], (box[0], box[3])], np.float32)
+        tracked = np.ones(len(luma), bool)
+        return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
+
+    def _follow(self, luma: np.ndarray) -> Crops:
+        return self.cut(luma, *self.track(luma))
+
+    def track(self, luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the mouth in uint8 [F, H, W] (`face`): poses complex [F, 2] as of `poses`, and tracked, bool [F].
+
+        Raises:
+          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
+        """
+        stride = min(self.settings.stride, self.settings.max_gap + 1)  # no gap that is too long lies between two keys
+        keys, path = self._every(luma, stride)
+        if np.isnan(path).any() and stride > 1:  # a gap is worth every frame
+            keys, path = self._every(luma, 1)
+        path, tracked = interpolate(path, keys, len(luma))
+        check_gaps(tracked, self.settings.max_gap)
+        return smooth(path, self.settings.smoothing), tracked
+
+    def cut(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
+        """Cuts out what `track` found."""
+        affines = squares(path, self.settings.margin)
+        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
+        return Crops(frames, tracked, corners(affines))
+
+    def _every(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+        """The key frames, int [K], and their poses, complex [K, 2], NaN where there is no face."""
+        keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
+        return keys, without_outliers(poses(landmarks.tracker()(luma[keys])))
+
+
+def squares(path: np.ndarray, margin: float) -> np.ndarray:
+    """The affine maps [F, 2, 3] from crop pixels to picture pixels, for poses complex [F, 2]."""
+    centre, step = path[:, 0], path[:, 1] * (margin / CROP)
+    corner = centre - step * (1 + 1j) * (CROP / 2)
+    rows = [
+        np.stack([step.real, -step.imag, corner.real], 1),
+        np.stack([step.imag, step.real, corner.imag], 1),
+    ]
+    return np.stack(rows, axis=1)
+
+
+def corners(affines: np.ndarray) -> np.ndarray:
+    """Where the crop's top left, top right, bottom right and bottom left corner lie: float32 [F, 4, 2] of `squares`."""
+    unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
+    return (unit @ affines.transpose(0, 2, 1)).astype(np.float32)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]

@@ -1,0 +1,150 @@
+"""What a manifest and an index must be before anything relies on them, whoever wrote them."""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.records.codecs import Encoding
+from pipeline.records.strings import Texts, decodable
+from pipeline.schema import FRAME_BYTES, DataError
+
+NUMBERS = ("split", "shard", "offset", "length", "frames", "tracked")
+TEXTS = ("id", "speaker", "text", "word_text")
+# What NumPy and zipfile raise on bytes that are no npz.
+NOT_NPZ = (ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+FRAMING_BYTES = 16  # of a TFRecord, beside its payload
+NUMBER = (int, float)
+SHARD = {"file": str, "records": int, "bytes": int, "sha256": str}
+MANIFEST = {
+    "conversion": {"crop": dict, "fps": NUMBER, "encoding": {"name": str, "quality": int}},
+    "vocabulary": {"characters": str, "words": [str]},
+    "splits": {str: {"records": int, "shards": [SHARD]}},
+    "rejected": {str: int},
+    "index": {"sha256": str},
+}
+
+
+def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuses a manifest that lacks a key or has another type there, and shards outside its directory.
+
+    Raises:
+      DataError: naming the key.
+    """
+    if problem := next(_differences(manifest, MANIFEST, ""), None) or _manifest_problem(manifest):
+        raise DataError(f"{path}: {problem}; restore it or convert anew")
+
+
+def _differences(value: Any, want: Any, where: str) -> Iterator[str]:
+    """Where a JSON value is not of the shape `want`: a type, [shape], {str: shape} or {key: shape, …}."""
+    kind = want if isinstance(want, type | tuple) else type(want)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = "a number" if kind == NUMBER else f"a {kind.__name__}"
+        yield f"{where.lstrip('.') or 'the whole'}: want {wanted}, got {str(value)[:40]!r}"
+    elif isinstance(want, list):
+        for place, item in enumerate(value):
+            yield from _differences(item, want[0], f"{where}[{place}]")
+    elif isinstance(want, dict):
+        keys = value if str in want else want
+        for key in keys:
+            yield from _differences(value.get(key), want.get(key, want.get(str)), f"{where}.{key}")
+
+
+def _manifest_problem(manifest: dict[str, Any]) -> str | None:
+    conversion = manifest["conversion"]
+    try:
+        Encoding(**conversion["encoding"])
+    except (TypeError, ValueError) as error:
+        return f"conversion.encoding: {error}"
+    if not (math.isfinite(conversion["fps"]) and conversion["fps"] > 0):
+        return f"conversion.fps: want a number above 0, got {conversion['fps']}"
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    seen: set[str] = set()
+    for name in (shard["file"] for shard in shards):
+        if Path(name).name != name or name in ("", "..") or not name.isprintable():
+            return f"shard {name[:80]!r}: want the name of a file beside the manifest"
+        if name in seen:
+            return f"shard {name!r} is listed twice"
+        seen.add(name)
+    return None
+
+
+def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """The columns of an index file; nothing in it is unpickled.
+
+    Raises:
+      DataError: it is not a file of exactly these columns.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = dict(file)
+    except NOT_NPZ as error:
+        raise DataError(f"{path}: not an index ({error}); restore it or convert anew") from error
+    if sorted(columns) != sorted(names):
+        raise DataError(f"{path}: want the columns {', '.join(names)}, got {', '.join(columns)}; convert anew")
+    return columns
+
+
+def check_index(path: Path, columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Refuses an index whose rows do not fit each other, or the shards of the manifest.
+
+    Raises:
+      DataError: naming the rule.
+    """
+    for rule, holds in _index_rules(columns, manifest):
+        if not np.all(holds):
+            raise DataError(f"{path}: {rule}; restore it or convert anew")
+
+
+def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each rule and where it holds; a rule may rely on those before it."""
+    yield from _shape_rules(columns)
+    splits = manifest["splits"].values()
+    shards = [(number, shard) for number, split in enumerate(splits) for shard in split["shards"]]
+    offset, length, shard, frames = (columns[name] for name in ("offset", "length", "shard", "frames"))
+    yield f"want shard numbers 0 to {len(shards) - 1}", (shard >= 0) & (shard < len(shards))
+    yield "want the records in the order of their shards", shard[1:] >= shard[:-1]
+    counts = np.bincount(shard, minlength=len(shards))
+    yield "the manifest counts other records", counts == [entry["records"] for _, entry in shards]
+    yield "a record is of another split than its shard", columns["split"] == np.array([n for n, _ in shards])[shard]
+    size = np.array([min(entry["bytes"], np.iinfo(np.int64).max) for _, entry in shards], np.int64)
+    yield "a record is longer than its shard", (length > 0) & (length <= size[shard] - FRAMING_BYTES)
+    first = np.concatenate([[True], shard[1:] != shard[:-1]])[: len(shard)]
+    end = offset + length + FRAMING_BYTES
+    yield "want records end to end", np.where(first, offset == 0, offset == np.roll(end, 1))
+    yield "want records up to the end of their shard", (end == size[shard])[np.roll(first, -1)]
+    per_frame = FRAME_BYTES if manifest["conversion"]["encoding"]["name"] == "raw" else 1
+    yield "a record has more frames than bytes for them", (frames > 0) & (frames <= length // per_frame)
+    yield "want 0 <= tracked <= frames", (columns["tracked"] >= 0) & (columns["tracked"] <= frames)
+    start, stop, rows = columns["word_start"], columns["word_stop"], columns["word_rows"]
+    yield (
+        "want words that begin in their clips",
+        (start >= 0) & (start < stop) & (start < np.repeat(frames, np.diff(rows))),
+    )
+    yield "an id comes twice", Texts(columns["id"], columns["id_ends"]).distinct()
+
+
+def _shape_rules(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
+    for name, column in columns.items():
+        kind = np.uint8 if name in TEXTS else np.int64
+        yield f"column {name}: want one axis of {np.dtype(kind)}", column.ndim == 1 and column.dtype == kind
+    records, words, rows = len(columns["id_ends"]), len(columns["word_text_ends"]), columns["word_rows"]
+    for name in (*NUMBERS, "speaker_ends", "text_ends"):
+        yield f"column {name}: want {records} rows as of id_ends", len(columns[name]) == records
+    for name in ("word_start", "word_stop"):
+        yield f"column {name}: want {words} rows as of word_text_ends", len(columns[name]) == words
+    yield "column word_rows: want a row for each record and one more", len(rows) == records + 1
+    yield from _rises("word_rows", rows, words)
+    for name in TEXTS:
+        ends = columns[f"{name}_ends"]
+        yield from _rises(f"{name}_ends", np.concatenate([[0], ends]), len(columns[name]))
+        yield f"column {name}: want UTF-8 in every row", decodable(columns[name], ends)
+
+
+def _rises(name: str, column: np.ndarray, last: int) -> Iterator[tuple[str, Any]]:
+    yield f"column {name}: want it to rise from 0", (column[0] == 0) & np.all(column[1:] >= column[:-1])
+    yield f"column {name}: want it to end at {last}", column[-1] == last

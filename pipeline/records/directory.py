@@ -1,0 +1,217 @@
+"""Shards on disk: written under a temporary name, described by a manifest and an index, opened and verified."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.records import checks
+from pipeline.records.codecs import Encoding
+from pipeline.records.example import from_example
+from pipeline.records.index import Index, Row
+from pipeline.records.storage import replacing, sha256
+from pipeline.records.tfrecord import FOOTER_BYTES, payload
+from pipeline.schema import SCHEMA_VERSION, Clip, DataError
+
+MANIFEST = "manifest.json"
+INDEX = "index.npz"
+REJECTED = "rejected.csv"
+
+
+def shard_name(name: str, split: str, shard: int, shards: int) -> str:
+    """The conventional name, which tensorflow-datasets reads too."""
+    return f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
+
+
+def last_crc(path: Path) -> str:
+    """A shard's last four bytes, the CRC of its last record, in hexadecimal; empty where it has no record."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
+        return file.read().hex()
+
+
+def save_index(path: Path, index: Index) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **index.columns())
+
+
+def load_index(path: Path, manifest: dict[str, Any]) -> Index:
+    """Reads what `save_index` wrote.
+
+    Raises:
+      DataError: it is something else, or breaks a rule of `checks`.
+    """
+    columns = checks.load_columns(path, Index.names())
+    checks.check_index(path, columns, manifest)
+    return Index.of_columns(columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetDir:
+    """An opened dataset directory.
+
+    Attributes:
+      root: the directory.
+      manifest: `manifest.json` as it is.
+      index: every record.
+      shards: paths, in the order that `index.shard` counts.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    index: Index
+    shards: tuple[Path, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.manifest["splits"])
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(**self.manifest["conversion"]["encoding"])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest, hence of every byte of the data."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    def records(self, split: str) -> np.ndarray:
+        """int64 [n]: the index rows of a split.
+
+        Raises:
+          DataError: there is no such split.
+        """
+        if split not in self.splits:
+            raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
+        return np.flatnonzero(self.index.split == self.splits.index(split))
+
+
+def open_dataset(root: Path) -> DatasetDir:
+    """Opens a finished dataset directory; every shard is there, as long as the manifest says, and ends as it says.
+
+    Raises:
+      DataError: no directory, no manifest, another schema version, a manifest or an index that breaks a rule of
+        `checks`, or shards that are missing, cut or of another conversion; all are named.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
+    if not (root / MANIFEST).is_file():
+        begun = (root / ".progress").is_dir()
+        way_out = "run the same scripts.convert again: it resumes" if begun else "name what scripts.convert has written"
+        raise DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
+    manifest = read_manifest(root)
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        got = manifest.get("schema_version")
+        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
+    checks.check_manifest(root / MANIFEST, manifest)
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    _refuse(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
+    if not (root / INDEX).is_file():
+        raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
+    if sha256(root / INDEX) != manifest["index"]["sha256"]:
+        raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
+    index = load_index(root / INDEX, manifest)
+    dataset = DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
+    foreign = [number for number, shard in enumerate(shards) if _is_foreign(dataset, number, shard.get("last_crc"))]
+    _refuse(root, [f"{dataset.shards[number].name} is of another conversion" for number in foreign])
+    return dataset
+
+
+def _refuse(root: Path, problems: list[str]) -> None:
+    if problems:
+        raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The manifest of a dataset directory.
+
+    Raises:
+      DataError: it is not one that a conversion wrote.
+    """
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert anew") from error
+    if not isinstance(manifest, dict) or "conversion" not in manifest:
+        raise DataError(f"{root / MANIFEST}: not the manifest of a conversion; name another directory")
+    return manifest
+
+
+def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
+    path = root / shard["file"]
+    if not path.is_file():
+        return f"{path.name} is missing"
+    if (size := path.stat().st_size) != shard["bytes"]:
+        return f"{path.name} has {size} bytes, the manifest says {shard['bytes']}"
+    return None
+
+
+def _is_foreign(dataset: DatasetDir, number: int, crc: str | None) -> bool:
+    """Whether a shard ends in a sound record of another CRC; what is damaged is left to those who read it."""
+    if crc is None or last_crc(dataset.shards[number]) == crc:  # datasets of the time before do not say
+        return False
+    try:
+        record_bytes(dataset, int(np.flatnonzero(dataset.index.shard == number)[-1]))
+    except ValueError:
+        return False
+    return True
+
+
+def place(dataset: DatasetDir, record: int) -> str:
+    """Where a record lies, for messages."""
+    return f"{dataset.shards[dataset.index.shard[record]]} offset {dataset.index.offset[record]}"
+
+
+def record_bytes(dataset: DatasetDir, record: int) -> bytes:
+    """A record's serialized Example, by its row in the index; header and CRC are checked.
+
+    Raises:
+      ValueError: it is damaged.
+      OSError: the shard cannot be read.
+    """
+    index = dataset.index
+    return payload(dataset.shards[index.shard[record]], int(index.offset[record]), int(index.length[record]))
+
+
+def read_record(dataset: DatasetDir, record: int) -> Clip:
+    """One record, header and CRC checked, by its place in the index.
+
+    Raises:
+      DataError: it is damaged; shard, offset and reason are named.
+      OSError: the shard cannot be read.
+    """
+    try:
+        return from_example(record_bytes(dataset, record), dataset.encoding)
+    except (ValueError, DataError) as error:
+        raise DataError(f"{place(dataset, record)}: {error}") from error
+
+
+def verify(dataset: DatasetDir) -> Iterator[str | None]:
+    """Checks every shard's SHA-256 and every record against the index; yields a problem, or None, for each."""
+    for shard in (shard for split in dataset.manifest["splits"].values() for shard in split["shards"]):
+        path = dataset.root / shard["file"]
+        same = sha256(path) == shard["sha256"]
+        yield None if same else f"{path}: its SHA-256 is not the manifest's: changed since the conversion"
+    for record in range(len(dataset.index)):
+        yield record_problem(dataset, record)
+
+
+def record_problem(dataset: DatasetDir, record: int) -> str | None:
+    """What is wrong with a record, in one line; None where it is sound and as the index says.
+
+    Raises:
+      OSError: the shard cannot be read.
+    """
+    expected = dataset.index.row(record)
+    try:
+        found = Row.of(read_record(dataset, record), expected.offset, expected.length)
+    except DataError as error:
+        return str(error)
+    names = [field.name for field in dataclasses.fields(Row)]
+    differing = [name for name in names if getattr(found, name) != getattr(expected, name)]
+    return f"{place(dataset, record)}: differs from the index in {', '.join(differing)}" if differing else None

@@ -1,0 +1,100 @@
+"""A clip to a serialized `tf.train.Example` and back."""
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from pipeline.records.codecs import Encoding
+from pipeline.schema import CROP, Clip, DataError, Key, Word
+
+
+def to_example(clip: Clip, encoding: Encoding) -> bytes:
+    """The record of a clip: a serialized `tf.train.Example`, the same bytes for the same clip."""
+    values: dict[str, list] = {
+        Key.ID: [clip.id.encode()],
+        Key.SPEAKER: [clip.speaker.encode()],
+        Key.TEXT: [clip.text.encode()],
+        Key.SOURCE: [clip.source.encode()],
+        Key.FPS: [clip.fps],
+        Key.FRAME_COUNT: [len(clip.frames)],
+        Key.FRAMES: encoding.encode(clip.frames),
+        Key.TRACKED: clip.tracked.astype(int).tolist(),
+        Key.WORD_TEXT: [word.text.encode() for word in clip.words],
+        Key.WORD_START: [word.start for word in clip.words],
+        Key.WORD_STOP: [word.stop for word in clip.words],
+    }
+    feature = {str(key): _feature(key, value) for key, value in values.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)
+
+
+def _kind(key: Key) -> str:
+    if key in (Key.FRAME_COUNT, Key.TRACKED, Key.WORD_START, Key.WORD_STOP):
+        return "int64_list"
+    return "float_list" if key == Key.FPS else "bytes_list"
+
+
+def _feature(key: Key, values: list) -> tf.train.Feature:
+    kind = _kind(key)
+    if kind == "int64_list":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    if kind == "float_list":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def from_example(record: bytes, encoding: Encoding) -> Clip:
+    """The clip of a record, the inverse of `to_example` (up to jpeg's loss).
+
+    Raises:
+      DataError: the bytes are no such record; the message names the key.
+    """
+    example = tf.train.Example()
+    try:
+        example.ParseFromString(record)
+    except DecodeError as error:
+        raise DataError(f"not a tf.train.Example: {error}") from error
+    values = {key: _values(example, key) for key in Key}
+    for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE, Key.FPS, Key.FRAME_COUNT):
+        if len(values[key]) != 1:
+            raise DataError(f"key {key!s}: want one value, got {len(values[key])}")
+    for key in (Key.WORD_START, Key.WORD_STOP):
+        if len(values[key]) != len(values[Key.WORD_TEXT]):
+            raise DataError(f"key {key!s}: {len(values[key])} values for {len(values[Key.WORD_TEXT])} words")
+    words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
+    try:
+        frames = encoding.decode(values[Key.FRAMES])
+    except ValueError as error:
+        raise DataError(f"key {Key.FRAMES!s}: not {encoding.name} frames of {CROP}x{CROP}: {error}") from error
+    if len(frames) != (says := values[Key.FRAME_COUNT][0]):
+        raise DataError(f"key {Key.FRAMES!s}: want {says} frames, as {Key.FRAME_COUNT!s} says, got {len(frames)}")
+    try:
+        return Clip(
+            id=values[Key.ID][0],
+            speaker=values[Key.SPEAKER][0],
+            text=values[Key.TEXT][0],
+            source=values[Key.SOURCE][0],
+            fps=values[Key.FPS][0],
+            frames=frames,
+            tracked=np.array(values[Key.TRACKED], bool),
+            words=tuple(Word(*word) for word in words),
+        )
+    except ValueError as error:
+        raise DataError(f"malformed record: {error}") from error
+
+
+def _values(example: tf.train.Example, key: Key) -> list:
+    """A key's values, text decoded; none where the key is missing."""
+    feature = example.features.feature.get(str(key))
+    kind = feature.WhichOneof("kind") if feature is not None else None
+    if kind is None:
+        return []
+    if kind != _kind(key):
+        raise DataError(f"key {key!s}: want a {_kind(key)}, got a {kind}")
+    values = list(getattr(feature, kind).value)
+    if kind != "bytes_list" or key == Key.FRAMES:
+        return values
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        raise DataError(f"key {key!s}: not UTF-8: {error}") from error

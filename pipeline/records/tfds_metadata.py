@@ -1,0 +1,82 @@
+"""The two files by which `tfds.builder_from_directory` reads a dataset directory, written without tensorflow-datasets.
+
+The record's keys and types are chosen so that the library's own features describe them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.records.codecs import Encoding
+from pipeline.records.storage import write_json
+from pipeline.schema import CROP, Key
+
+VERSION = "1.0.0"
+_FEATURES = "tensorflow_datasets.core.features"
+
+
+def write(output: Path, manifest: dict[str, Any]) -> None:
+    """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists.
+
+    A split without a record is left out, since tensorflow-datasets refuses to read one; an empty shard among others is
+    listed, since the names of all count them.
+    """
+    conversion = manifest["conversion"]
+    write_json(output / "features.json", features(Encoding(**conversion["encoding"])))
+    splits = [_split(name, split) for name, split in manifest["splits"].items() if split["records"]]
+    info = {"name": conversion["name"], "version": VERSION, "fileFormat": "tfrecord", "splits": splits}
+    write_json(output / "dataset_info.json", info)
+
+
+def features(encoding: Encoding) -> dict[str, Any]:
+    """The record as a `FeaturesDict`."""
+    word = {Key.WORD_TEXT: _text(), Key.WORD_START: _tensor("int64"), Key.WORD_STOP: _tensor("int64")}
+    frames = _tensor("uint8", [-1, CROP, CROP], "bytes") if encoding.name == "raw" else _images(encoding.name)
+    return _dict(
+        {
+            **{key: _text() for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE)},
+            Key.FPS: _tensor("float32"),
+            Key.FRAME_COUNT: _tensor("int64"),
+            Key.FRAMES: frames,
+            Key.TRACKED: _tensor("bool", [-1]),
+            "words": _sequence(_dict({key.removeprefix("words/"): kind for key, kind in word.items()})),
+        }
+    )
+
+
+def _class(module: str, name: str) -> dict[str, str]:
+    return {"pythonClassName": f"{_FEATURES}.{module}.{name}"}
+
+
+def _text() -> dict[str, Any]:
+    return {**_class("text_feature", "Text"), "text": {}}
+
+
+def _shape(dimensions: list[int]) -> dict[str, list[str]]:
+    return {"dimensions": [str(size) for size in dimensions]} if dimensions else {}
+
+
+def _tensor(dtype: str, dimensions: list[int] | None = None, encoding: str = "none") -> dict[str, Any]:
+    tensor = {"dtype": dtype, "encoding": encoding, "shape": _shape(dimensions or [])}
+    return {**_class("tensor_feature", "Tensor"), "tensor": tensor}
+
+
+def _images(encoding: str) -> dict[str, Any]:
+    image = {"dtype": "uint8", "encodingFormat": encoding, "shape": _shape([CROP, CROP, 1])}
+    return _sequence({**_class("image_feature", "Image"), "image": image})
+
+
+def _sequence(feature: dict[str, Any]) -> dict[str, Any]:
+    return {**_class("sequence_feature", "Sequence"), "sequence": {"feature": feature, "length": "-1"}}
+
+
+def _dict(named: dict[str, Any]) -> dict[str, Any]:
+    return {**_class("features_dict", "FeaturesDict"), "featuresDict": {"features": named}}
+
+
+def _split(name: str, split: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        "shardLengths": [str(shard["records"]) for shard in split["shards"]],
+        "numBytes": str(sum(shard["bytes"] for shard in split["shards"])),
+    }

@@ -1,0 +1,84 @@
+"""The framing of a TFRecord file: shards written record by record, and records read and checked at byte offsets.
+
+A record is its length (8 bytes), a masked CRC-32C of that (4), the payload, and a masked CRC-32C of the payload (4).
+"""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import crc32c
+import numpy as np
+import tensorflow as tf
+
+from pipeline.records.storage import fill, opened, replacing
+
+LENGTH_BYTES = 8
+HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
+FOOTER_BYTES = 4  # CRC of the payload
+
+
+class ShardWriter:
+    """Writes records to one shard and notes where each lies.
+
+    The shard has its name only after the `with` block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self._path = path
+        self._offset = 0
+
+    def __enter__(self) -> "ShardWriter":
+        temporary = self._stack.enter_context(replacing(self._path))
+        self._writer = self._stack.enter_context(tf.io.TFRecordWriter(str(temporary)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, record: bytes) -> int:
+        """Appends a record; returns its byte offset."""
+        offset = self._offset
+        self._writer.write(record)
+        self._offset += HEADER_BYTES + len(record) + FOOTER_BYTES
+        return offset
+
+
+def check_header(header: bytes | bytearray, length: int) -> None:
+    """Refuses a record whose header, 12 bytes, does not say this length: what it says is not to be reserved.
+
+    Raises:
+      ValueError: it says another.
+    """
+    if (says := int.from_bytes(header[:LENGTH_BYTES], "little")) != length:
+        raise ValueError(f"the record is damaged, its header says {says:,} bytes, the index {length:,}")
+    check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
+
+
+def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | bytearray) -> None:
+    """Refuses bytes, in pieces, whose CRC-32C is not the four that follow them, masked as TFRecords do.
+
+    Raises:
+      ValueError: it is another.
+    """
+    crc = functools.reduce(lambda value, piece: crc32c.crc32c(piece, value), pieces, 0)
+    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
+    if rotated.to_bytes(4, "little") != masked:
+        raise ValueError("the record is damaged, its CRC does not match")
+
+
+def payload(path: Path, offset: int, length: int) -> bytes:
+    """A record's payload of `length` bytes, its header at `offset`; header and CRC are checked.
+
+    Raises:
+      ValueError: it is damaged.
+      OSError: the shard cannot be read.
+    """
+    header, found, footer = bytearray(HEADER_BYTES), bytearray(length), bytearray(FOOTER_BYTES)
+    with opened(path) as descriptor:
+        fill(descriptor, [header, found, footer], offset)
+    check_header(header, length)
+    check_crc([found], footer)
+    return bytes(found)

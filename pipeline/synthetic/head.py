@@ -1,0 +1,144 @@
+"""A drawn head that talks: a frame drops the jaw, paints the mouth, and places the head."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pipeline.synthetic.face import BOTTOM, CHIN_V, LEFT, RIGHT, TOP, Identity, Light, paint_head, shade
+from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, outline, over, paint, soft, tint
+
+PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of what a mouth changes
+
+
+class Pose(NamedTuple):
+    """Where the head is in the image."""
+
+    x: float  # pixels: the point between the eyes
+    y: float
+    scale: float  # image pixels a canvas pixel
+    angle: float  # radians, clockwise
+
+
+def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
+    """Left corner, right corner, and the inner middle of either lip: `[4, 2]` pixels (x, y)."""
+    middle = outline(identity.lips, mouth, np.zeros(1))
+    corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
+    points = np.array(
+        [
+            (-middle.half_width, corner),
+            (middle.half_width, corner),
+            (0, middle.inner_top[0]),
+            (0, middle.inner_bottom[0]),
+        ]
+    )
+    cos, sin = np.cos(pose.angle), np.sin(pose.angle)
+    turn = np.array([(cos, sin), (-sin, cos)])
+    return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
+
+
+class Actor:
+    """A lit speaker before a background, who is drawn a frame at a time."""
+
+    def __init__(self, identity: Identity, light: Light, background: np.ndarray) -> None:
+        """Lights the head.
+
+        Args:
+          identity: who talks.
+          light: for the whole clip.
+          background: float32 `[3, height, width]` in 0..255, unlit, with the shoulders.
+        """
+        self._identity = identity
+        brightness = shade(identity, light)
+        self._heads = [_to_image(paint_head(identity, lids), brightness) for lids in (1.0, 0.55, 0.05)]
+        self._background = _rgbx(np.concatenate([background * light.gain, np.full_like(background[:1], 255)]))
+        rows, columns = _patch_box()[1::2], _patch_box()[0::2]
+        self._patch_shade = brightness[slice(*rows), slice(*columns)].mean(axis=1, keepdims=True)
+
+    def frame(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
+        """Draws one frame.
+
+        Args:
+          mouth: its shape.
+          pose: where the head is.
+          blink: 0 open .. 1 shut.
+
+        Returns:
+          uint8 `[height, width, 4]`: RGB and a fourth byte that says nothing.
+        """
+        head = self._heads[round(2 * blink)].copy()
+        self._drop_jaw(head, mouth)
+        self._paint_mouth(head, mouth)
+        image = self._background.copy()
+        _place(head, image, pose)
+        return np.asarray(image)
+
+    def _drop_jaw(self, head: Image.Image, mouth: Mouth) -> None:
+        """Stretches what lies below the lips, so that the chin follows the lower lip."""
+        drop = 0.62 * GAPE * mouth.open / (CHIN_V - MOUTH_V)
+        top, height = (MOUTH_V - TOP) * UNIT, head.height
+        first = int(top)
+        box = (0, first, head.width, first + (height - first) / (1 + drop))
+        head.paste(head.resize((head.width, height - first), Image.Resampling.BILINEAR, box), (0, first))
+
+    def _paint_mouth(self, head: Image.Image, mouth: Mouth) -> None:
+        box = _patch_box()
+        pixels = np.asarray(head.crop(box)).transpose(2, 0, 1).astype(np.float32, order="C")
+        paint(pixels[:3], PATCH[:2], self._identity.lips, mouth, self._patch_shade)
+        head.paste(_rgbx(pixels), box[:2])
+
+
+@functools.cache
+def _patch_box() -> tuple[int, int, int, int]:
+    left, top, right, bottom = PATCH
+    corners = (left - LEFT, top - TOP, right - LEFT, bottom - TOP)
+    return tuple(round(x * UNIT) for x in corners)
+
+
+def _to_image(head: np.ndarray, shade: np.ndarray) -> Image.Image:
+    return _rgbx(np.concatenate([head[:3] * shade, head[3:]]))
+
+
+def _rgbx(pixels: np.ndarray) -> Image.Image:
+    """`[4, H, W]` as an image whose last band is its mask; RGBA would be premultiplied at each step."""
+    return Image.merge("RGBX", [Image.fromarray(band) for band in np.clip(pixels, 0, 255).astype(np.uint8)])
+
+
+def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
+    """Turns, scales and pastes the canvas `head`, so that its origin comes to `pose`, in place."""
+    cos, sin = np.cos(pose.angle) / pose.scale, np.sin(pose.angle) / pose.scale
+    reach = pose.scale * UNIT
+    left, top = int(pose.x + LEFT * reach) - 6, int(pose.y + TOP * reach) - 6
+    size = (int((RIGHT - LEFT) * reach) + 12, int((BOTTOM - TOP) * reach) + 12)
+    x, y = left - pose.x, top - pose.y
+    matrix = (cos, sin, cos * x + sin * y - LEFT * UNIT, -sin, cos, cos * y - sin * x - TOP * UNIT)
+    turned = head.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    image.paste(turned, (left, top), turned.getchannel("X"))
+
+
+def paint_stage(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """What stands still in a clip: a wall of random colours, and the speaker's neck and shoulders.
+
+    Args:
+      identity: whose shoulders.
+      pose: where the head is in the first frame.
+      size: height and width of the image.
+      rng: chooses the wall.
+
+    Returns:
+      Unlit float32 `[3, height, width]` in 0..255.
+    """
+    height, width = size
+    corners = np.clip(rng.uniform(50, 210, 3) + rng.uniform(-35, 35, (2, 2, 3)), 0, 255).astype(np.uint8)
+    wall = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
+    image = np.asarray(wall).transpose(2, 0, 1).astype(np.float32, order="C")
+    u = ((np.arange(width, dtype=np.float32) + 0.5 - pose.x) / (pose.scale * UNIT))[None, :]
+    v = ((np.arange(height, dtype=np.float32) + 0.5 - pose.y) / (pose.scale * UNIT))[:, None]
+    neck = soft(0.56 + 0.25 * np.clip(v - 1.9, 0, None) ** 2 - np.abs(u), 0.03) * soft(v - 0.6)
+    round_off = 0.96 - 0.25 * (u / 0.6) ** 2 - 0.30 * soft(2.0 - v, 0.5)
+    over(image, tint(identity.skin, round_off), neck)
+    shoulders = soft(1 - np.hypot(u / 2.3, (v - 3.9) / 1.75), 0.01) * soft(v - 2.45 + 0.6 * np.clip(u**2, 0, 0.6), 0.03)
+    folds = 0.9 + 0.08 * np.sin(5 * u + 2 * v) - 0.10 * np.abs(u)
+    over(image, tint(identity.shirt, folds), shoulders)
+    return image

@@ -1,0 +1,126 @@
+"""Feeding a step from the shards in several ways, in turn and within one process: seconds a batch of each."""
+
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from model import batch as fields
+from model.lipreader import LipReader, LipReaderConfig
+from model.train import TrainConfig, make_optimizer, make_step
+from pipeline.loading import dataset, device
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.loading.windows import of_batch
+from pipeline.records.directory import DatasetDir, open_dataset
+from pipeline.schema import BatchKey
+from pipeline.vocab import Vocabulary
+
+Batch = dict[str, tf.Tensor]
+WORKS = ("train", "forward")
+ALONE, READ, FED, SHIPPED, LATE, LATE_SHIPPED = VARIANTS = ("alone", "input", "fed", "shipped", "late", "late_shipped")
+EPOCHS = 10**6
+SETTLING = 6  # batches at the start of a turn: what was prefetched meanwhile, and at first tracing
+
+
+def main(
+    data: str, work: str, batch: int, table: str, width: float, seconds: float, turns: int = 5
+) -> dict[str, float]:
+    """Whole clips of the split `train`, epoch after epoch; an item is a clip that `fed` took.
+
+    One process for all ways, since which convolutions cuDNN is told to use is measured, and chosen, in each anew.
+
+    Args:
+      data: a dataset directory.
+      work: `train`, a step with CTC; or `forward`, the logits.
+      batch: clips.
+      table: VGG-M's layers.
+      width: of VGG-M.
+      seconds: of each way, over all turns.
+      turns: of which each takes every way once.
+    """
+    opened = open_dataset(Path(data))
+    vocabulary = Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"])
+    worked = _work(work, LipReader(LipReaderConfig(len(vocabulary), head="ctc", table=table, width=width)))
+    streams = {
+        variant: batches(variant, opened, DataConfig(vocabulary), PlanConfig(batch, seed=0)) for variant in VARIANTS
+    }
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for _, variant in itertools.product(range(turns), VARIANTS):
+        times[variant] += turn(streams[variant], _seen if variant == READ else worked, seconds / turns)
+    sizes = {f"{variant}_mb": _megabytes(next(streams[variant]), variant) for variant in (FED, SHIPPED)}
+    medians = {f"{variant}_s": statistics.median(values) for variant, values in times.items()}
+    return {"items": batch * len(times[FED]), "seconds": sum(times[FED]), **medians, **sizes}
+
+
+def _work(work: str, model: LipReader) -> Callable[[Batch], object]:
+    """What is done with a batch, to the end."""
+    if work == "forward":
+        keys = (*model.config.inputs, fields.WEIGHTS)
+        return lambda one: float(tf.reduce_sum(model.infer(fields.select(one, keys))))
+    config = TrainConfig()
+    step = make_step(model, make_optimizer(model, config, EPOCHS), config)
+    keys = (*model.config.inputs, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
+    return lambda one: float(step(fields.select(one, keys))[1])
+
+
+def batches(variant: str, data: DatasetDir, config: DataConfig, order: PlanConfig) -> Iterator[Batch]:
+    """Batches with windows.
+
+    alone          one batch, on the device, again and again
+    input, fed     frames, copied ahead; windows made on the device
+    shipped        windows made on the host, copied ahead
+    late           frames, copied when they are wanted; windows made on the device
+    late_shipped   windows made on the host, copied by the step that wants them
+    """
+    layout = BatchKey.WINDOWS if variant in (SHIPPED, LATE_SHIPPED) else BatchKey.FRAMES
+    ds = dataset.load(data, "train", config, order, epochs=EPOCHS, layout=layout)
+    if variant == LATE_SHIPPED:
+        return iter(ds)
+    if variant == LATE:
+        return map(_copied, ds)
+    stream = device.batches(ds)
+    return itertools.repeat(next(stream)) if variant == ALONE else stream
+
+
+def _copied(one: Batch) -> Batch:
+    name = device.default_device()
+    with tf.device(name):
+        moved = {key: value if key == BatchKey.IDS else tf.identity(value) for key, value in one.items()}
+        return _made(moved, "valid", device.is_host(name))
+
+
+_made = tf.function(of_batch, reduce_retracing=True, autograph=False)
+
+
+def turn(stream: Iterator[Batch], worked: Callable[[Batch], object], seconds: float) -> list[float]:
+    """The seconds of each batch, its waiting included, once it has settled; five batches at least."""
+    for _ in range(SETTLING):
+        worked(next(stream))
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < 5:
+        began = time.perf_counter()
+        worked(next(stream))
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def _seen(one: Batch) -> int:
+    """Waits until the windows are made."""
+    return int(one[BatchKey.WINDOWS][0, 0, 0, 0, 0])
+
+
+def _megabytes(one: Batch, variant: str) -> float:
+    """Of the pixels of a batch, as they leave the host."""
+    rows, steps, *window = one[BatchKey.WINDOWS].shape
+    frames = (steps + window[2] - 1) * window[0] * window[1]  # of which the windows were made
+    return rows * (frames if variant == FED else steps * window[0] * window[1] * window[2]) / 1e6
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))

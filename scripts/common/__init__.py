@@ -1,0 +1,5 @@
+"""What several commands share: flags out of dataclasses, experiments, inputs, subtitles.
+
+May import `pipeline` and `model`.
+Offers `cli`, `commands`, `experiment`, `decoding_flags`, `inputs`, `subtitles`, `overlay`.
+"""

@@ -1,0 +1,80 @@
+"""How sentences are read: the flags that evaluate and transcribe share, and the lexicons they name."""
+
+from collections.abc import Iterable
+
+from absl import flags
+
+from model.decoding import DecodeConfig
+from model.lexicon import Lexicon
+from pipeline.corpora import grid
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+from scripts.common import cli, experiment
+
+flags.disclaim_key_flags()
+
+LEXICONS = ("none", "vocabulary", "grid")
+
+
+def define() -> cli.Options:
+    """Defines --decoder, --beam_width and --lexicon."""
+    flags.DEFINE_enum(
+        "lexicon",
+        "none",
+        LEXICONS,
+        "texts that beam may read: none, any; vocabulary, the words of the data that the run was trained on; "
+        "grid, GRID's sentences of six words",
+    )
+    return cli.Options(
+        DecodeConfig,
+        {
+            "decoder": "sentence runs: greedy, the best path; beam, the likeliest text of a prefix beam search",
+            "beam_width": "texts that beam follows at a time",
+        },
+    )
+
+
+def build(options: cli.Options, opened: experiment.Run) -> DecodeConfig:
+    """What the flags ask for.
+
+    Raises:
+      DataError: it does not go together, or with the run.
+    """
+    name = flags.FLAGS.lexicon
+    if opened.model.config.head == "word" and (flags.FLAGS.decoder, name) != ("greedy", "none"):
+        raise DataError(
+            "--decoder, --lexicon: the run names single words, there is no text to search for; leave them out"
+        )
+    if flags.FLAGS["beam_width"].present and flags.FLAGS.decoder != "beam":
+        raise DataError(f"--beam_width={flags.FLAGS.beam_width}: goes with --decoder=beam; leave it out")
+    return options.build(lexicon=lexicon(name, opened.data.vocabulary, opened.words))
+
+
+def lexicon(name: str, vocabulary: Vocabulary, words: Iterable[str]) -> Lexicon | None:
+    """A lexicon over a run's symbols, of those words that they can spell.
+
+    Args:
+      name: one of LEXICONS.
+      vocabulary: the run's symbols.
+      words: of "vocabulary".
+
+    Raises:
+      DataError: there is no such word, in one of the slots or at all.
+    """
+    if name == "none":
+        return None
+    slots = [tuple(words)] if name == "vocabulary" else [tuple(slot.values()) for slot in grid.SLOTS]
+    spelled = [[vocabulary.encode(word) for word in slot if _can_spell(vocabulary, word)] for slot in slots]
+    for slot, found in zip(slots, spelled, strict=True):
+        if not found:
+            shown = f"none of {', '.join(slot[:4])}…" if slot else "no word: its run.json lists none"
+            raise DataError(f"--lexicon={name}: the run can spell {shown}; leave it out")
+    by_character = vocabulary.unit == "character"
+    separator = vocabulary.encode(" ")[0] if by_character else None
+    if name == "vocabulary":
+        return Lexicon.of_words(spelled[0], len(vocabulary), separator)
+    return Lexicon.of_slots(spelled, len(vocabulary), separator)
+
+
+def _can_spell(vocabulary: Vocabulary, word: str) -> bool:
+    return set(vocabulary.split(word)) <= set(vocabulary.symbols)

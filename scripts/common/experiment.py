@@ -1,0 +1,173 @@
+"""Where the two halves meet: what a run directory keeps of the data, and a model fed from shards."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from model import checkpoints, run, transfer
+from model.decoding import GREEDY, DecodeConfig
+from model.evaluate import Report, evaluate
+from model.lipreader import LipReader, LipReaderConfig
+from pipeline.loading import batch, dataset, device
+from pipeline.loading.augment import AugmentConfig
+from pipeline.loading.direct_reader import Reader
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.mouth.crop import CropSettings
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+
+
+def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:
+    """What `run.json` holds: all that decides the numbers of a run, so that another is refused."""
+    return {
+        **{name: dataclasses.asdict(value) for name, value in more.items()},
+        "data": dataclasses.asdict(config),
+        "order": dataclasses.asdict(order),
+        "input": _input(data),
+        "words": data.manifest["vocabulary"]["words"],
+        "manifest_sha256": data.fingerprint,
+    }
+
+
+def _input(data: DatasetDir) -> dict[str, Any]:
+    """How pixels were made: must be the same wherever the model reads."""
+    conversion = data.manifest["conversion"]
+    return {key: conversion[key] for key in ("crop", "fps")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model, what its input has to look like, and the words of the data it has learned from."""
+
+    model: LipReader
+    data: DataConfig
+    crop: CropSettings
+    fps: float
+    words: tuple[str, ...] = ()
+
+
+def open_run(directory: Path, which: str = "best") -> Run:
+    """The model of a run directory with its best or last weights.
+
+    Raises:
+      RunError: not a run directory, or no checkpoint in it.
+    """
+    saved = _saved(directory)
+    with run.as_written(directory):
+        shape = LipReaderConfig(**saved["model"])
+        crop, fps = saved["input"]["crop"], float(saved["input"]["fps"])
+        crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
+        config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
+        words = tuple(saved["words"])
+    model = LipReader(shape)
+    checkpoints.restore(model, directory, which)
+    return Run(model, config.whole(), crop, fps, words)
+
+
+def _vocabulary(saved: dict[str, Any]) -> Vocabulary:
+    vocabulary = saved["data"]["vocabulary"]
+    return Vocabulary(vocabulary["unit"], tuple(vocabulary["symbols"]))
+
+
+def _saved(directory: Path) -> dict[str, Any]:
+    """What a run directory keeps, all of it there."""
+    saved = run.load_run(directory)
+    if missing := {"model", "data", "input", "words"} - saved.keys():
+        raise DataError(
+            f"{directory / run.RUN_FILE}: no {', '.join(sorted(missing))}; give a run that scripts.train made"
+        )
+    return saved
+
+
+def check_input(data: DatasetDir, opened: Run) -> None:
+    """Refuses data whose pixels were made otherwise than those the run has learned from.
+
+    Raises:
+      DataError: naming every setting that differs.
+    """
+    crop = dataclasses.asdict(opened.crop)
+    want = {"crop": {**crop, "box": list(crop["box"]) if crop["box"] else None}, "fps": opened.fps}
+    if differing := run.differences(want, _input(data)):
+        raise DataError(f"{data.root}: other crops than the run's: {differing}; convert with the run's")
+
+
+def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> str:
+    """Starts from another run as `run.initialise` does, if that one saw such windows; its labels may be others.
+
+    Returns:
+      What was taken, in words.
+
+    Raises:
+      DataError: naming every setting that differs.
+      RunError: as `run.initialise`.
+    """
+    saved = _saved(source)
+    saw = {**saved["input"], "padding": saved["data"]["padding"]}
+    if differing := run.differences(saw, {**_input(data), "padding": config.padding}):
+        raise DataError(f"{source}: has learned from other windows: {differing}; start from a run of the same")
+    same = _vocabulary(saved) == config.vocabulary
+    if differing := transfer.initialise(model, source, same):
+        return f"its CNN; the LSTM is another one ({', '.join(differing)})"
+    return "its CNN, LSTM and head" if same else "its CNN and LSTM; the head is for others"
+
+
+@dataclasses.dataclass(frozen=True)
+class Damaged:
+    """What to do at a damaged record, `raise` or `skip`, and what is wrong with each that was skipped."""
+
+    on_bad_record: Literal["raise", "skip"] = "raise"
+    skipped: set[str] = dataclasses.field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"{len(self.skipped)} damaged record{'s' * (len(self.skipped) != 1)}" + (
+            ", named above" if self.skipped else ""
+        )
+
+
+def batches(
+    data: DatasetDir,
+    split: str,
+    config: DataConfig,
+    order: PlanConfig,
+    augmented: AugmentConfig | None = None,
+    epoch: int = 0,
+    step: int = 0,
+    damaged: Damaged | None = None,
+    reader: Reader | None = None,
+) -> Iterator[dict[str, tf.Tensor]]:
+    """An epoch's batches from `step` on, with windows on the accelerator; `reader` as in `dataset.load`.
+
+    Raises:
+      DataError: a record is damaged and not to be skipped, or a shard cannot be read.
+    """
+    at_damage = vars(damaged or Damaged())
+    try:
+        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, reader=reader, **at_damage)
+        yield from device.batches(ds, config.padding)
+    except tf.errors.OpError as error:
+        if problem := batch.problem(error):
+            way_out = "restore the shard, or leave damaged records out with --on_bad_record=skip"
+            raise DataError(f"{problem}; {way_out}") from error
+        reason = error.message.splitlines()[0]
+        raise DataError(f"{data.root}: split {split!r} cannot be read ({reason})") from error
+
+
+def score(
+    model: LipReader,
+    data: DatasetDir,
+    split: str,
+    config: DataConfig,
+    batch_size: int,
+    how: DecodeConfig = GREEDY,
+    damaged: Damaged | None = None,
+    reader: Reader | None = None,
+) -> Report:
+    """Reads every example of a split once, whole and in index order; texts are decoded as `how` says."""
+    order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
+    read = batches(data, split, config.whole(), order, damaged=damaged, reader=reader)
+    return evaluate(model, read, config.vocabulary.decode, how)

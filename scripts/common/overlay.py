@@ -1,0 +1,109 @@
+"""A video with the mouth's box drawn into it, and under it the words as they are read."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.mouth.crop import Crops
+from pipeline.records.storage import replacing
+from pipeline.schema import DataError
+from pipeline.video import decode
+from scripts.common import subtitles
+from scripts.common.subtitles import Line, Word
+
+FOUND, LOST = (60, 220, 120), (235, 60, 50)  # the box where a face is seen, and where its place was bridged
+BAND, PAST, LAST = (18, 20, 24), (190, 195, 202), (255, 214, 80)  # under the picture; its words, and the newest
+ROOM = 8  # pixels left and right of a line
+ENCODER = {"crf": "20"}
+
+
+def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: float, output: Path) -> None:
+    """Writes H.264 in MP4, at the rate that the video was read at and without sound.
+
+    Args:
+      path: the video that was read.
+      crops: its mouths.
+      words: what was read.
+      fps: frames a second.
+      begins: the second of the video at which its first frame is shown.
+      output: the file to write.
+
+    Raises:
+      ClipError: the video cannot be read any more.
+      DataError: the file cannot be written.
+    """
+    seconds = begins + np.arange(len(crops.corners)) / fps
+    pictures = drawn(decode.colours(path, fps=fps), crops, subtitles.lines(words), seconds.tolist())
+    try:
+        with replacing(output) as temporary:
+            _encode(pictures, fps, temporary)
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{output}: cannot be written ({error.strerror}); make room, or name another file") from error
+
+
+def _encode(pictures: Iterator[Image.Image], fps: float, path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=ENCODER)
+        first = next(pictures)
+        (stream.width, stream.height), stream.pix_fmt = first.size, "yuv420p"
+        for picture in itertools.chain([first], pictures):
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode(None))
+
+
+def drawn(
+    pictures: Iterable[np.ndarray], crops: Crops, lines: Sequence[Line], seconds: Sequence[float]
+) -> Iterator[Image.Image]:
+    """The pictures, uint8 [H, W, 3] and at `seconds`, with box and words: RGB, of even sides."""
+    font = None
+    for picture, corners, tracked, second in zip(pictures, crops.corners, crops.tracked, seconds, strict=True):
+        font = font or _font(lines, picture.shape)
+        yield _page(picture, corners, FOUND if tracked else LOST, _line_at(lines, second), second, font)
+
+
+def _font(lines: Sequence[Line], shape: tuple[int, ...]) -> ImageFont.FreeTypeFont:
+    """As large as a fourteenth of the picture's height, or so that the longest line fits."""
+    size = max(10, shape[0] // 14)
+    longest = max((ImageFont.load_default(size).getlength(line.text) for line in lines), default=0)
+    return ImageFont.load_default(min(size, max(8, size * (shape[1] - 2 * ROOM) / max(longest, 1))))
+
+
+def _line_at(lines: Sequence[Line], second: float) -> Line | None:
+    return next((line for line in lines if line.start <= second < line.stop), None)
+
+
+def _page(
+    picture: np.ndarray,
+    corners: np.ndarray,
+    colour: tuple[int, int, int],
+    line: Line | None,
+    second: float,
+    font: ImageFont.FreeTypeFont,
+) -> Image.Image:
+    height, width = picture.shape[:2]
+    below = height + round(2 * font.size)
+    page = Image.new("RGB", (width + width % 2, below + below % 2), BAND)  # H.264 halves the sides for colour
+    page.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(page)
+    outline = [tuple(corner) for corner in corners.tolist()]
+    draw.line([*outline, outline[0]], colour, max(1, round(height / 144)), "curve")
+    draw.rectangle((0, height, width, below), BAND)  # the box may reach beyond the picture
+    if line is not None:
+        _say(draw, line, second, ((width - font.getlength(line.text)) / 2, height + font.size / 2), font)
+    return page
+
+
+def _say(
+    draw: ImageDraw.ImageDraw, line: Line, second: float, corner: tuple[float, float], font: ImageFont.FreeTypeFont
+) -> None:
+    """The words of a line that have begun, the newest in another colour, each where it stands in the whole line."""
+    begun = [word.text for word in line.words if word.start <= second]
+    for number, text in enumerate(begun):
+        before = " ".join([*begun[:number], ""])
+        colour = LAST if number == len(begun) - 1 else PAST
+        draw.text((corner[0] + font.getlength(before), corner[1]), text, colour, font)

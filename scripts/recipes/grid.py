@@ -1,0 +1,60 @@
+"""The README's results on GRID as commands run in turn; scripts/recipes holds their settings."""
+
+import json
+from pathlib import Path
+
+from pipeline.corpora import grid
+from pipeline.records.directory import open_dataset
+from scripts.common.commands import step
+
+RECIPES = Path(__file__).parent / "recipes"
+LETTERS = tuple(grid.SLOTS[3].values())
+READINGS = {  # of sentences
+    "best path": [],
+    "of GRID's grammar": ["--decoder=beam", "--lexicon=grid"],
+}
+Score = tuple[str, Path]  # what was read, and the directory of its report
+
+
+def convert(source: Path, data: Path) -> None:
+    step("convert", f"--flagfile={RECIPES / 'grid-convert.flags'}", f"--source={source}", f"--output={data}")
+
+
+def words(data: Path, output: Path, seed: int) -> list[Score]:
+    run = output / f"words-seed{seed}"
+    _train("grid-words", data, run, seed)
+    return [("words", _evaluate(data, run))]
+
+
+def sentences(data: Path, output: Path, seed: int) -> list[Score]:
+    run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
+    _train("grid-words", data, start, seed)
+    _train("grid-sentences", data, run, seed, f"--init_from={start}")
+    return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
+
+
+def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:
+    step("train", f"--flagfile={RECIPES / recipe}.flags", f"--data={data}", f"--output={run}", f"--seed={seed}", *more)
+
+
+def _evaluate(data: Path, run: Path, *how: str) -> Path:
+    report = run / "-".join(["evaluation-test", *(flag.partition("=")[2] for flag in how)])
+    step("evaluate", f"--run={run}", f"--data={data}", f"--among={_letters(data)}", f"--output={report}", *how)
+    return report
+
+
+def _letters(data: Path) -> str:
+    """Those that are there: a part of GRID may lack some."""
+    known = open_dataset(data).manifest["vocabulary"]["words"]
+    return ",".join(letter for letter in LETTERS if letter in known)
+
+
+def rows(name: str, directory: Path) -> list[tuple[str, str]]:
+    """What a report says, for a table."""
+    report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    right, said = report["right_among"], report["said_among"]
+    return [
+        (name, f"{report['metrics']['word_accuracy']:.1%} of words right, {report['metrics']['wer']:.1%} WER"),
+        ("  letters", f"{right} of {said} right; by chance one of {len(LETTERS)}"),
+        ("  report", str(directory / "report.html")),
+    ]

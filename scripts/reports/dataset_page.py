@@ -1,0 +1,180 @@
+"""A dataset as a page: its figures from `pipeline.report`, laid out for `scripts.page`."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from pipeline.conversion.run_log import CONVERSION
+from pipeline.inspection import preview, report, statistics
+from pipeline.records import directory
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import Clip
+from scripts.reports import charts, page
+from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
+
+MOST_BARS = 20
+MOST_WORST = 20  # clips listed
+MOST_REJECTS = 8  # listed of each reason
+MOST_RUNS = 4  # of the conversion, the last
+SHEETS_OF_WORST = 6
+SHEET_SCALE = 0.5
+SHEET_FRAMES = 75  # of a clip of more, every second, third, ... is shown
+SHEET_WIDTH = 560  # pixels
+LEGEND = "Under a frame stands its word, or its number; a red bar over it says that no face was found there."
+
+
+def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]], Iterable[int]] = iter) -> str:
+    """The report on a dataset as one HTML file, the same for the same dataset, `clips` and `seed`.
+
+    Args:
+      dataset: an opened dataset directory; of its shards only the clips that are shown are read.
+      clips: how many, drawn by `seed`, are shown.
+      seed: of the draw.
+      track: wraps the list of clips that are read, such as a progress bar.
+
+    Raises:
+      DataError: a record that was drawn is damaged, or a file beside the shards is not as a conversion writes it.
+    """
+    drawn = preview.draw(dataset, clips, seed)
+    worst = report.worst_tracked(dataset.index, SHEETS_OF_WORST).tolist()
+    pictures = [_sheet(dataset, record) for record in track(drawn + worst)]
+    sections = [
+        _splits(dataset),
+        _lengths(dataset),
+        _vocabulary(dataset),
+        _speakers(dataset),
+        _tracking(dataset, pictures[len(drawn) :]),
+        _rejects(dataset),
+        _clips(dataset, pictures[: len(drawn)], seed),
+        _settings(dataset),
+        _runs(dataset),
+    ]
+    return page.render(dataset.manifest["conversion"]["name"], "A Lipflow dataset", _facts(dataset), sections)
+
+
+def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
+    index, conversion = dataset.index, dataset.manifest["conversion"]
+    frames = int(index.frames.sum())
+    return [
+        ("clips", f"{len(index):,}"),
+        ("speakers", f"{len(set(index.speaker) - {''}):,}"),
+        ("hours", f"{frames / conversion['fps'] / 3600:,.2f}"),
+        ("words", f"{len(report.words(index.text)):,}"),
+        ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),
+        ("frames tracked", f"{index.tracked.sum() / max(frames, 1):.2%}"),
+        ("clips rejected", f"{sum(dataset.manifest['rejected'].values()):,}"),
+        ("gigabytes", f"{index.length.sum() / 1e9:,.2f}"),
+    ]
+
+
+def _splits(dataset: DatasetDir) -> Section:
+    columns = ("split", "clips", "speakers", "hours", "words", "distinct words", "megabytes")
+    rows = [(s.name, s.clips, s.speakers, s.hours, s.words, s.distinct, s.bytes / 1e6) for s in report.splits(dataset)]
+    return Section("Splits", wide=[Table(columns, rows)])
+
+
+def _lengths(dataset: DatasetDir) -> Section:
+    index, fps = dataset.index, dataset.manifest["conversion"]["fps"]
+    drawn = [
+        _histogram("Clips", index.frames, "clips", fps),
+        _histogram("Aligned words", index.word_stop - index.word_start, "words", fps),
+    ]
+    return Section("Lengths", drawn)
+
+
+def _histogram(title: str, frames: np.ndarray, counted: str, fps: float) -> Block:
+    if not len(frames):
+        return Text(f"{title}: there are none.")
+    caption = statistics.lengths(frames, fps)
+    drawing = charts.histogram(frames, "frames", counted)
+    return Picture(page.svg(drawing), f"{title} by length: {caption}", f"{title} by length", caption)
+
+
+def _vocabulary(dataset: DatasetDir) -> Section:
+    counts = statistics.counted(report.words(dataset.index.text))
+    if not counts:
+        return Section("Vocabulary", wide=[Text("No word is said.")])
+    drawing = charts.ranks(np.array([count for _, count in counts]), "rank of the word", "times said")
+    once = sum(count == 1 for _, count in counts)
+    caption = f"{len(counts):,} words; {once:,} of them are said once"
+    rare = counts[max(MOST_BARS, len(counts) - MOST_BARS) :]
+    blocks = [
+        Picture(page.svg(drawing), f"Words by rank: {caption}", "Words by rank", caption),
+        Bars("Commonest words", counts[:MOST_BARS], more=len(counts[MOST_BARS:])),
+        *([Bars("Rarest words", rare, scale=counts[0][1])] if rare else []),
+    ]
+    return Section("Vocabulary", blocks)
+
+
+def _speakers(dataset: DatasetDir) -> Section:
+    counts = statistics.counted(name or "not named" for name in dataset.index.speaker.tolist())
+    bars = Bars("Clips of each speaker", counts[:MOST_BARS], more=len(counts[MOST_BARS:]))
+    return Section("Speakers", [bars] if counts else [Text("There are none.")])
+
+
+def _tracking(dataset: DatasetDir, pictures: list[Picture]) -> Section:
+    index, share = dataset.index, report.tracked(dataset.index)
+    if not len(index):
+        return Section("Tracking", wide=[Text("There are no clips.")])
+    lossy = int((share < 1).sum())
+    caption = f"{lossy:,} of {len(index):,} clips have frames where no face was found and the track was bridged"
+    drawing = charts.shares(share, "% of the clip's frames tracked", "clips (log)")
+    chart = Picture(page.svg(drawing), f"Clips by tracked frames: {caption}", "Clips by tracked frames", caption)
+    worst = _worst(dataset, share, lossy)
+    legend = Text(f"The worst, frame by frame. {LEGEND}")
+    return Section("Tracking", [chart, worst], [legend, *pictures]) if lossy else Section("Tracking", [chart])
+
+
+def _worst(dataset: DatasetDir, share: np.ndarray, lossy: int) -> Table:
+    rows = []
+    for record in report.worst_tracked(dataset.index, MOST_WORST).tolist():
+        row, split = dataset.index.row(record), dataset.splits[dataset.index.split[record]]
+        rows.append((row.id, split, row.tracked, row.frames, 100 * float(share[record]), row.text))
+    columns = ("clip", "split", "tracked", "of frames", "%", "text")
+    return Table(columns, rows, "Worst tracked clips", lossy - len(rows))
+
+
+def _rejects(dataset: DatasetDir) -> Section:
+    counts = sorted(dataset.manifest["rejected"].items(), key=lambda entry: (-entry[1], entry[0]))
+    if not counts:
+        return Section("Rejects", wide=[Text("No clip was rejected.")])
+    listed = report.rejects(dataset, MOST_REJECTS)
+    rows = [(reject.reason, reject.id, reject.source, reject.detail) for reject in listed]
+    more = sum(count for _, count in counts) - len(rows)
+    table = Table(("reason", "clip", "source", "detail"), rows, f"The first {MOST_REJECTS} of each reason", more)
+    missing = Text(f"{directory.REJECTED} is not there, so clips and details are unknown.")
+    return Section("Rejects", [Bars("Clips rejected, by reason", counts)], [table if listed else missing])
+
+
+def _clips(dataset: DatasetDir, pictures: list[Picture], seed: int) -> Section:
+    drawn = f"{len(pictures)} of {len(dataset.index):,}, drawn with seed {seed}."
+    return Section("Clips", wide=[Text(f"{drawn} {LEGEND}" if pictures else "There are none."), *pictures])
+
+
+def _sheet(dataset: DatasetDir, record: int) -> Picture:
+    clip = directory.read_record(dataset, record)
+    return sheet(clip, f"“{clip.text}” · {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked")
+
+
+def sheet(clip: Clip, caption: str) -> Picture:
+    """A clip frame by frame; the caption says so where some are left out."""
+    step = -(-len(clip.frames) // SHEET_FRAMES)
+    part = f"; one frame of {step} is shown" if step > 1 else ""
+    source = page.webp(preview.strip(clip, SHEET_SCALE, step))
+    return Picture(source, f"Lip frames of {clip.id}", clip.id, caption + part, SHEET_WIDTH)
+
+
+def _settings(dataset: DatasetDir) -> Section:
+    rows = [(name, str(value)) for name, value in statistics.flat(dataset.manifest["conversion"])]
+    return Section("Settings", wide=[Table(("setting", "value"), rows)])
+
+
+def _runs(dataset: DatasetDir) -> Section:
+    """A column for each run, as they have many figures."""
+    runs = report.runs(dataset)
+    shown = runs[-MOST_RUNS:]
+    keys = dict.fromkeys(key for run in shown for key in run)
+    columns = ("", *(f"run {number}" for number in range(len(runs) - len(shown) + 1, len(runs) + 1)))
+    rows = [(key, *(str(run.get(key, "")) for run in shown)) for key in keys]
+    missing = Text(f"{CONVERSION} is not there, so nothing is known of them.")
+    return Section("Runs of the conversion", wide=[Table(columns, rows) if rows else missing])

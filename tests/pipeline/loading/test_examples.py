@@ -1,0 +1,183 @@
+import dataclasses
+import itertools
+
+import pytest
+
+from pipeline.loading import examples as table
+from pipeline.loading.examples import DataConfig
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+from tests import datasets
+
+WORDS = Vocabulary.of_words(["at", "bin", "now"])
+LETTERS = Vocabulary.of_characters()
+WORD, SENTENCE = DataConfig(WORDS, unit="word"), DataConfig(LETTERS)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
+    """Two clips of 20 and 9 frames; validation without word times."""
+    clips = [
+        datasets.clip("s1/a", 20, [("bin", 0, 2), ("at", 9, 10), ("now", 17, 20)]),
+        datasets.clip("s1/b", 9, [("at", 4, 9)]),
+    ]
+    splits = {"train": [clips], "val": [[datasets.clip("s2/c", 9, ())]]}
+    return datasets.write_dataset(tmp_path_factory.mktemp("words"), splits)
+
+
+def spans(examples: table.Examples) -> list[tuple[int, int]]:
+    return list(zip(examples.start.tolist(), examples.stop.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("margin", "padding", "expected"),
+    [
+        (0, "same", [(0, 2), (9, 10), (17, 20), (4, 9)]),
+        (0, "valid", [(0, 5), (7, 12), (15, 20), (4, 9)]),
+        (1, "valid", [(0, 5), (7, 12), (15, 20), (3, 9)]),
+        (3, "valid", [(0, 5), (6, 13), (14, 20), (1, 9)]),
+        (100, "valid", [(0, 20), (0, 20), (0, 20), (0, 9)]),
+    ],
+)
+def test_words_with_their_margin(words: DatasetDir, margin: int, padding: str, expected: list[tuple[int, int]]) -> None:
+    found = table.words(words, "train", dataclasses.replace(WORD, margin=margin, padding=padding))
+    assert spans(found) == expected
+    assert found.frames.tolist() == [stop - start for start, stop in expected]
+    assert found.record.tolist() == [0, 0, 0, 1]
+    assert found.word.tolist() == [0, 1, 2, 0]
+    assert found.inside_start.tolist() == [0, 9, 17, 4]
+    assert found.inside_stop.tolist() == [2, 10, 20, 9]
+
+
+def test_sentences_are_whole_clips(words: DatasetDir) -> None:
+    found = table.sentences(words, "train", SENTENCE)
+    assert spans(found) == [(0, 20), (0, 9)]
+    assert found.word.tolist() == [-1, -1]
+    assert (found.inside_start.tolist(), found.inside_stop.tolist()) == ([0, 0], [20, 9])
+
+
+def test_words_need_word_times(words: DatasetDir) -> None:
+    with pytest.raises(DataError, match="no word times in split 'val': its words cannot be cut; use another split"):
+        table.words(words, "val", WORD)
+
+
+def test_another_split_is_refused(words: DatasetDir) -> None:
+    with pytest.raises(DataError, match="no split 'dev'; it has train, val"):
+        table.sentences(words, "dev", SENTENCE)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
+    """Four clips of three speakers: 30, 30, 12 and 9 frames; the last without word times."""
+    clips = [
+        datasets.clip("s1/a", 30, [("bin", 0, 9), ("at", 9, 14), ("now", 14, 30)]),
+        datasets.clip("s2/b", 30, [("at", 2, 28)]),
+        datasets.clip("s1/c", 12, [("now", 1, 12)]),
+        datasets.clip("s3/d", 9, []),
+    ]
+    return datasets.write_dataset(tmp_path_factory.mktemp("spoken"), {"train": [clips[:2], clips[2:]], "val": [[]]})
+
+
+def ids(dataset: DatasetDir, found: table.Examples) -> list[str]:
+    return dataset.index.id[found.record].tolist()
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "expected"),
+    [
+        (SENTENCE, {}, ["s1/a", "s2/b", "s1/c", "s3/d"]),
+        (SENTENCE, {"speakers": ("s1", "s3")}, ["s1/a", "s1/c", "s3/d"]),
+        (SENTENCE, {"words": ("at", "now")}, ["s2/b", "s1/c"]),
+        (SENTENCE, {"max_frames": 12}, ["s1/c", "s3/d"]),
+        (SENTENCE, {"max_frames": 30}, ["s1/a", "s2/b", "s1/c", "s3/d"]),
+        (WORD, {"words": ("at", "bin")}, ["s1/a", "s1/a", "s2/b"]),
+        (WORD, {"words": ("now",), "speakers": ("s1",)}, ["s1/a", "s1/c"]),
+        (WORD, {"margin": 0, "max_frames": 10}, ["s1/a", "s1/a"]),
+    ],
+)
+def test_filters(spoken: DatasetDir, config: DataConfig, chosen: dict[str, object], expected: list[str]) -> None:
+    assert ids(spoken, table.examples(spoken, "train", dataclasses.replace(config, **chosen))) == expected
+
+
+def test_a_sentence_that_is_cut_keeps_the_words_that_end_in_it(spoken: DatasetDir) -> None:
+    config = dataclasses.replace(SENTENCE, speakers=("s1", "s2"), max_frames=15, overlong="truncate")
+    found = table.examples(spoken, "train", config)
+    assert ids(spoken, found) == ["s1/a", "s1/c"]  # of s2/b, no word ends in the first 15 frames
+    assert found.stop.tolist() == found.inside_stop.tolist() == [15, 12]
+    assert found.kept.tolist() == [2, -1]  # "bin at"; whole
+    assert found.least.tolist() == [6 + 4, 3 + 4]
+
+
+def test_a_sentence_cut_to_less_than_its_text_needs_is_left_out(spoken: DatasetDir) -> None:
+    tight = dataclasses.replace(SENTENCE, speakers=("s1",), max_frames=9, overlong="truncate")
+    assert ids(spoken, table.examples(spoken, "train", tight)) == ["s1/a"]  # "bin" in 5 windows; of s1/c nothing
+    with pytest.raises(DataError, match="speakers s2, max_frames 9 leave no example of split 'train'; loosen them"):
+        table.examples(spoken, "train", dataclasses.replace(tight, speakers=("s2",)))
+
+
+def test_a_word_that_is_cut_keeps_its_middle(spoken: DatasetDir) -> None:
+    config = dataclasses.replace(WORD, margin=2, max_frames=7, overlong="truncate")
+    found = table.examples(spoken, "train", config)
+    # bin [0, 9) of [0, 11); at [9, 14) of [7, 16); now [14, 30) of [12, 30); at [2, 28) of [0, 30); now [1, 12)
+    assert spans(found) == [(1, 8), (8, 15), (18, 25), (11, 18), (3, 10)]
+    assert found.inside_start.tolist() == [0, 9, 14, 2, 1]
+
+
+def test_a_sentence_without_word_times_cannot_be_cut(spoken: DatasetDir) -> None:
+    config = dataclasses.replace(SENTENCE, max_frames=6, overlong="truncate")
+    with pytest.raises(DataError, match=r"clip s3/d of 9 frames has no word times, .* leave such clips out"):
+        table.examples(spoken, "train", config)
+
+
+def test_twin_letters_need_a_window_more(tmp_path_factory: pytest.TempPathFactory) -> None:
+    clips = [datasets.clip("s1/a", 12, [("soon", 0, 12)])]
+    dataset = datasets.write_dataset(tmp_path_factory.mktemp("twins"), {"train": [clips]})
+    assert table.examples(dataset, "train", SENTENCE).least.tolist() == [5 + 4]
+    assert table.examples(dataset, "train", dataclasses.replace(SENTENCE, padding="same")).least.tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "match"),
+    [
+        ({"speakers": ("s9",)}, "speakers: no clip has 's9'; choose of s1, s2, s3"),
+        ({"words": ("at", "soon")}, "words: no clip has 'soon'; choose of at, bin, now"),
+        ({"speakers": ("s3",), "words": ("bin",)}, "speakers s3, words bin leave no example of split 'train'"),
+    ],
+)
+def test_filters_that_leave_nothing_are_refused(spoken: DatasetDir, chosen: dict[str, object], match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        table.examples(spoken, "train", dataclasses.replace(SENTENCE, **chosen))
+
+
+def test_whole_leaves_nothing_out() -> None:
+    config = DataConfig(WORDS, "word", 3, "same", speakers=("s1",), words=("at",), max_frames=9, overlong="truncate")
+    kept = dataclasses.replace(config.whole(), overlong="skip")
+    assert kept == DataConfig(WORDS, "word", 3, "same")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"unit": "phoneme"}, "unit: want sentence or word, got 'phoneme'"),
+        ({"margin": -1}, "margin: want 0 to 100 frames, got -1"),
+        ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
+        ({"padding": "wrap"}, "padding: want valid or same, got 'wrap'"),
+        ({"max_frames": 4}, "max_frames: want at least 5, one window, got 4"),
+        ({"overlong": "cut"}, "overlong: want skip or truncate, got 'cut'"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        DataConfig(LETTERS, **settings)
+
+
+def test_labels_are_those_of_each_example(words: DatasetDir) -> None:
+    ids, begins = table.labels(words, table.examples(words, "train", WORD), WORDS)
+    assert (ids.tolist(), begins.tolist()) == ([1, 0, 2, 0], [0, 1, 2, 3, 4])
+    ids, begins = table.labels(words, table.examples(words, "train", SENTENCE), LETTERS)
+    texts = [LETTERS.decode(ids[first:last]) for first, last in itertools.pairwise(begins.tolist())]
+    assert texts == ["bin at now", "at"]
+    cut = DataConfig(LETTERS, max_frames=12, overlong="truncate")
+    ids, begins = table.labels(words, table.examples(words, "train", cut), LETTERS)
+    assert LETTERS.decode(ids[: begins[1]]) == "bin at"

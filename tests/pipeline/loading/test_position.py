@@ -1,0 +1,95 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.loading import position
+from pipeline.loading.augment import AugmentConfig
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+
+CONFIG, ORDER, VARIED = DataConfig(Vocabulary.of_characters()), PlanConfig(8, seed=1), AugmentConfig(flip=0.5)
+
+
+def test_a_position_comes_back(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    path, stream = tmp_path / "position.json", (tiny("raw"), "train", CONFIG, ORDER, VARIED)
+    for step in (0, 7, 10**12):
+        position.save(path, *stream, step=step)
+        assert position.load(path, *stream) == step
+    assert [entry.name for entry in tmp_path.iterdir()] == ["position.json"]
+    plain = stream[:4]
+    position.save(path, *plain, step=3)
+    assert position.load(path, *plain, AugmentConfig()) == 3  # all off is none
+
+
+def test_any_number_of_workers_may_go_on(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    path, dataset = tmp_path / "position.json", tiny("raw")
+    position.save(path, dataset, "train", CONFIG, ORDER, step=3)
+    share = dataclasses.replace(ORDER, worker=3, workers=4)
+    assert position.load(path, dataset, "train", CONFIG, share) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"order": dataclasses.replace(ORDER, seed=2)}, "seed was 1, now 2; give the old ones, or start anew"),
+        ({"order": PlanConfig(4, seed=2)}, "batch_size was 8, now 4; seed was 1, now 2;"),
+        ({"order": dataclasses.replace(ORDER, mix=(1.0,))}, r"mix was \[\], now \[1.0\]"),
+        ({"config": dataclasses.replace(CONFIG, padding="same")}, "padding was valid, now same"),
+        ({"config": DataConfig(Vocabulary.of_words(["a"]))}, "vocabulary was sha256:[0-9a-f]{16}, now sha256:"),
+        ({"config": dataclasses.replace(CONFIG, max_frames=20)}, "max_frames was None, now 20"),
+        ({"augmented": None}, "flip was 0.5, now 0.0"),
+        ({"split": "val"}, "split was train, now val"),
+        ({"dataset": "png"}, "manifest was sha256:[0-9a-f]{16}, now sha256:"),
+    ],
+)
+def test_another_stream_is_refused_with_the_difference(
+    tiny: Callable[[str], DatasetDir], tmp_path: Path, change: dict[str, object], match: str
+) -> None:
+    path = tmp_path / "position.json"
+    stream = {"dataset": tiny("raw"), "split": "train", "config": CONFIG, "order": ORDER, "augmented": VARIED}
+    position.save(path, **stream, step=3)
+    if "dataset" in change:
+        change = {"dataset": tiny(change["dataset"])}
+    with pytest.raises(DataError, match=f"position.json: of another stream: {match}"):
+        position.load(path, **{**stream, **change})
+
+
+def test_a_saved_position_is_small_whatever_the_settings(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    many = tuple(f"word{n}" for n in range(5000))
+    config = DataConfig(
+        Vocabulary.of_words(many), "sentence", speakers=many, words=many, max_frames=10**6, overlong="truncate"
+    )
+    order = PlanConfig(2**20, 2**62, False, "drop", 2**40, 2**20, mix=tuple(1 / (n + 3) for n in range(40)))
+    varied = AugmentConfig(50, 1 / 3, 250, 1 / 3, 900, 10**6, 1 / 3)
+    position.save(tmp_path / "position.json", tiny("raw"), "train", config, order, varied, step=10**15)
+    assert (tmp_path / "position.json").stat().st_size < 1000
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"step": "3"}', '{"step": -1}', "\x00\xff"])
+def test_what_is_no_position_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "position.json"
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match=r"position\.json: no saved position"):
+        position.load(path, tiny("raw"), "train", CONFIG, ORDER)
+
+
+def test_a_position_of_fewer_settings_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    path, stream = tmp_path / "position.json", (tiny("raw"), "train", CONFIG, ORDER)
+    position.save(path, *stream, step=3)
+    saved = json.loads(path.read_text())
+    del saved["seed"]
+    path.write_text(json.dumps(saved))
+    with pytest.raises(DataError, match="seed was absent, now 1"):
+        position.load(path, *stream)
+
+
+def test_a_step_before_the_first_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="step: want 0 or more, got -1"):
+        position.save(tmp_path / "position.json", tiny("raw"), "train", CONFIG, ORDER, step=-1)

@@ -1,0 +1,35 @@
+import numpy as np
+
+from pipeline.records.index import Index, Row
+from pipeline.schema import Word
+
+
+def row(name: str, *words: str) -> Row:
+    spoken = tuple(Word(word, 2 * n, 2 * n + 2) for n, word in enumerate(words))
+    return Row(f"s1/{name}", "s1", " ".join(words), 10 * len(name), 100, 20, 19, spoken)
+
+
+SHARDS = [
+    (0, 0, [row("a", "bin", "été"), row("longer-name")]),
+    (0, 1, []),
+    (1, 2, [row("c", "extraordinarily")]),
+]
+
+
+def same(one: Index, other: Index) -> None:
+    assert list(one.columns()) == list(other.columns()) == Index.names()
+    for name, column in one.columns().items():
+        assert column.dtype == other.columns()[name].dtype, name
+        np.testing.assert_array_equal(column, other.columns()[name])
+
+
+def test_rows_are_had_back() -> None:
+    index = Index.of(SHARDS)
+    assert [index.row(n) for n in range(len(index))] == [row for _, _, rows in SHARDS for row in rows]
+    assert (index.split.tolist(), index.shard.tolist()) == ([0, 0, 1], [0, 0, 2])
+    same(Index.of_columns(index.columns()), index)
+
+
+def test_the_joined_index_is_that_of_all_rows() -> None:
+    same(Index.joined([Index.of([shard]) for shard in SHARDS]), Index.of(SHARDS))
+    assert len(Index.of([])) == 0

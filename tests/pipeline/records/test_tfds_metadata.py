@@ -1,0 +1,128 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipeline.conversion import shard
+from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.job import convert
+from pipeline.corpora import grid
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.mouth.crop import CropSettings
+from pipeline.records import directory, tfds_metadata
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import Clip, Key, Word
+
+
+def test_every_key_of_a_record_is_described() -> None:
+    features = tfds_metadata.features(Encoding())["featuresDict"]["features"]
+    words = features["words"]["sequence"]["feature"]["featuresDict"]["features"]
+    described = {*(set(features) - {"words"}), *(f"words/{key}" for key in words)}
+    assert described == {str(key) for key in Key}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "frames"),
+    [
+        (
+            "raw",
+            {
+                "pythonClassName": "tensorflow_datasets.core.features.tensor_feature.Tensor",
+                "tensor": {
+                    "dtype": "uint8",
+                    "encoding": "bytes",
+                    "shape": {"dimensions": ["-1", "112", "112"]},
+                },
+            },
+        ),
+        (
+            "png",
+            {
+                "pythonClassName": "tensorflow_datasets.core.features.sequence_feature.Sequence",
+                "sequence": {
+                    "feature": {
+                        "pythonClassName": "tensorflow_datasets.core.features.image_feature.Image",
+                        "image": {
+                            "dtype": "uint8",
+                            "encodingFormat": "png",
+                            "shape": {"dimensions": ["112", "112", "1"]},
+                        },
+                    },
+                    "length": "-1",
+                },
+            },
+        ),
+    ],
+)
+def test_frames_are_described_as_they_are_stored(encoding: str, frames: dict) -> None:
+    assert tfds_metadata.features(Encoding(encoding))["featuresDict"]["features"]["frames"] == frames
+
+
+def test_the_splits_are_those_of_the_manifest(tiny: Callable[[str], DatasetDir]) -> None:
+    dataset = tiny("raw")
+    info = json.loads((dataset.root / "dataset_info.json").read_text())
+    assert (info["name"], info["fileFormat"]) == ("tiny", "tfrecord")
+    train, val = info["splits"]
+    assert (train["name"], train["shardLengths"]) == ("train", ["5", "4", "4"])
+    assert (val["name"], val["shardLengths"]) == ("val", ["2"])
+    assert train["numBytes"] == str(sum(path.stat().st_size for path in dataset.shards[:3]))
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png", "jpeg"])
+def test_tensorflow_datasets_reads_every_split(tiny: Callable[[str], DatasetDir], encoding: str) -> None:
+    dataset = tiny(encoding)
+    builder = tfds.builder_from_directory(dataset.root)
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {"train": 13, "val": 2}
+    for split in dataset.splits:
+        read = builder.as_dataset(split, shuffle_files=False)
+        assert {key: (spec.dtype, tuple(spec.shape)) for key, spec in read.element_spec.items() if key != "words"} == {
+            "id": (tf.string, ()),
+            "speaker": (tf.string, ()),
+            "text": (tf.string, ()),
+            "source": (tf.string, ()),
+            "fps": (tf.float32, ()),
+            "frame_count": (tf.int64, ()),
+            "frames": (tf.uint8, (None, 112, 112) if encoding == "raw" else (None, 112, 112, 1)),
+            "tracked": (tf.bool, (None,)),
+        }
+        for record, example in zip(dataset.records(split), read, strict=True):
+            _check_same(example, directory.read_record(dataset, record), levels=2 if encoding == "jpeg" else 0)
+
+
+def test_tensorflow_datasets_reads_what_a_conversion_has_left_empty(corpus: Path, tmp_path: Path) -> None:
+    clips = assign(grid.clips(corpus), SplitRule(val="2", test="1"))
+    config = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
+    tasks = shard.plan_shards(clips, config)
+    bad = {source.id for task in tasks[1:2] + tasks[3:4] for source in task.sources}  # a shard of train, all of val
+    sources = [dataclasses.replace(clip, problem="torn" if clip.id in bad else "") for clip in clips]
+    list(convert(sources, corpus, tmp_path / "out", config, max_reject_fraction=0.5))
+    builder = tfds.builder_from_directory(tmp_path / "out")
+    want = {task.split: [] for task in (tasks[0], tasks[-1])}
+    for task in (tasks[0], tasks[2], tasks[4]):
+        want[task.split] += [source.id for source in task.sources]
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {"train": 3, "test": 1}
+    for split, ids in want.items():
+        read = builder.as_dataset(split, shuffle_files=False)
+        assert [example["id"].numpy().decode() for example in read] == ids
+
+
+def _check_same(example: dict, clip: Clip, levels: int) -> None:
+    """Equal, but for as many gray levels as decoders of JPEG may differ by."""
+    assert [example[key].numpy().decode() for key in ("id", "speaker", "text", "source")] == [
+        clip.id,
+        clip.speaker,
+        clip.text,
+        clip.source,
+    ]
+    frames = np.reshape(example["frames"], clip.frames.shape)
+    np.testing.assert_allclose(frames.astype(int), clip.frames.astype(int), rtol=0, atol=levels)
+    spoken = zip(*(example["words"][key].numpy().tolist() for key in ("text", "start", "stop")), strict=True)
+    assert [Word(text.decode(), start, stop) for text, start, stop in spoken] == list(clip.words)
+    assert example["tracked"].numpy().tolist() == clip.tracked.tolist()
+    assert (example["fps"].numpy(), example["frame_count"].numpy()) == (clip.fps, len(clip.frames))

@@ -1,0 +1,354 @@
+import itertools
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import Interpolation
+
+from pipeline.schema import ClipError, Reason
+from pipeline.video import decode
+
+SIZE = (48, 32)  # width, height
+
+
+def write(
+    path: Path,
+    stamps: Sequence[float],
+    *,
+    size: tuple[int, int] = SIZE,
+    pictures: Sequence[np.ndarray] | None = None,
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
+    gop: int = 12,
+    rate: float = 25,
+    b_frames: int = 2,
+) -> None:
+    """Writes picture i at second `stamps[i]`, flat with brightness 4 * i (i up to 62) unless given."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(
+            "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "1", "bf": str(b_frames)}
+        )
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = gop
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 90000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index, stamp in enumerate(stamps):
+            flat = np.full((size[1], size[0]), 4 * (index % 63), np.uint8)
+            frame = av.VideoFrame.from_ndarray(pictures[index] if pictures else flat, format="gray")
+            frame.pts, frame.time_base = round(stamp * 90000), Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def shown(seen: decode.Video) -> list[int]:
+    """Which picture each frame of a video written by `write` shows, by its brightness."""
+    return [round(float(plane.mean()) / 4) for plane in seen.luma]
+
+
+def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
+    with pytest.raises(ClipError, match=match) as error:
+        decode.read(path, **settings)
+    assert error.value.reason is reason
+    assert str(path) in error.value.detail
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a name, with: colon.mp4", "-ü*?[x].mp4"])
+def test_constant_25_passes_frame_for_frame(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, [i / 25 for i in range(60)])
+    seen = decode.read(tmp_path / name)
+    assert seen.luma.shape == (60, 32, 48)
+    assert seen.luma.dtype == np.uint8
+    assert seen.fps == 25
+    assert shown(seen) == list(range(60))
+    np.testing.assert_allclose(seen.times, np.arange(60) / 25, atol=1.1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "expected"),
+    [
+        pytest.param(30, 12, [0, 1, 2, 4, 5, 6, 7, 8, 10, 11], id="30"),
+        pytest.param(30000 / 1001, 12, [0, 1, 2, 4, 5, 6, 7, 8, 10, 11], id="29.97"),
+        pytest.param(50, 10, [0, 2, 4, 6, 8], id="50"),
+        pytest.param(12.5, 4, [0, 0, 1, 1, 2, 2, 3, 3], id="12.5"),
+    ],
+)
+def test_other_rates_are_resampled(tmp_path: Path, rate: float, count: int, expected: list[int]) -> None:
+    write(tmp_path / "a.mp4", [i / rate for i in range(count)], rate=rate)
+    assert shown(decode.read(tmp_path / "a.mp4")) == expected
+
+
+def test_variable_rate_shows_the_last_picture_begun(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
+    seen = decode.read(tmp_path / "a.mp4")
+    # Instants 0, .04, ... .44; a picture may begin up to 0.016 s late: .05 counts for .04, .42 not for .40.
+    assert shown(seen)[:11] == [0, 1, 1, 1, 1, 1, 1, 1, 2, 4, 4]
+    np.testing.assert_allclose(seen.times[[0, 1, 8, 9]], [0, 0.05, 0.3, 0.341], atol=1e-4)
+
+
+def test_output_rate_is_an_argument(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
+    seen = decode.read(tmp_path / "a.mp4", fps=12.5)
+    assert seen.fps == 12.5
+    assert shown(seen) == [*range(0, 24, 2)]  # 12.5 frames round to 12
+
+
+@pytest.mark.parametrize("gop", [12, 10_000], ids=["many keys", "one key"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_span_is_those_frames_of_the_whole(tmp_path: Path, name: str, gop: int) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(7)]
+    pictures = [noise[i % 7] // 2 + i // 4 for i in range(400)]
+    write(tmp_path / name, [i / 25 for i in range(400)], pictures=pictures, gop=gop)
+    whole = decode.read(tmp_path / name)
+    assert len(whole.luma) == 400
+    for first, stop in ((0, 3), (51, 60), (251, 280), (300, 337), (390, 400)):  # past 250: reached by seeking
+        part = decode.read(tmp_path / name, span=(first / 25, stop / 25))
+        np.testing.assert_array_equal(part.luma, whole.luma[first:stop])
+        np.testing.assert_array_equal(part.times, whole.times[first:stop])
+
+
+def test_a_span_beyond_the_end(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
+    assert len(decode.read(tmp_path / "a.mp4", span=(0.4, 1.06)).luma) == 15  # annotations round
+    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "ends at 1.000 s, the span is 0.4 to 1.5 s", span=(0.4, 1.5))
+    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "the span is 3 to 3.04 s", span=(3.0, 3.04))
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
+    picture = np.zeros((32, 48), np.uint8)
+    picture[:8, :8] = 255  # top left
+    write(tmp_path / "a.mp4", [0, 0.04], pictures=[picture] * 2, rotation=rotation)
+    luma = decode.read(tmp_path / "a.mp4").luma[0]
+    assert luma.shape == ((32, 48) if rotation in (0, 180) else (48, 32))
+    corners = {0: luma[:4, :4], 90: luma[-4:, :4], 180: luma[-4:, -4:], -90: luma[:4, -4:]}  # anticlockwise
+    for turn, corner in corners.items():
+        assert corner.mean() == pytest.approx(255 if turn == rotation else 0, abs=3)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_colours_are_those_of_the_gray_frames(tmp_path: Path, rotation: int) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [k / 30 for k in range(30)], rotation=rotation)
+    gray, colours = decode.read(path).luma, list(decode.colours(path))
+    assert (len(colours), colours[0].shape, colours[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
+    np.testing.assert_allclose(np.stack(colours).mean(-1), gray, atol=2)
+
+
+def test_colours_are_red_first(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        red = av.VideoFrame.from_ndarray(np.full((*SIZE[::-1], 3), (200, 40, 30), np.uint8), format="rgb24")
+        container.mux(stream.encode(red))
+        container.mux(stream.encode(None))
+    (seen,) = decode.colours(tmp_path / "a.mp4")
+    np.testing.assert_allclose(seen.mean((0, 1)), (200, 40, 30), atol=4)
+
+
+def test_colours_of_no_video_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(ClipError, match=r"unreadable: .*a\.mp4: not a video that can be decoded"):
+        next(decode.colours(tmp_path / "a.mp4"))
+
+
+def test_luma_has_full_range(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
+    np.testing.assert_allclose(decode.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
+
+
+@pytest.mark.parametrize("size", [(48, 32), (50, 34)])
+@pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj444p", "yuv420p10le", "gbrp"])
+def test_luma_is_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264rgb" if format == "gbrp" else "libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "rgb24" if format == "gbrp" else format
+        for _ in range(3):
+            picture = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    flags = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        frames = list(container.decode(video=0))
+        assert {frame.format.name for frame in frames} == {format}
+        gray = [f.reformat(format="gray", dst_color_range="JPEG", interpolation=flags).to_ndarray() for f in frames]
+    np.testing.assert_array_equal(decode.read(tmp_path / "a.mkv").luma, gray)
+
+
+def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
+    picture = np.zeros((1080, 1920), np.uint8)
+    picture[:, 960:] = 200
+    write(tmp_path / "a.mp4", [0, 0.04], size=(1920, 1080), pictures=[picture] * 2)
+    luma = decode.read(tmp_path / "a.mp4").luma
+    assert luma.shape == (2, 720, 1280)
+    assert luma[0, 360, 600] == pytest.approx(0, abs=2)
+    assert luma[0, 360, 680] == pytest.approx(200, abs=2)
+
+
+def test_more_than_max_frames_is_refused_without_decoding_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
+    assert len(decode.read(path, max_frames=100).luma) == 100
+    reject(path, Reason.TOO_LONG, "at least 100 frames, the limit is 99", max_frames=99)
+    reject(path, Reason.TOO_LONG, "at least 50 frames, the limit is 49", max_frames=49, span=(1.0, 3.0))
+    path.write_bytes(path.read_bytes()[:-200])  # damage at the end, which reading to the limit never meets
+    reject(path, Reason.TOO_LONG, "at least 51 frames", max_frames=50)
+    reject(path, Reason.TRUNCATED, "breaks off", max_frames=100)
+
+
+def test_more_than_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
+    seen = [decode.read(path, max_frames=most, cut=True) for most in (60, 59)]
+    assert [(shown(one), one.cut) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
+    seen = [decode.read(path, max_frames=most, cut=True, span=(0.4, 0.8)) for most in (10, 9)]
+    assert [(shown(one), one.cut) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
+    path.write_bytes(path.read_bytes()[:-200])  # damage that reading to the limit never meets
+    assert decode.read(path, max_frames=40, cut=True).cut
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_truncated_mp4(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.mp4"
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(50)]
+    write(path, [i / 25 for i in range(50)], pictures=noise, options={"movflags": "faststart"})
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    reject(path, Reason.TRUNCATED, "the file breaks off after picture")
+
+
+def test_truncated_between_packets(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [i / 25 for i in range(50)], options={"movflags": "faststart"})
+    with av.open(str(path)) as container:
+        cut = [p.pos for p in container.demux(video=0) if p.size][40]
+    path.write_bytes(path.read_bytes()[:cut])
+    reject(path, Reason.TRUNCATED, "the container promises more")
+
+
+def test_an_mp4_without_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, [i / 25 for i in range(50)])  # the index comes last
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+    reject(path, Reason.UNREADABLE, "not a video that can be decoded")
+    path.write_bytes(data[: data.index(b"stco") - 4])
+    reject(path, Reason.TRUNCATED, "no picture")
+
+
+def test_damage_in_the_middle_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(50)]
+    write(path, [i / 25 for i in range(50)], pictures=noise, options={"movflags": "faststart"})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 6000] = bytes(6000)
+    path.write_bytes(data)
+    reject(path, Reason.UNREADABLE, "damaged after picture")
+    assert len(decode.read(path, span=(0, 0.4)).luma) == 10  # before the damage
+
+
+def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    stamps = [*(i / 25 for i in range(39)), 39.5 / 25]
+    write(path, stamps, options={"movflags": "faststart"}, b_frames=0)
+    data = bytearray(path.read_bytes())
+    table = data.index(b"stts") + 8  # a count, then pairs of samples and ticks: (38, .04 s) (1, .06 s) (1, .04 s)
+    assert data[table : table + 8] == bytes([0, 0, 0, 3, 0, 0, 0, 38])
+    data[table + 8 : table + 12] = data[table + 16 : table + 20] = bytes(4)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+    assert {p.pts for p in packets} == {0}
+    assert decode.seconds(path) == 1.6
+    assert shown(decode.read(path)) == list(range(40))
+    assert shown(decode.read(path, span=(0.4, 0.8))) == list(range(10, 20))
+    path.write_bytes(path.read_bytes()[: packets[30].pos])
+    reject(path, Reason.TRUNCATED, "ends at 1.200 s after picture 30, the container promises more")
+
+
+def test_how_long_a_video_is_by_its_header(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
+    assert decode.seconds(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        (tmp_path / f"images/{number}.png").touch()
+    assert decode.seconds(tmp_path / "images") == 0.2
+    (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
+    with pytest.raises(ClipError, match=r"unreadable: .*text\.mp4: not a video that can be decoded"):
+        decode.seconds(tmp_path / "text.mp4")
+
+
+def test_not_a_video(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "noise.mpg").write_bytes(np.random.default_rng(0).bytes(50_000))
+    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n")
+    for name in ("text.mp4", "empty.mp4", "noise.mpg", "list.mp4"):
+        reject(tmp_path / name, Reason.UNREADABLE, "not a video that can be decoded")
+    reject(tmp_path / "missing.mp4", Reason.UNREADABLE, "cannot be opened .*No such file")
+
+
+def test_special_files_are_refused_unopened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.mp4")  # opening it would hang
+    reject(tmp_path / "fifo.mp4", Reason.UNREADABLE, "neither a regular file nor a directory")
+    reject(Path("/dev/zero"), Reason.UNREADABLE, "neither a regular file nor a directory")
+
+
+def test_audio_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        for index in range(10):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 1024 * index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reject(path, Reason.NO_VIDEO, "no video stream")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"span": (1.0, 1.0)}, "span: want 0 <= start < stop"),
+        ({"span": (-1.0, 1.0)}, "span"),
+        ({"span": (0.0, float("nan"))}, "span"),
+        ({"fps": 0.0}, "fps: want a positive number, got 0"),
+        ({"fps": float("inf")}, "fps"),
+    ],
+)
+def test_settings_outside_their_rule(tmp_path: Path, settings: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        decode.read(tmp_path / "a.mp4", **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [("s1/bbaf2n.mp4", 75), ("s1/sbbbzp.mp4", 74), ("s1/bbbm2p.mpg", 75), ("s2/swwp2s.mpg", 75)],
+)
+def test_grid_passes_untouched(name: str, frames: int, grid_clips: Path) -> None:
+    seen = decode.read(grid_clips / name)
+    assert seen.luma.shape == (frames, 288, 360)
+    np.testing.assert_allclose(seen.times, np.arange(frames) / 25, atol=1e-9)
+    with av.open(str(grid_clips / name)) as container:
+        for plane, frame in itertools.zip_longest(seen.luma, container.decode(video=0)):
+            limited = frame.to_ndarray()[:288].astype(float)  # the Y plane of yuv420p
+            np.testing.assert_array_equal(plane, np.clip(np.rint((limited - 16) * 255 / 219), 0, 255))
+    part = decode.read(grid_clips / name, span=(1.0, 2.0))
+    np.testing.assert_array_equal(part.luma, seen.luma[25:50])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_truncated_mpeg_1(tmp_path: Path, share: float, grid_clips: Path) -> None:
+    data = (grid_clips / "s2" / "swwp2s.mpg").read_bytes()
+    (tmp_path / "a.mpg").write_bytes(data[: int(len(data) * share)])
+    reject(tmp_path / "a.mpg", Reason.TRUNCATED, "breaks off after picture")

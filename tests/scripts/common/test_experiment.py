@@ -1,0 +1,103 @@
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.errors import RunError
+from model.lipreader import LipReader, LipReaderConfig
+from pipeline.loading.dataset import DataConfig
+from pipeline.loading.plan import PlanConfig
+from pipeline.mouth.crop import CropSettings
+from pipeline.records.directory import DatasetDir, open_dataset
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+from scripts.common import experiment
+from tests import datasets
+from tests.scripts import tiny_runs
+
+MODEL = LipReaderConfig(classes=2, width=0.0625, lstm_units=4)
+CONFIG = DataConfig(Vocabulary.of_characters())
+
+
+def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
+    data = tiny()
+    conversion = data.manifest["conversion"]
+    crop = CropSettings(**conversion["crop"])
+    opened = experiment.Run(LipReader(MODEL), CONFIG, crop, conversion["fps"])
+    experiment.check_input(data, opened)
+    other = dataclasses.replace(opened, crop=dataclasses.replace(crop, smoothing=7.0), fps=50.0)
+    with pytest.raises(DataError, match=r"crop.smoothing was 7.0, now .*; fps was 50.0, now 25.0; convert with the"):
+        experiment.check_input(data, other)
+
+
+def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
+    tiny: Callable[[], DatasetDir], tmp_path: Path
+) -> None:
+    data = tiny()
+    other = dataclasses.replace(tiny_runs.WHOLE, smoothing=7.0)
+    source = tiny_runs.write(tmp_path / "other", crop=other)
+    model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
+    with pytest.raises(DataError, match=r"other: has learned from other windows: .*crop.smoothing was 7.0, now"):
+        experiment.initialise(model, data, CONFIG, source)
+    crop = CropSettings(**data.manifest["conversion"]["crop"])
+    source = tiny_runs.write(tmp_path / "same", crop=crop)
+    with pytest.raises(DataError, match=r"other windows: padding was valid, now same; start from a run of the same$"):
+        experiment.initialise(model, data, dataclasses.replace(CONFIG, padding="same"), source)
+    assert experiment.initialise(model, data, CONFIG, source) == "its CNN; the LSTM is another one (lstm_units)"
+
+
+def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
+    directory = tiny_runs.write(tmp_path / "run")
+    saved = json.loads((directory / "run.json").read_text())
+    for part in ({"input": {}}, {"model": {**saved["model"], "new": 1}}, {"data": {**saved["data"], "unit": "vowel"}}):
+        (directory / "run.json").write_text(json.dumps({**saved, **part}))
+        with pytest.raises(RunError, match=r"run.json: not what this version writes \("):
+            experiment.open_run(directory)
+
+
+def test_a_start_takes_the_head_of_the_same_labels_alone(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
+    data = tiny()
+    crop = CropSettings(**data.manifest["conversion"]["crop"])
+    source = tiny_runs.write(tmp_path / "source", "word", crop=crop)
+    own, others = Vocabulary.of_words(tiny_runs.WORDS), Vocabulary.of_words(("at", "bin", "on"))
+    for vocabulary, taken in ((own, "its CNN, LSTM and head"), (others, "its CNN and LSTM; the head is for others")):
+        model = LipReader(dataclasses.replace(MODEL, classes=3, head="ctc", lstm_units=8))
+        config = dataclasses.replace(CONFIG, vocabulary=vocabulary)
+        assert experiment.initialise(model, data, config, source) == taken
+
+
+@pytest.fixture
+def damaged(tiny: Callable[[], DatasetDir], tmp_path: Path) -> DatasetDir:
+    """A bit of the first record of `train`, and of the last of `val`, is flipped."""
+    root = tmp_path / "data"
+    shutil.copytree(tiny().root, root)
+    data = open_dataset(root)
+    for record in (0, len(data.index) - 1):
+        datasets.flip(data.shards[data.index.shard[record]], int(data.index.offset[record]) + 500)
+    return data
+
+
+def test_a_damaged_record_stops_reading_with_a_way_out(damaged: DatasetDir) -> None:
+    order = PlanConfig(batch_size=2, shuffle=False)
+    first = damaged.shards[0]
+    with pytest.raises(DataError, match=f"^{first} offset 0: .*CRC.*; restore the shard, or .*--on_bad_record=skip$"):
+        list(experiment.batches(damaged, "train", CONFIG, order))
+
+
+def test_a_shard_that_is_gone_stops_reading_whatever_is_skipped(damaged: DatasetDir) -> None:
+    damaged.shards[1].unlink()
+    order = PlanConfig(batch_size=2, shuffle=False)
+    with pytest.raises(DataError, match=r"split 'train' cannot be read .*No such file.*00001-of-00003"):
+        list(experiment.batches(damaged, "train", CONFIG, order, damaged=experiment.Damaged("skip")))
+
+
+def test_a_score_leaves_out_the_damaged_and_counts_them(damaged: DatasetDir) -> None:
+    model = LipReader(dataclasses.replace(MODEL, classes=len(CONFIG.vocabulary), head="ctc"))
+    met = experiment.Damaged("skip")
+    report = experiment.score(model, damaged, "val", CONFIG, batch_size=2, damaged=met)
+    assert [row.id for row in report.predictions] == [damaged.index.id[-2]]
+    assert report.examples == len(met.skipped) == 1
+    assert str(met) == "1 damaged record, named above"

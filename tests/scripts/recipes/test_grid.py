@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.recipes import grid
+from tests.scripts import commands
+
+REPORT = {"metrics": {"word_accuracy": 0.9, "wer": 0.125}, "right_among": 30, "said_among": 40}
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The commands that would be run."""
+    given: list[tuple[str, ...]] = []
+    monkeypatch.setattr(grid, "step", lambda *step: given.append(step))
+    monkeypatch.setattr(grid, "_letters", lambda data: "a,b")
+    return given
+
+
+def test_sentences_start_from_words_of_the_same_seed(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
+    scores = grid.sentences(tmp_path / "data", tmp_path, seed=3)
+    assert [name for name, *_ in steps] == ["train", "train", "evaluate", "evaluate"]
+    words, sentences = (set(arguments) for name, *arguments in steps if name == "train")
+    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3"} <= words
+    assert {f"--init_from={tmp_path / 'words-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
+    lexicons = [[flag for flag in arguments if "lexicon" in flag] for name, *arguments in steps if name == "evaluate"]
+    assert lexicons == [[], ["--lexicon=grid"]]
+    assert len({directory for _, directory in scores}) == 2
+    assert not any("--split" in flag for step in steps for flag in step), "the test split, once each"
+
+
+def test_every_recipe_that_is_named_is_there(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
+    grid.convert(tmp_path / "videos", tmp_path / "data")
+    grid.sentences(tmp_path / "data", tmp_path, seed=0)
+    named = {Path(flag.partition("=")[2]) for step in steps for flag in step if flag.startswith("--flagfile=")}
+    assert named == set(grid.RECIPES.glob("*.flags"))
+
+
+def test_a_report_becomes_rows(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(REPORT))
+    assert grid.rows("words", tmp_path) == [
+        ("words", "90.0% of words right, 12.5% WER"),
+        ("  letters", "30 of 40 right; by chance one of 25"),
+        ("  report", str(tmp_path / "report.html")),
+    ]
+
+
+@pytest.mark.parametrize("recipe", sorted(grid.RECIPES.glob("*.flags")), ids=lambda path: path.stem)
+def test_a_recipe_is_flags_of_its_command(recipe: Path, tmp_path: Path) -> None:
+    command = "convert" if recipe.stem.endswith("convert") else "train"
+    absent = tmp_path / "absent"
+    place = f"--source={absent}" if command == "convert" else f"--data={absent}"
+    arguments = [f"--flagfile={recipe}", place, f"--output={tmp_path / 'out'}"]
+    commands.mistakes_in_turn(command, (arguments, [absent]))
+
+
+def test_another_result_is_refused() -> None:
+    commands.mistakes_in_turn(
+        "reproduce",
+        (["--source=GRID"], ["want one of grid-words, grid-sentences, got nothing"]),
+        (["--source=GRID", "lrw"], ["want one of grid-words, grid-sentences, got lrw"]),
+    )

@@ -1,0 +1,123 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import Clip, DataError
+from scripts.reports import dataset_page
+from tests import datasets
+from tests.scripts import pages
+
+EVIL = '<script>alert("1")</script>\n\'&'
+SEEN = '<script>alert("1")</script> \'&'
+
+
+def test_the_page_shows_the_figures(tiny: Callable[[str], DatasetDir]) -> None:
+    found = pages.check(dataset_page.html(tiny("raw"), clips=3, seed=0))
+    for name, value in [
+        ("clips", "15"),
+        ("speakers", "3"),
+        ("words", "45"),
+        ("distinct words", "3"),
+        ("frames tracked", "92.19%"),
+        ("clips rejected", "0"),
+        ("setting", "value"),
+        ("name", "tiny"),
+        ("encoding.name", "raw"),
+    ]:
+        assert (name, value) in zip(found.text, found.text[1:], strict=False), name
+    captions = [
+        "10 to 16, median 13 (0.52 s at 25 fps)",
+        "2 to 4, median 3 (0.12 s at 25 fps)",
+        "3 words; 0 of them are said once",
+        "15 of 15 clips have frames where no face was found and the track was bridged",
+        "No clip was rejected.",
+    ]
+    assert [text for text in captions if text not in found.text] == []
+    assert len(found.pictures()) == 4 + 3 + dataset_page.SHEETS_OF_WORST
+
+
+def test_the_same_clips_and_seed_give_the_same_page(tiny: Callable[[str], DatasetDir]) -> None:
+    pages_of = [dataset_page.html(tiny("raw"), 2, seed) for seed in (0, 0, 1)]
+    assert pages_of[0] == pages_of[1] != pages_of[2]
+
+
+def test_the_worst_tracked_clips_are_listed_and_shown(tmp_path: Path) -> None:
+    def clip(number: int) -> Clip:
+        return dataclasses.replace(
+            datasets.clip(f"s1/c{number:02}", 100, seed=number), tracked=np.arange(100) >= 30 - number
+        )
+
+    dataset = datasets.write_dataset(tmp_path, {"train": [[clip(number) for number in range(40)]]})
+    found = pages.check(dataset_page.html(dataset, 1, 0))
+    listed = found.text[found.text.index("Worst tracked clips") :]
+    assert listed[7:13] == ["s1/c00", "train", "70", "100", "70.00", "bin at now"]
+    assert [text for text in listed if text.startswith("and ")] == ["and 10 more"]
+    assert "“bin at now” · 100 frames, 70 tracked; one frame of 2 is shown" in listed
+
+
+def test_rejects_and_runs(tmp_path: Path) -> None:
+    dataset = datasets.write_dataset(tmp_path, {"train": [[datasets.clip("s1/a", 9)]]})
+    dataset.manifest["rejected"] = {"crashed": 1, "no_face": 1200}
+    found = pages.check(dataset_page.html(dataset, 1, 0))
+    bars = found.text.index("Clips rejected, by reason")
+    assert found.text[bars + 1 : bars + 5] == ["no_face", "1,200", "crashed", "1"]
+    assert "rejected.csv is not there, so clips and details are unknown." in found.text
+    assert "conversion.json is not there, so nothing is known of them." in found.text
+    rows = [f"s1/n{n},s1/n{n}.mp4,no_face,no face in {n}\n" for n in range(1200)]
+    (tmp_path / "rejected.csv").write_text(
+        "id,source,reason,detail\n" + "".join(rows) + "s1/x,s1/x.mp4,crashed,twice\n"
+    )
+    runs = [{"ended": f"killed {n}", "flags": {"workers": n}} for n in range(6)]
+    (tmp_path / "conversion.json").write_text(json.dumps({"runs": runs}))
+    found = pages.check(dataset_page.html(dataset, 1, 0))
+    assert {"no face in 7", "twice", "and 1,192 more"} <= set(found.text)
+    assert "no face in 8" not in found.text
+    ended = found.text.index("ended")
+    assert found.text[ended - 4 : ended + 10] == [
+        *("run 3", "run 4", "run 5", "run 6", "ended", "killed 2", "killed 3", "killed 4", "killed 5"),
+        *("flags.workers", "2", "3", "4", "5"),
+    ]
+
+
+def test_what_users_write_is_never_markup(tmp_path: Path) -> None:
+    clip = dataclasses.replace(datasets.clip("s1/a", 9), id=EVIL, speaker=EVIL, text=EVIL)
+    dataset = datasets.write_dataset(tmp_path, {"train": [[clip]]})
+    dataset.manifest["conversion"][EVIL] = EVIL
+    dataset.manifest["rejected"] = {EVIL: 1}
+    quoted = '"' + EVIL.replace('"', '""') + '"'
+    (tmp_path / "rejected.csv").write_text("id,source,reason,detail\n" + ",".join([quoted] * 4))
+    (tmp_path / "conversion.json").write_text(json.dumps({"runs": [{EVIL: EVIL}]}))
+    found = pages.check(dataset_page.html(dataset, 1, 0))
+    # speaker; worst: id, text, title; reason; 4 of the reject; title; 2 settings; 2 of the run
+    assert found.text.count(SEEN) == 14
+    assert f"“{SEEN}” · 9 frames, 8 tracked" in found.text
+
+
+def test_the_page_stays_small(tmp_path: Path) -> None:
+    clips = [
+        dataclasses.replace(datasets.clip(f"s{n}/{'x' * 400}", 9), text=" ".join(f"w{n}x{k}" for k in range(20)))
+        for n in range(600)
+    ]
+    dataset = datasets.write_dataset(tmp_path, {"train": [clips]})
+    assert len(dataset_page.html(dataset, 12, 0)) < 500_000
+
+
+def test_an_empty_dataset_has_a_page(tmp_path: Path) -> None:
+    dataset = datasets.write_dataset(tmp_path, {"train": [[]]})
+    found = pages.check(dataset_page.html(dataset, 12, 0))
+    assert found.pictures() == []
+    assert {"No word is said.", "There are no clips.", "Clips: there are none."} <= set(found.text)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    dataset = datasets.write_dataset(tmp_path, {"train": [[datasets.clip("s1/a", 9)]]})
+    with dataset.shards[0].open("r+b") as file:
+        file.seek(500)
+        file.write(b"?")
+    with pytest.raises(DataError, match=f"{dataset.shards[0]} offset 0: the record is damaged"):
+        dataset_page.html(dataset, 1, 0)

@@ -1,0 +1,75 @@
+"""Datasets and runs of an older version open, resume and score the same."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.records import directory
+from tests import datasets
+from tests.scripts import commands
+
+GOLDEN = Path(__file__).parent / "golden"
+CLIPS = ("s1/bbaf2n", "s1/bbaf3s", "s1/bbaf4p", "s2/lgbm2n", "s2/lgbm3s", "s3/pwix6n", "s3/pwix7s")
+BROKEN = "s3/swwz1a"
+CONVERSION = (
+    *("--corpus=grid", "--name=golden", "--crop=resize", "--val=2", "--test=0"),
+    *("--clips_per_shard=3", "--workers=2", "--max_reject_fraction=0.2"),
+)
+TRAINING = (
+    *("--unit=word", "--use_in_word", "--margin=2", "--padding=same", "--width=0.02", "--lstm_units=4"),
+    *("--batch_size=4", "--epochs=4", "--shift=2", "--dropout=0.1"),
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The videos and alignments that the golden files were made from."""
+    root = tmp_path_factory.mktemp("corpus")
+    for number, name in enumerate(CLIPS):
+        datasets.write_grid_clip(root, name, 15 + number % 4)
+    (root / f"{BROKEN}.mp4").write_bytes(b"not a video")
+    datasets.write_alignment(root / "alignments" / f"{BROKEN}.align")
+    return root
+
+
+def test_a_dataset_opens_and_verifies() -> None:
+    dataset = directory.open_dataset(GOLDEN / "dataset")
+    assert sorted(dataset.index.id.tolist()) == sorted(CLIPS)
+    assert [problem for problem in directory.verify(dataset) if problem] == []
+
+
+@pytest.mark.parametrize("state", ["dataset", "begun"])
+def test_a_conversion_resumes(
+    state: str, corpus: Path, tmp_path: Path, digest: Callable[[Path], dict[str, str]]
+) -> None:
+    output = tmp_path / "output"
+    shutil.copytree(GOLDEN / state, output)
+    resumed = {"dataset": 8, "begun": 3}[state]
+    (printed,) = commands.run(["convert", *CONVERSION, f"--source={corpus}", f"--output={output}"])
+    assert f"{resumed} were done" in printed
+    want, got = digest(GOLDEN / "dataset"), digest(output)
+    shards = [name for name in want if "tfrecord" in name]
+    assert len(shards) == 3
+    assert {name: got[name] for name in (*shards, "index.npz")} == {name: want[name] for name in (*shards, "index.npz")}
+    with (output / "rejected.csv").open(encoding="utf-8", newline="") as file:
+        assert [(row["id"], row["reason"]) for row in csv.DictReader(file)] == [(BROKEN, "unreadable")]
+
+
+def test_a_run_scores_the_same(tmp_path: Path) -> None:
+    run, data = f"--run={GOLDEN / 'run'}", f"--data={GOLDEN / 'dataset'}"
+    commands.run(["evaluate", run, data, "--split=val", "--weights=last", f"--output={tmp_path}"])
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["metrics"]["loss"] == pytest.approx(1.10173, abs=2e-4)
+    assert [row["read"] for row in report["predictions"]] == ["bin", "bin", "bin", "at", "at", "at"]
+
+
+def test_a_run_resumes(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(GOLDEN / "run", run)
+    (printed,) = commands.run(["train", f"--data={GOLDEN / 'dataset'}", f"--output={run}", *TRAINING])
+    assert "done; 12 of 12 steps" in printed
+    assert "loss 1.1023" in printed
