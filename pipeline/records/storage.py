@@ -4,6 +4,7 @@ The only module that knows how a file gets its bytes onto a disk.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -33,6 +34,18 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a file, made where it is missing, against other processes until the block ends.
+
+    Raises:
+      BlockingIOError: another process holds it.
+    """
+    with path.open("a") as file:  # some file systems lock only what is open for writing
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def sync(path: Path) -> None:
