@@ -26,7 +26,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Describes each setting in which two trees differ, such as `crop.margin was 1.6, is 2.0`; empty where none does."""
+    """Describes each setting in which two trees differ, such as `crop.margin was 1.6, is 2.0`."""
     had, has = (flatten(json.loads(canonical(tree))) for tree in (old, new))  # as JSON reads them: tuples are lists
     keys = [*had, *(key for key in has if key not in had)]
     pairs = [(key, had.get(key, "absent"), has.get(key, "absent")) for key in keys]
