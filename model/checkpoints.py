@@ -1,7 +1,6 @@
 """The checkpoints of a run: weights restored, and all that training carries from step to step saved."""
 
 import contextlib
-import dataclasses
 import logging
 import math
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import tf_keras
 
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.run import MODEL, RUN_FILE, load_run, refuse_differences
+from model.run import refuse_other_model
 
 WHICH = ("best", "last")
 
@@ -30,8 +29,7 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
     """
     if which not in WHICH:
         raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
-    settings = load_run(run_dir).get(MODEL, {})
-    refuse_differences(run_dir / RUN_FILE, settings, dataclasses.asdict(model.config))
+    refuse_other_model(run_dir, model.config)
     _read_part(tf.train.Checkpoint(model=model), _latest(run_dir, which))
 
 

@@ -1,47 +1,27 @@
-"""How right the text is: edits over reference units, summed over all examples and divided once."""
+"""Error rates of texts: edits over reference units, both summed over all examples and divided once."""
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
+
+from rapidfuzz.distance import Levenshtein
 
 Unit = TypeVar("Unit")
 
 
 def align(reference: Sequence[Unit], hypothesis: Sequence[Unit]) -> list[tuple[Unit | None, Unit | None]]:
-    """Pairs of units with the fewest unequal ones (Levenshtein 1966; Wagner and Fischer 1974).
-
-        d(i, j) = min(d(i-1, j-1) + [r_i is not h_j], d(i-1, j) + 1, d(i, j-1) + 1)
-
-    Of ways equally short, read from the end, the one that pairs units comes first, then the one that deletes.
+    """Pairs the units of two sequences with the fewest edits (Levenshtein 1966), as jiwer does.
 
     Returns:
       (r, h) in order; (r, None) where r was deleted, (None, h) where h was inserted.
     """
-    table = _distances(reference, hypothesis)
-    pairs, i, j = [], len(reference), len(hypothesis)
-    while i or j:
-        if i and j and table[i][j] == table[i - 1][j - 1] + (reference[i - 1] != hypothesis[j - 1]):
-            i, j = i - 1, j - 1
-            pairs.append((reference[i], hypothesis[j]))
-        elif i and table[i][j] == table[i - 1][j] + 1:
-            i -= 1
-            pairs.append((reference[i], None))
-        else:
-            j -= 1
-            pairs.append((None, hypothesis[j]))
-    return pairs[::-1]
-
-
-def _distances(reference: Sequence, hypothesis: Sequence) -> list[list[int]]:
-    """The d of `align`, `[len(reference) + 1][len(hypothesis) + 1]`."""
-    table = [list(range(len(hypothesis) + 1))]
-    for i, unit in enumerate(reference, 1):
-        above, row = table[-1], [i]
-        for j, other in enumerate(hypothesis, 1):
-            row.append(min(above[j - 1] + (unit != other), above[j] + 1, row[-1] + 1))
-        table.append(row)
-    return table
+    pairs = []
+    for edit in Levenshtein.opcodes(reference, hypothesis):
+        said, read = reference[edit.src_start : edit.src_end], hypothesis[edit.dest_start : edit.dest_end]
+        pairs += itertools.zip_longest(said, read)
+    return pairs
 
 
 @dataclasses.dataclass

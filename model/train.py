@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from model.train_step import Batch, TrainConfig, keys, loss_scale, make_optimize
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message
 INPUT_BOUND = 0.1  # share of the time
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,7 @@ class TrainResult:
 
     Attributes:
       steps: learned in all, earlier runs included.
-      interrupted: a signal ended it; the same call goes on from there.
+      interrupted: it was told to stop; the same call continues from there.
       loss: of the last step; None where nothing was left to learn.
       validation: the last validation's values, empty before the first.
       best: the smallest monitored value, infinity before the first validation.
@@ -58,10 +56,9 @@ def train(
     steps_per_epoch: int,
     run_dir: Path,
     validate: Callable[[], dict[str, float]] | None = None,
+    stop: threading.Event | None = None,
 ) -> TrainResult:
-    """Train, from the last checkpoint in `run_dir` where there is one.
-
-    SIGINT, SIGTERM or a hang-up ends it after the step or validation at hand, with a checkpoint; a second one at once.
+    """Trains a model, from the last checkpoint in `run_dir` if there is one.
 
     Args:
       model: is trained in place.
@@ -71,6 +68,7 @@ def train(
       run_dir: gets `last/`, `best/` and `tensorboard/`.
       validate: called after each epoch; its `config.monitor` picks the best checkpoint. What it writes with
         `tf.summary` goes to TensorBoard.
+      stop: once it is set, training ends after the current step or validation, with a checkpoint.
 
     Raises:
       RunError: a batch more than there are examples, a loss or gradient that is not finite, data that ends early, a
@@ -78,7 +76,7 @@ def train(
     """
     if steps_per_epoch < 1:
         raise RunError("batch_size: fewer training examples than one batch holds; lower it")
-    return _Loop(model, config, batches, steps_per_epoch, run_dir, validate).run()
+    return _Loop(model, config, batches, steps_per_epoch, run_dir, validate).run(stop or threading.Event())
 
 
 class _Loop:
@@ -107,11 +105,11 @@ class _Loop:
     def total(self) -> int:
         return int(self.progress.epoch) * self.steps_per_epoch + int(self.progress.step)
 
-    def run(self) -> TrainResult:
+    def run(self, stop: threading.Event) -> TrainResult:
         self.progress.resume()
         writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
         bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
-        with _stop_on_signal() as stop, writer.as_default(), contextlib.closing(bar):
+        with writer.as_default(), contextlib.closing(bar):
             while not self._ended() and not stop.is_set():
                 self._steps(stop, bar)
                 if not stop.is_set():
@@ -128,7 +126,7 @@ class _Loop:
         return worn or int(self.progress.epoch) >= self.config.epochs
 
     def _steps(self, stop: threading.Event, bar: tqdm) -> None:
-        """The rest of the epoch, or up to a signal."""
+        """Trains on the rest of the epoch, or until it is told to stop."""
         epoch, first = int(self.progress.epoch), int(self.progress.step)
         if first == self.steps_per_epoch:
             return
@@ -233,27 +231,3 @@ class _Meter:
             "windows/s": self.windows / seconds,
             "waiting": self.waited / seconds,
         }
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that a signal of `STOPPING` sets unless it is ignored; a second one does what it did before.
-
-    In the main thread only.
-    """
-    stop, before = threading.Event(), {}
-
-    def handle(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, before[number])
-
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOPPING}
-        before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, handle)
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

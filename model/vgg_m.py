@@ -30,14 +30,12 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
 from model.batch import WINDOW
 from model.toom_cook import ToomCookConv2D
 
 MOMENTUM = 0.9
-SCALE = 64.0  # of gray values: a power of two costs no digit, and what meets float16's gradients stays small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +94,7 @@ TABLES["C"] = {**TABLES["B"], "conv1": Conv(96, 3, 2), "conv2": Conv(256, 3, 2)}
 class VGGM(tf_keras.Sequential):
     """Uint8 windows `[N, 112, 112, 5]` of gray values 0..255 -> features `[N, features]`, 0 or more.
 
-    Gray values count as `x / 63.75 - 2`, in -2..2, here and nowhere else: everything before moves bytes. The pixels get
-    `(x - 127.5) / 64`, exact in half precision too, and conv1's kernel the rest.
+    Gray values become `x / 63.75 - 2`, in -2..2, here and nowhere else: everything before moves bytes.
 
     Args:
       table: "A", "B" or "C", see the module.
@@ -125,7 +122,10 @@ class VGGM(tf_keras.Sequential):
             raise ValueError(f"table: want one of {', '.join(TABLES)}, got {table!r}")
         if not (width > 0 and features > 0):
             raise ValueError(f"width and features: want more than 0, got {width} and {features}")
-        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / SCALE, -127.5 / SCALE, dtype=dtype)]
+        full = (
+            dtype and tf_keras.mixed_precision.Policy(dtype).variable_dtype
+        )  # a gray value loses digits once, as input
+        layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / 63.75, -2.0, dtype=full)]
         seeds = np.random.SeedSequence(seed).generate_state(len(TABLES[table])).tolist()
         for (row_name, row), row_seed in zip(TABLES[table].items(), seeds, strict=True):
             if isinstance(row, Pool):
@@ -136,20 +136,6 @@ class VGGM(tf_keras.Sequential):
         super().__init__(layers, name=name)
 
 
-class GrayConv2D(tf_keras.layers.Conv2D):
-    """`Conv2D` of gray values of which 127.5 / 64 is the largest as if they were -2..2."""
-
-    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`[N, 112, 112, 5]`, `[k, k, 5, filters]` -> `[N, side, side, filters]`."""
-        return super().convolution_op(inputs, kernel / (63.75 / SCALE))
-
-
-def _kind(name: str, row: Conv) -> type[tf_keras.layers.Conv2D]:
-    if name == "conv1":
-        return GrayConv2D
-    return ToomCookConv2D if row.padding == "same" else tf_keras.layers.Conv2D
-
-
 def _layers(
     name: str, row: Conv | Dense, width: float, features: int, seed: int, dtype: str | None
 ) -> Iterator[tf_keras.layers.Layer]:
@@ -158,7 +144,8 @@ def _layers(
     initial = tf_keras.initializers.HeNormal(seed)
     if isinstance(row, Conv):
         channels = max(1, round(row.channels * width))
-        yield _kind(name, row)(
+        kind = ToomCookConv2D if row.padding == "same" else layers.Conv2D
+        yield kind(
             channels,
             row.kernel,
             row.stride,

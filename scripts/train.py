@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
-from model import checkpoints, run
+from model import checkpoints
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainResult, train
@@ -31,7 +31,7 @@ from pipeline.loading.plan import PlanConfig
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import Clip, DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import cli, experiment
+from scripts.common import cli, experiment, signals
 from scripts.reports import score_page, tensorboard_images
 
 flags.DEFINE_multi_string(
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> None:
     if flags.FLAGS.init_from and not checkpoints.has_begun(output):
         _initialise(model, data, config)
     saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
-    run.save_run(output, {**saved, "init_from": _source(output)})
+    experiment.save_run(output, {**saved, "init_from": _source(output)})
     damaged = DAMAGED.build()
     reading = {"damaged": damaged, "reader": Reader(data, int(flags.FLAGS.cache_gb * 1e9))}
     feed = functools.partial(experiment.batches, data, "train", config, order, augmented, **reading)
@@ -136,8 +136,8 @@ def main(argv: list[str]) -> None:
         tensorboard_images.show(report, clip)
         return report.metrics
 
-    with run.locked(output):
-        result = train(model, how, feed, steps, output, validate if clip else None)
+    with experiment.locked(output), signals.deferred() as stop:
+        result = train(model, how, feed, steps, output, validate if clip else None, stop)
     _tell(result, how, how.epochs * steps, output, damaged)
     if result.interrupted:
         sys.exit(1)  # what waits for the run has to know that it is not done

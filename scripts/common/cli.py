@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import sys
 import types
 import typing
@@ -14,10 +13,10 @@ from absl import app, flags, logging
 from model.errors import RunError
 from pipeline.conversion.processes import WorkerError
 from pipeline.schema import DataError
+from scripts.common import signals
 
 flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last unless it is ignored: nohup
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -112,8 +111,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
     def guarded(argv: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:  # on the command line; TensorFlow sets it as it loads
             logging.set_verbosity(logging.WARNING)  # its notices about checkpoints would break progress bars
-        for number in stopping():
-            signal.signal(number, _stop)
+        signals.raise_once()
         try:
             main(argv[1:])
             sys.stdout.flush()
@@ -128,18 +126,6 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
             os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
 
     app.run(guarded, flags_parser=_parse)
-
-
-def stopping() -> list[signal.Signals]:
-    """What ends a command: all of `STOPPING`, but a hang-up that is ignored, as under nohup."""
-    return [number for number in STOPPING if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
-
-
-def _stop(number: int, frame: types.FrameType | None) -> None:
-    """Ctrl-C, and what batch schedulers send: raised once, so that a second one does not disturb the cleaning up."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _parse(argv: list[str]) -> list[str]:

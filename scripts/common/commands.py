@@ -1,4 +1,4 @@
-"""A command as a step of a longer path: printed, so that it can be typed, and run."""
+"""Runs a command as one step of several, and prints it so that users can run it themselves."""
 
 import shlex
 import signal
@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 from pipeline.schema import DataError
-from scripts.common import cli
+from scripts.common import signals
 
 
 def step(name: str, *arguments: str) -> None:
-    """Prints and runs `python -m scripts.NAME ARGUMENTS`; told to stop, tells that once, and waits for it.
+    """Prints and runs `python -m scripts.NAME ARGUMENTS`; a signal is passed on once, and the command is waited for.
 
     Raises:
       DataError: it fails.
@@ -25,22 +25,17 @@ def step(name: str, *arguments: str) -> None:
 
 
 def _run(command: list[str]) -> tuple[int, bool]:
-    """The exit code, and whether this process was told to stop meanwhile."""
-    child, stopped, told = None, False, False
+    """Runs a child process; returns its exit code, and whether this process was told to stop meanwhile."""
+    child, forwarded = None, False
 
-    def stop(*_: object) -> None:
-        nonlocal stopped, told
-        stopped = True
-        if child is not None and not told:
-            told = True  # a second signal would end training without a checkpoint
+    def forward() -> None:
+        nonlocal forwarded
+        if child is not None and not forwarded:
+            forwarded = True  # a second signal would end training without a checkpoint
             child.send_signal(signal.SIGINT)
 
-    before = {number: signal.signal(number, stop) for number in cli.stopping()}
-    try:
+    with signals.deferred(forward) as stop:
         child = subprocess.Popen(command, process_group=0)  # Ctrl-C reaches it from here alone
-        if stopped:  # while it was being started
-            stop()
-        return child.wait(), stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if stop.is_set():  # while it was being started
+            forward()
+        return child.wait(), stop.is_set()

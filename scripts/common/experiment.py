@@ -1,5 +1,6 @@
-"""Where the two halves meet: what a run directory keeps of the data, and a model fed from shards."""
+"""Joins pipeline and model: what a run directory keeps of its data, and a model fed from shards."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,23 +10,36 @@ import tensorflow as tf
 
 from model import checkpoints, run, transfer
 from model.decoding import GREEDY, DecodeConfig
+from model.errors import RunError
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
+from model.train_step import TrainConfig
 from pipeline.loading import batch, dataset, device
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.direct_reader import Reader
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.mouth.crop import CropSettings
+from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 
+# The sections of run.json that are dataclasses: a field that an older run lacks has its default.
+SECTIONS = {
+    "model": LipReaderConfig,
+    "train": TrainConfig,
+    "data": DataConfig,
+    "order": PlanConfig,
+    "augment": AugmentConfig,
+}
+
 
 def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:
-    """What `run.json` holds: all that decides the numbers of a run, so that another is refused."""
+    """Returns the contents of `run.json`: all that decides the numbers of a run."""
     return {
         **{name: dataclasses.asdict(value) for name, value in more.items()},
+        "version": run.VERSION,
         "data": dataclasses.asdict(config),
         "order": dataclasses.asdict(order),
         "input": _input(data),
@@ -35,14 +49,62 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
 
 
 def _input(data: DatasetDir) -> dict[str, Any]:
-    """How pixels were made: must be the same wherever the model reads."""
+    """Returns how the crops were made, which has to be the same wherever the model reads."""
     conversion = data.manifest["conversion"]
-    return {key: conversion[key] for key in ("crop", "fps")}
+    return {"crop": {**_defaults(CropSettings), **conversion["crop"]}, "fps": conversion["fps"]}
+
+
+def save_run(directory: Path, settings: dict[str, Any]) -> None:
+    """Writes `run.json`, or checks that an earlier one says the same.
+
+    Args:
+      directory: made if missing.
+      settings: of `settings`, and more.
+
+    Raises:
+      RunError: the run was started with other settings; the message lists each difference.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory}: is a file; a run needs a directory")
+    path = directory / run.RUN_FILE
+    if path.exists():
+        old, new = (_with_defaults(each) for each in (run.load_run(directory), settings))
+        if changed := identity.differences(old, new):
+            raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
+        return
+    if directory.is_dir() and any(not entry.name.endswith(".tmp") for entry in directory.iterdir()):
+        raise RunError(f"{directory}: holds something else than a run; name a new directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    storage.write_json(path, settings)
+
+
+def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    filled = {name: {**_defaults(kind), **settings.get(name, {})} for name, kind in SECTIONS.items()}
+    return {**settings, **filled}
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    return {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds a run that `save_run` has written against a second training.
+
+    Raises:
+      RunError: another training holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(storage.locked(directory / run.RUN_FILE))
+        except BlockingIOError as error:
+            raise RunError(f"{directory}: another training is writing there; wait, or name a new directory") from error
+        yield
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model, what its input has to look like, and the words of the data it has learned from."""
+    """A trained model, the input it needs, and the words of the data that it has learned from."""
 
     model: LipReader
     data: DataConfig
@@ -52,19 +114,18 @@ class Run:
 
 
 def open_run(directory: Path, which: str = "best") -> Run:
-    """The model of a run directory with its best or last weights.
+    """Loads the model of a run directory with its best or last weights.
 
     Raises:
       RunError: not a run directory, or no checkpoint in it.
     """
     saved = _saved(directory)
     with run.as_written(directory):
-        shape = LipReaderConfig(**saved["model"])
         crop, fps = saved["input"]["crop"], float(saved["input"]["fps"])
         crop = CropSettings(**{**crop, "box": tuple(crop["box"]) if crop["box"] else None})
         config = DataConfig(**{**saved["data"], "vocabulary": _vocabulary(saved)})
         words = tuple(saved["words"])
-    model = LipReader(shape)
+    model = LipReader(run.model_config(directory))
     checkpoints.restore(model, directory, which)
     return Run(model, config.whole(), crop, fps, words)
 
@@ -75,7 +136,7 @@ def _vocabulary(saved: dict[str, Any]) -> Vocabulary:
 
 
 def _saved(directory: Path) -> dict[str, Any]:
-    """What a run directory keeps, all of it there."""
+    """Reads `run.json` and checks that it says what a reader needs."""
     saved = run.load_run(directory)
     if missing := {"model", "data", "input", "words"} - saved.keys():
         raise DataError(
@@ -85,31 +146,31 @@ def _saved(directory: Path) -> dict[str, Any]:
 
 
 def check_input(data: DatasetDir, opened: Run) -> None:
-    """Refuses data whose pixels were made otherwise than those the run has learned from.
+    """Refuses data whose crops were made with other settings than those the run has learned from.
 
     Raises:
       DataError: naming every setting that differs.
     """
-    crop = dataclasses.asdict(opened.crop)
-    want = {"crop": {**crop, "box": list(crop["box"]) if crop["box"] else None}, "fps": opened.fps}
-    if differing := run.differences(want, _input(data)):
-        raise DataError(f"{data.root}: other crops than the run's: {differing}; convert with the run's")
+    want = {"crop": dataclasses.asdict(opened.crop), "fps": opened.fps}
+    if differing := identity.differences(want, _input(data)):
+        raise DataError(f"{data.root}: other crops than the run's: {'; '.join(differing)}; convert with the run's")
 
 
 def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> str:
-    """Starts from another run as `run.initialise` does, if that one saw such windows; its labels may be others.
+    """Copies weights from another run as `transfer.initialise` does, if it has learned from the same kind of windows.
 
     Returns:
-      What was taken, in words.
+      What was copied, in words.
 
     Raises:
       DataError: naming every setting that differs.
-      RunError: as `run.initialise`.
+      RunError: as `transfer.initialise`.
     """
     saved = _saved(source)
     saw = {**saved["input"], "padding": saved["data"]["padding"]}
-    if differing := run.differences(saw, {**_input(data), "padding": config.padding}):
-        raise DataError(f"{source}: has learned from other windows: {differing}; start from a run of the same")
+    if differing := identity.differences(saw, {**_input(data), "padding": config.padding}):
+        shown = "; ".join(differing)
+        raise DataError(f"{source}: has learned from other windows: {shown}; start from a run of the same")
     same = _vocabulary(saved) == config.vocabulary
     if differing := transfer.initialise(model, source, same):
         return f"its CNN; the LSTM is another one ({', '.join(differing)})"

@@ -1,6 +1,9 @@
 """Small lip readers whose texts are worth comparing, and what they read."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,12 @@ SYMBOLS = (" ", "a", "b", "c")
 # in half precision leaves roundings out, and logits of `lively` magnify what that changes.
 FLOAT, HALF = {"rtol": 1e-3, "atol": 1e-5}, {"rtol": 0.02, "atol": 0.1}
 SCORES = {"float32": FLOAT, "mixed_bfloat16": HALF, "mixed_float16": HALF}
+
+
+def write_run(directory: Path, config: LipReaderConfig) -> None:
+    """Writes the `run.json` of a model."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "run.json").write_text(json.dumps({"version": 2, "model": dataclasses.asdict(config)}))
 
 
 def reader(**settings: Any) -> LipReader:

@@ -1,7 +1,6 @@
 """Half precision in VGG-M, float32 in all that lasts: variables, statistics, the LSTM, logits and losses."""
 
 import dataclasses
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,11 +15,11 @@ from model import losses, train_step
 from model.checkpoints import Progress, restore
 from model.errors import RunError
 from model.lipreader import PRECISIONS, LipReader, LipReaderConfig
-from model.run import load_run, save_run
 from model.sequence import WRAPPERS
 from model.train import train
 from model.train_step import TrainConfig, make_optimizer
 from model.transfer import initialise
+from tests.model import readers
 
 HALF = {"mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False)
@@ -192,22 +191,14 @@ def test_a_loss_that_is_not_a_number_stops_it_whatever_the_scale(batch: Callable
 def _saved(run_dir: Path, config: LipReaderConfig) -> LipReader:
     """A run of one checkpoint."""
     model = LipReader(config, seed=1)
-    save_run(run_dir, {"model": dataclasses.asdict(config)})
+    readers.write_run(run_dir, config)
     Progress(model, make_optimizer(model, QUICK, 4), run_dir).save()
     return model
 
 
-def test_a_run_from_before_there_was_a_choice_is_one_in_float32(tmp_path: Path) -> None:
-    trained, path = _saved(tmp_path, CONFIG), tmp_path / "run.json"
-    settings = json.loads(path.read_text())
-    assert settings["model"].pop("precision") == "float32"
-    path.write_text(json.dumps(settings))
-    assert load_run(tmp_path)["model"] == dataclasses.asdict(CONFIG)
-    save_run(tmp_path, {"model": dataclasses.asdict(CONFIG)})  # it goes on
-    fresh = LipReader(CONFIG, seed=2)
-    restore(fresh, tmp_path, "last")
-    np.testing.assert_array_equal(fresh.head.kernel, trained.head.kernel)
-    with pytest.raises(RunError, match=r"run.json: other settings: precision was float32, now mixed_float16;"):
+def test_a_run_of_another_precision_is_refused(tmp_path: Path) -> None:
+    _saved(tmp_path, CONFIG)
+    with pytest.raises(RunError, match=r"run.json: another model: precision was float32, is mixed_float16;"):
         restore(LipReader(FLOAT16), tmp_path, "last")
 
 

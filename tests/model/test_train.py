@@ -1,7 +1,6 @@
 import dataclasses
 import itertools
-import os
-import signal
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +21,15 @@ QUICK = TrainConfig(epochs=2, warmup=0.34, checkpoint_every=2)
 STEPS = 3
 
 
-def _stream(batch: Callable, stop_after: int | None = None) -> Callable[[int, int], Iterator[dict]]:
-    """Batches that depend on epoch and step alone; SIGTERM before the `stop_after`-th batch of the run."""
+def _stream(
+    batch: Callable, stop: threading.Event | None = None, stop_after: int = 0
+) -> Callable[[int, int], Iterator[dict]]:
+    """Batches that depend on epoch and step alone; `stop` is set before the `stop_after`-th batch of the run."""
 
     def batches(epoch: int, step: int) -> Iterator[dict]:
         for index in range(step, STEPS):
             if epoch * STEPS + index + 1 == stop_after:
-                os.kill(os.getpid(), signal.SIGTERM)
+                stop.set()
             yield batch(seed=epoch * STEPS + index, padding=index)
 
     return batches
@@ -47,7 +48,7 @@ def _eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(False)
 
 
-def test_a_run_resumed_after_a_signal_equals_an_unbroken_one(tmp_path: Path, batch: Callable) -> None:
+def test_a_run_resumed_after_a_stop_equals_an_unbroken_one(tmp_path: Path, batch: Callable) -> None:
     _assert_resumes(2, tmp_path, batch)
 
 
@@ -59,12 +60,11 @@ def test_it_resumes_at_every_step(stop_after: int, tmp_path: Path, batch: Callab
 
 def _assert_resumes(stop_after: int, tmp_path: Path, batch: Callable) -> None:
     whole, broken, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
-    handler = signal.getsignal(signal.SIGTERM)
+    stop = threading.Event()
     train(whole, QUICK, _stream(batch), STEPS, tmp_path / "whole")
 
-    result = train(broken, QUICK, _stream(batch, stop_after), STEPS, tmp_path / "run")
+    result = train(broken, QUICK, _stream(batch, stop, stop_after), STEPS, tmp_path / "run", stop=stop)
     assert (result.interrupted, result.steps) == (True, stop_after)
-    assert signal.getsignal(signal.SIGTERM) is handler
 
     result = train(resumed, QUICK, _stream(batch), STEPS, tmp_path / "run")
     assert (result.interrupted, result.steps) == (False, 6)
@@ -198,13 +198,16 @@ def test_a_batch_of_which_no_row_counts_moves_the_counters_alone(tmp_path: Path,
 def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
     """The checkpoint of a run that is stopped after `batches`, the first of its nine."""
 
+    stop = threading.Event()
+
     def stream(epoch: int, step: int) -> Iterator[dict]:
         for number, each in enumerate(batches, 1):
             if number == len(batches):
-                os.kill(os.getpid(), signal.SIGTERM)
+                stop.set()
             yield each
 
-    result = train(LipReader(CONFIG, seed=1), dataclasses.replace(QUICK, weight_decay=0.5), stream, 9, run_dir)
+    config = dataclasses.replace(QUICK, weight_decay=0.5)
+    result = train(LipReader(CONFIG, seed=1), config, stream, 9, run_dir, stop=stop)
     assert (result.interrupted, result.steps) == (True, len(batches))
     reader = tf.train.load_checkpoint(str(run_dir / "last"))
     return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 IN_TURN = """
 import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
-from scripts import cli
+from scripts.common import cli
 name, cases, before = json.loads(sys.argv[1])
 command, ends = importlib.import_module(f"scripts.{name}"), []
 exec(before)

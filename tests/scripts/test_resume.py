@@ -14,9 +14,9 @@ SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=4", "--nobidirectional",
 VARIED = ["--shift=2", "--flip=0.5", "--brightness=20", "--speed=0.1", "--dropout=0.3", "--checkpoint_every=4"]
 STOPPED = """
 import signal
-from scripts import runs
+from scripts.common import experiment
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run where it is ignored
-batches = runs.batches
+batches = experiment.batches
 
 def stopping(data, split, config, order, augmented, epoch, step, **reading):
     for number, batch in enumerate(batches(data, split, config, order, augmented, epoch, step, **reading), step):
@@ -24,7 +24,7 @@ def stopping(data, split, config, order, augmented, epoch, step, **reading):
             signal.raise_signal(SIGNAL)
         yield batch
 
-runs.batches = stopping
+experiment.batches = stopping
 """
 
 

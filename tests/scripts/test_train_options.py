@@ -15,8 +15,8 @@ SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=4", "--nobidirectional",
 MEDDLING = """
 import os
 from model import train
-from scripts import runs
-batches = runs.batches
+from scripts.common import experiment
+batches = experiment.batches
 
 def meddled(data, split, config, order, augmented=None, epoch=0, step=0, **reading):
     if epoch == 1 and data.root.name == "vanishing":
@@ -25,7 +25,7 @@ def meddled(data, split, config, order, augmented=None, epoch=0, step=0, **readi
     train.INPUT_BOUND = 0.0 if data.root.name == "slow" else 1.0
     yield from batches(data, split, config, order, augmented, epoch, step, **reading)
 
-runs.batches = meddled
+experiment.batches = meddled
 """
 
 

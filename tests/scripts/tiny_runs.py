@@ -13,6 +13,7 @@ from model.train_step import TrainConfig, make_optimizer
 from pipeline.loading.dataset import DataConfig
 from pipeline.mouth.crop import CropSettings
 from pipeline.vocab import Vocabulary
+from scripts.common import experiment
 from tests import datasets
 from tests.model import readers
 
@@ -36,12 +37,13 @@ def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE
     clips = np.stack([datasets.pixels(20, seed) for seed in range(4)])
     model = readers.lively(LipReader(LipReaderConfig(classes=len(vocabulary), head=head, **shape), seed=2), clips)
     saved = {
+        "version": run.VERSION,
         "model": dataclasses.asdict(model.config),
         "data": dataclasses.asdict(DataConfig(vocabulary, unit=unit)),
         "input": {"crop": dataclasses.asdict(crop), "fps": 25.0},
         "words": list(WORDS),
     }
-    run.save_run(directory, saved)
+    experiment.save_run(directory, saved)
     checkpoints.Progress(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(
         math.nextafter(math.inf, 0)
     )

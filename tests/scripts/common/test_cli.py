@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from model.errors import RunError
 from pipeline.conversion.processes import WorkerError
 from pipeline.schema import DataError
-from scripts.common import cli
+from scripts.common import cli, signals
 from tests.scripts import commands
 
 
@@ -75,7 +75,7 @@ def test_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Puts back what a command does on signals."""
-    before = {number: signal.getsignal(number) for number in cli.STOPPING}
+    before = {number: signal.getsignal(number) for number in signals.STOPPING}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -105,7 +105,7 @@ def test_a_users_mistake_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPat
 def test_a_signal_stops_once_with_one_line(number: signal.Signals, how: str, said: str) -> None:
     main = f"""
 import os, time
-from scripts import cli
+from scripts.common import cli, signals
 
 def main(argv):
     try:
@@ -124,7 +124,7 @@ cli.run(main{how})
 
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_who_has_seen_enough_is_no_error(lines: int) -> None:
-    main = f"from scripts import cli\ncli.run(lambda argv: [print('a line of many') for _ in range({lines})])"
+    main = f"from scripts.common import cli\ncli.run(lambda argv: [print('a line of many') for _ in range({lines})])"
     process = subprocess.Popen(
         [sys.executable, "-c", main], cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -138,7 +138,7 @@ def test_notices_of_libraries_break_no_progress_bar_unless_asked_for(asked: bool
     main = """
 import tensorflow
 from absl import logging
-from scripts import cli
+from scripts.common import cli, signals
 
 def main(argv):
     logging.info("a notice")

@@ -11,10 +11,10 @@ from tests.scripts.commands import ROOT
 
 PARENT = """
 import signal, sys
-from scripts import cli, steps
+from scripts.common import cli, commands
 signal.signal(signal.SIGHUP, getattr(signal, sys.argv.pop()))
-steps.sys.executable = sys.argv.pop()  # what is run in the place of Python
-cli.run(lambda argv: steps.step("train"), resumes=True)
+commands.sys.executable = sys.argv.pop()  # what is run in the place of Python
+cli.run(lambda argv: commands.step("train"), resumes=True)
 """
 CHILD = """#!/bin/sh
 trap 'sleep 1; touch "$0.saved"; exit 1' INT

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model import run
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
 from pipeline.loading.dataset import DataConfig
@@ -22,6 +23,67 @@ MODEL = LipReaderConfig(classes=2, width=0.0625, lstm_units=4)
 CONFIG = DataConfig(Vocabulary.of_characters())
 
 
+def test_settings_come_back(tmp_path: Path) -> None:
+    settings = {"version": 2, "model": dataclasses.asdict(MODEL), "other": {"dir": "corpus", "shape": (1, 2)}}
+    experiment.save_run(tmp_path / "run", settings)
+    experiment.save_run(tmp_path / "run", settings)
+    assert run.load_run(tmp_path / "run") == {**settings, "other": {"dir": "corpus", "shape": [1, 2]}}
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
+    experiment.save_run(tmp_path, {"version": 2, "seed": 1, "train": {"epochs": 2}})
+    with pytest.raises(RunError, match=r"run.json") as error:
+        experiment.save_run(tmp_path, {"version": 2, "seed": 2, "new": 3, "train": {"epochs": 4}})
+    for changed in ("seed was 1, is 2", "train.epochs was 2, is 4", "new was absent, is 3"):
+        assert changed in str(error.value)
+    assert run.load_run(tmp_path)["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "other"),
+    [
+        ("model", "precision", "mixed_bfloat16"),
+        ("train", "patience", 3),
+        ("data", "max_frames", 50),
+        ("order", "pad_to_multiple", 8),
+        ("augment", "speed", 0.1),
+    ],
+)
+def test_a_field_that_an_older_run_lacks_has_its_default(
+    section: str, field: str, other: object, tmp_path: Path
+) -> None:
+    path = tiny_runs.write(tmp_path / "run") / "run.json"
+    settings = json.loads(path.read_text())
+    present = settings.get(section, {})
+    older = {**settings, section: {key: value for key, value in present.items() if key != field}}
+    path.write_text(json.dumps(older))
+    experiment.save_run(path.parent, settings)
+    assert experiment.open_run(path.parent).model.config.precision == "float32"
+    with pytest.raises(RunError, match=f"{section}.{field} was .*, is {other}"):
+        experiment.save_run(path.parent, {**settings, section: {**present, field: other}})
+
+
+def test_a_run_of_version_1_is_read_with_the_names_of_today(tmp_path: Path) -> None:
+    settings = {"model": {"classes": 2, "use_inside": True}, "data": {"edge": "same", "margin": 2}}
+    (tmp_path / "run.json").write_text(json.dumps(settings))
+    assert run.load_run(tmp_path) == {
+        "version": 2,
+        "model": {"classes": 2, "use_in_word": True},
+        "data": {"padding": "same", "margin": 2},
+    }
+
+
+def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
+    experiment.save_run(tmp_path, {"model": {}})
+    before = (tmp_path / "run.json").read_bytes()
+    busy = pytest.raises(RunError, match="another training is writing there; wait, or name a new directory")
+    with experiment.locked(tmp_path), busy, experiment.locked(tmp_path):
+        pass
+    with experiment.locked(tmp_path):  # again, once it is free
+        assert (tmp_path / "run.json").read_bytes() == before
+
+
 def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
     data = tiny()
     conversion = data.manifest["conversion"]
@@ -29,7 +91,7 @@ def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], 
     opened = experiment.Run(LipReader(MODEL), CONFIG, crop, conversion["fps"])
     experiment.check_input(data, opened)
     other = dataclasses.replace(opened, crop=dataclasses.replace(crop, smoothing=7.0), fps=50.0)
-    with pytest.raises(DataError, match=r"crop.smoothing was 7.0, now .*; fps was 50.0, now 25.0; convert with the"):
+    with pytest.raises(DataError, match=r"crop.smoothing was 7.0, is .*; fps was 50.0, is 25.0; convert with the"):
         experiment.check_input(data, other)
 
 
@@ -40,11 +102,11 @@ def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
     other = dataclasses.replace(tiny_runs.WHOLE, smoothing=7.0)
     source = tiny_runs.write(tmp_path / "other", crop=other)
     model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
-    with pytest.raises(DataError, match=r"other: has learned from other windows: .*crop.smoothing was 7.0, now"):
+    with pytest.raises(DataError, match=r"other: has learned from other windows: .*crop.smoothing was 7.0, is"):
         experiment.initialise(model, data, CONFIG, source)
     crop = CropSettings(**data.manifest["conversion"]["crop"])
     source = tiny_runs.write(tmp_path / "same", crop=crop)
-    with pytest.raises(DataError, match=r"other windows: padding was valid, now same; start from a run of the same$"):
+    with pytest.raises(DataError, match=r"other windows: padding was valid, is same; start from a run of the same$"):
         experiment.initialise(model, data, dataclasses.replace(CONFIG, padding="same"), source)
     assert experiment.initialise(model, data, CONFIG, source) == "its CNN; the LSTM is another one (lstm_units)"
 
