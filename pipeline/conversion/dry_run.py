@@ -117,7 +117,7 @@ def _known_seconds(left: list[ShardTask], count: int, root: Path) -> list[float]
     for clip in itertools.islice(whole, 0, ASKED * max(1, count // ASKED), max(1, count // ASKED)):
         with contextlib.suppress(ClipError):
             paths.check_video(clip.video, root)
-            found.append(decode.seconds(clip.video))
+            found.append(decode.duration(clip.video))
     return found
 
 

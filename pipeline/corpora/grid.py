@@ -91,7 +91,7 @@ def _is_clip(entry: Path) -> bool:
 def _may_hold_images(folder: Path) -> bool:
     """Whether there are images in it; so too where it may not be listed, for conversion to reject it by name."""
     try:
-        return bool(images.listing(folder))
+        return bool(images.list_images(folder))
     except ClipError as error:
         return error.reason is not Reason.NO_VIDEO
 

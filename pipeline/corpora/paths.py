@@ -103,7 +103,7 @@ def check_video(video: Path, root: Path) -> None:
 
 def _links(directory: Path) -> list[Path]:
     """The images of a directory that are symbolic links."""
-    listed = images.listing(directory)
+    listed = images.list_images(directory)
     try:
         return [image for image in listed if image.is_symlink()]
     except OSError as error:

@@ -116,7 +116,7 @@ class MouthCropper:
     def cut(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
         """Cuts out what `track` found."""
         affines = squares(path, self.settings.margin)
-        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
+        frames = np.stack([images.warp(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
         return Crops(frames, tracked, corners(affines))
 
     def _every(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ class Tracker:
 
     def _see(self, frame: np.ndarray, roi: np.ndarray) -> np.ndarray | None:
         """Runs the mesh in a square; None where it sees no face."""
-        gray = images.cut(frame, roi, MESH_SIDE, Image.Resampling.BILINEAR)
+        gray = images.warp(frame, roi, MESH_SIDE, Image.Resampling.BILINEAR)
         self._mesh.tensor(self._input)()[0] = gray[:, :, None].astype(np.float32) / 255  # to all three channels
         self._mesh.invoke()
         if _sigmoid(self._mesh.get_tensor(self._score).item()) < MIN_SCORE:

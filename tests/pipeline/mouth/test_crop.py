@@ -120,7 +120,7 @@ def test_a_tilted_pattern_comes_out_upright_and_centred() -> None:
         above = centre - 0.4j * similarity
         dots = sum(np.exp(-((x - p.real) ** 2 + (y - p.imag) ** 2) / 20) for p in (centre, above))
         affine = squares(np.array([[centre, similarity]]), 2.0)[0]
-        crop = images.cut((250 * dots).astype(np.uint8), affine, 112)
+        crop = images.warp((250 * dots).astype(np.uint8), affine, 112)
         scale = 112 / 120  # crop pixels a picture pixel: a side of 2 x 60
         for row in (56.0, 56 - 0.4 * 60 * scale):
             near = crop[int(row) - 6 : int(row) + 6, 50:62].astype(float)
@@ -239,7 +239,7 @@ def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     step = np.exp(0.35j)
     corner = (width + height * 1j) / 2 - step * (size + size * 1j) / 2
     affine = np.array([[step.real, -step.imag, corner.real], [step.imag, step.real, corner.imag]])
-    turned = MouthCropper(CropSettings())(np.stack([images.cut(f, affine, size) for f in drawn[:8]]))
+    turned = MouthCropper(CropSettings())(np.stack([images.warp(f, affine, size) for f in drawn[:8]]))
     difference = np.abs(turned.frames.astype(float) - upright.frames)
     contrast = np.abs(upright.frames - upright.frames.mean())
     assert difference.mean() < 0.25 * contrast.mean()
