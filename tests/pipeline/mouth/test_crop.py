@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.mouth import landmarks, tracking
-from pipeline.mouth.crop import CropSettings, MouthCropper, squares
+from pipeline.mouth.crop import CropSettings, MouthCropper, crop_affines
 from pipeline.schema import ClipError, Reason
 from pipeline.synthetic import corpus
 from pipeline.video import decode, images
@@ -64,7 +64,7 @@ def test_frames_between_keys_are_tracked_where_both_keys_are() -> None:
 
 
 def test_no_pose_is_no_face() -> None:
-    with pytest.raises(ClipError, match="no face in any of 3 frames") as error:
+    with pytest.raises(ClipError, match="any of 3 frames") as error:
         tracking.interpolate(np.full((2, 2), NAN), np.array([0, 2]), 3)
     assert error.value.reason is Reason.NO_FACE
 
@@ -75,7 +75,7 @@ def test_no_pose_is_no_face() -> None:
 )
 def test_a_gap_longer_than_the_limit_is_named(tracked: str, gap: str) -> None:
     flags = np.array([c == "1" for c in tracked])
-    with pytest.raises(ClipError, match=f"no face in frames {gap} of {len(flags)}, at most 2") as error:
+    with pytest.raises(ClipError, match=f"frames {gap} of {len(flags)}, at most 2 ") as error:
         tracking.check_gaps(flags, 2)
     assert error.value.reason is Reason.FACE_LOST
 
@@ -87,11 +87,11 @@ def test_gaps_up_to_the_limit_pass(tracked: str) -> None:
 
 def test_a_jump_of_one_frame_is_an_outlier_and_a_steady_movement_is_not() -> None:
     steady = np.stack([np.arange(12) * (10 + 4j), np.full(12, 50 + 0j)], axis=1)  # a fifth of 50 px a frame
-    np.testing.assert_array_equal(tracking.without_outliers(steady), steady)
+    np.testing.assert_array_equal(tracking.mask_outliers(steady), steady)
     for index, column, jump in ((5, 0, 40), (0, 0, -60j), (11, 0, 60), (6, 1, 30), (6, 1, 40j)):
         jumping = steady.copy()
         jumping[index, column] += jump
-        assert np.flatnonzero(np.isnan(tracking.without_outliers(jumping)[:, 0])).tolist() == [index]
+        assert np.flatnonzero(np.isnan(tracking.mask_outliers(jumping)[:, 0])).tolist() == [index]
 
 
 def test_smoothing_leaves_constants_and_steady_movements() -> None:
@@ -119,7 +119,7 @@ def test_a_tilted_pattern_comes_out_upright_and_centred() -> None:
         centre = 130 + 90j
         above = centre - 0.4j * similarity
         dots = sum(np.exp(-((x - p.real) ** 2 + (y - p.imag) ** 2) / 20) for p in (centre, above))
-        affine = squares(np.array([[centre, similarity]]), 2.0)[0]
+        affine = crop_affines(np.array([[centre, similarity]]), 2.0)[0]
         crop = images.warp((250 * dots).astype(np.uint8), affine, 112)
         scale = 112 / 120  # crop pixels a picture pixel: a side of 2 x 60
         for row in (56.0, 56 - 0.4 * 60 * scale):
@@ -153,8 +153,8 @@ def test_box_and_resize() -> None:
         ({"mode": "lips"}, "mode: want face, box or resize, got 'lips'"),
         ({"margin": 0.1}, "margin: want 0.5 to 8"),
         ({"margin": float("nan")}, "margin"),
-        ({"mode": "box"}, "box: want one with --crop=box and only then, got None"),
-        ({"box": (0, 0, 1, 1)}, "box: want one with --crop=box and only then, got .* with --crop=face"),
+        ({"mode": "box"}, "box: .*--crop=box.*got None"),
+        ({"box": (0, 0, 1, 1)}, "box: .*--crop=box.* with --crop=face"),
         ({"mode": "box", "box": (0.5, 0, 0.5, 1)}, "box: want 0 <= x0 < x1 <= 1"),
         ({"mode": "box", "box": (0, 0, 1)}, "box: want 0 <= x0 < x1 <= 1"),
         ({"smoothing": -1.0}, "smoothing: want 0 to 50"),
@@ -176,7 +176,7 @@ def test_settings_go_through_json() -> None:
 
 def test_noise_has_no_face() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 144, 180), np.uint8)
-    with pytest.raises(ClipError, match="no face in any of 6 frames") as error:
+    with pytest.raises(ClipError, match="any of 6 frames") as error:
         MouthCropper(CropSettings())(noise)
     assert error.value.reason is Reason.NO_FACE
 
@@ -220,7 +220,7 @@ def test_a_stride_stays_close_and_bridges_the_same_gaps(drawn: np.ndarray) -> No
 def test_a_gap_between_two_keys_is_no_longer_than_any_other(drawn: np.ndarray) -> None:
     gap = drawn.copy()
     gap[11:15] = 128
-    with pytest.raises(ClipError, match="no face in frames 11 to 14 of 30, at most 3 are bridged"):
+    with pytest.raises(ClipError, match="frames 11 to 14 of 30, at most 3 "):
         MouthCropper(CropSettings(max_gap=3))(gap)
 
 
@@ -252,7 +252,7 @@ def test_grid_is_tracked_and_a_blank_middle_loses_the_face(grid_clips: Path) -> 
     assert tracked.mean() >= 0.99
     luma = decode.read(clips[0]).luma.copy()
     luma[20:50] = 0
-    with pytest.raises(ClipError, match="no face in frames 20 to 49 of 75") as error:
+    with pytest.raises(ClipError, match="frames 20 to 49 of 75") as error:
         MouthCropper(CropSettings())(luma)
     assert error.value.reason is Reason.FACE_LOST
 
