@@ -80,9 +80,7 @@ def test_a_clip_in_two_lists_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "main/633/00011")
     (tmp_path / "train.txt").write_text("\n633/00011\n633/00011\n")
     (tmp_path / "test.txt").write_text("1/2\n633/00011 MV\n")
-    with pytest.raises(
-        DataError, match=r"test\.txt line 2: '633/00011' is in .*train\.txt line 2 too; a clip is in one"
-    ):
+    with pytest.raises(DataError, match=r"test\.txt line 2: '633/00011' is also in .*train\.txt line 2"):
         list(lrs.clips(tmp_path))
 
 
@@ -131,11 +129,9 @@ def test_odd_names(tmp_path: Path, talk: str) -> None:
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds main"):
+    with pytest.raises(DataError, match=r"none: no such directory.*--source.* main"):
         list(lrs.clips(tmp_path / "none"))
-    with pytest.raises(
-        DataError, match="no set of LRS2 or LRS3; want directories among pretrain, trainval, main, test"
-    ):
+    with pytest.raises(DataError, match=r"no sets of LRS2 or LRS3.* pretrain, trainval, main, test"):
         list(lrs.clips(tmp_path))
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,7 @@ def test_a_clip_without_its_label_has_its_word_without_a_time(tmp_path: Path) ->
 def test_a_label_without_one_duration_is_the_clips_problem(tmp_path: Path, label: str, got: str) -> None:
     write(tmp_path, "ABOUT/test/ABOUT_00001", label)
     (clip,) = lrw.clips(tmp_path)
-    want = "want one line `Duration: 0.47 seconds`, above 0 and at most 1.16"
-    assert clip.problem == f"ABOUT_00001.txt: {want}, got {got}"
+    assert re.fullmatch(rf"ABOUT_00001\.txt: .*`Duration: 0.47 seconds`.* 1\.16, got {re.escape(got)}", clip.problem)
 
 
 @pytest.mark.parametrize("label", ["\ufeffDuration: 1.16 seconds\r\n", "Duration:\t1.16   seconds  "])
@@ -103,10 +103,10 @@ def test_odd_names(tmp_path: Path, word: str) -> None:
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds ABOUT"):
+    with pytest.raises(DataError, match=r"none: no such directory.*--source.* ABOUT"):
         list(lrw.clips(tmp_path / "none"))
     (tmp_path / "lipread_mp4/ABOUT/train").mkdir(parents=True)
-    with pytest.raises(DataError, match="no LRW word; want directories ABOUT/train, ABOUT/val, ABOUT/test"):
+    with pytest.raises(DataError, match=r"no LRW words.* ABOUT/train, ABOUT/val, ABOUT/test"):
         list(lrw.clips(tmp_path))
 
 

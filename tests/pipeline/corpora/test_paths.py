@@ -57,7 +57,7 @@ def test_names_below_the_root(name: str) -> None:
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"want a path below the corpus, without `\.\.`, got "):
+    with pytest.raises(ValueError, match=r"path below the corpus.* got "):
         paths.below(Path("/corpus"), name)
 
 
@@ -82,9 +82,7 @@ def test_videos_and_folders_in_name_order(tmp_path: Path) -> None:
 def test_a_video_that_leads_out_is_rejected(root: Path, link: str, target: str) -> None:
     (root / link).symlink_to(target)
     video = root / "in/out.mp4" if link == "in" else root / link
-    with pytest.raises(
-        ClipError, match=r"outside_root: .*a symbolic link out of the corpus; put the file itself"
-    ) as caught:
+    with pytest.raises(ClipError, match=r"outside_root: .*a symbolic link out of the corpus") as caught:
         convert(root, video)
     assert caught.value.reason == Reason.OUTSIDE_ROOT
 
@@ -130,7 +128,7 @@ def test_a_directory_that_may_not_be_read(root: Path) -> None:
             paths.check_video(closed, root)
         assert caught.value.reason == Reason.UNREADABLE
     for ask in (paths.folders, lambda path: paths.is_folder(path / "0.png"), lambda path: paths.exists(path / "0.png")):
-        with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\); make its directory"):
+        with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\)"):
             ask(closed)
     closed.chmod(0o300)
     with pytest.raises(DataError, match="closed: cannot be read"):
@@ -180,7 +178,7 @@ def test_text_that_cannot_be_read_is_named(root: Path) -> None:
         ("gone.txt", r"cannot be read \(No such file or directory\)"),
         ("zero.txt", "a symbolic link out of the corpus"),
         ("out.txt", "a symbolic link out of the corpus"),
-        ("latin.txt", "not UTF-8 at byte 3; save it as UTF-8"),
+        ("latin.txt", "not UTF-8 at byte 3"),
         (".", "not a regular file"),
     ]:
         with pytest.raises(ValueError, match=f"^{Path(name).name}.*: {match}" if name != "." else match):
