@@ -259,7 +259,7 @@ def _resample(
     current = next(pictures, None)
     if current is None:
         reason = Reason.TRUNCATED if (stream.duration or 0) > 0 else Reason.NO_VIDEO
-        raise ClipError(reason, f"{path}: the video stream has no picture")
+        raise ClipError(reason, f"{path}: a video stream with no picture")
     start = current.time if span is None else span[0]
     wanted = math.inf if span is None else _frame_count(span, fps)
     index = 0  # of the output frame

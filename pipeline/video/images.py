@@ -57,7 +57,7 @@ def list_images(directory: Path) -> list[Path]:
     except OSError as error:
         raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({_cause(error)})") from error
     if not paths:
-        raise ClipError(Reason.NO_VIDEO, f"{directory}: has no images; want {' '.join(SUFFIXES)}")
+        raise ClipError(Reason.NO_VIDEO, f"{directory}: no image in it, want {' '.join(SUFFIXES)}")
     return sorted(paths, key=lambda path: natural(path.name))
 
 
@@ -93,16 +93,16 @@ def read_color(path: Path) -> np.ndarray:
 
 def _read_image(path: Path, mode: str) -> np.ndarray:
     if is_directory(path):
-        raise ClipError(Reason.UNREADABLE, f"{path}: is a directory; want an image")
+        raise ClipError(Reason.UNREADABLE, f"{path}: a directory where an image should be")
     try:
         with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
             check_pixels(*image.size, path)
             if image.mode.startswith(("I", "F")):
-                raise ClipError(Reason.UNREADABLE, f"{path}: mode {image.mode}; want 8 bits per channel")
+                raise ClipError(Reason.UNREADABLE, f"{path}: mode {image.mode}, want 8 bits a channel")
             upright = ImageOps.exif_transpose(image).convert(mode)
             return np.asarray(upright.resize(fit(*upright.size), Image.Resampling.BOX))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ClipError(Reason.UNREADABLE, f"{path}: not a readable image ({_cause(error)})") from error
+        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({_cause(error)})") from error
 
 
 def _cause(error: Exception) -> str:
