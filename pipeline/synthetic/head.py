@@ -1,4 +1,4 @@
-"""A drawn head that talks: a frame drops the jaw, paints the mouth, and places the head."""
+"""Renders frames of a talking head: lowers the jaw, paints the mouth, and places the head in the picture."""
 
 import functools
 from typing import NamedTuple
@@ -9,20 +9,20 @@ from PIL import Image
 from pipeline.synthetic.face import BOTTOM, CHIN_V, LEFT, RIGHT, TOP, Identity, Light, paint_head, shade
 from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, outline, over, paint, soft, tint
 
-PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of what a mouth changes
+PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of the region that the mouth changes
 
 
 class Pose(NamedTuple):
-    """Where the head is in the image."""
+    """The position of the head in the image."""
 
     x: float  # pixels: the point between the eyes
     y: float
-    scale: float  # image pixels a canvas pixel
+    scale: float  # image pixels per canvas pixel
     angle: float  # radians, clockwise
 
 
 def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
-    """Left corner, right corner, and the inner middle of either lip: `[4, 2]` pixels (x, y)."""
+    """Left corner, right corner, and the inner middle of upper and lower lip: `[4, 2]` pixels (x, y)."""
     middle = outline(identity.lips, mouth, np.zeros(1))
     corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
     points = np.array(
@@ -38,16 +38,16 @@ def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
     return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
 
 
-class Actor:
-    """A lit speaker before a background, who is drawn a frame at a time."""
+class HeadRenderer:
+    """Renders a lit speaker in front of a background, frame by frame."""
 
     def __init__(self, identity: Identity, light: Light, background: np.ndarray) -> None:
-        """Lights the head.
+        """Lights the head and the background.
 
         Args:
-          identity: who talks.
-          light: for the whole clip.
-          background: float32 `[3, height, width]` in 0..255, unlit, with the shoulders.
+          identity: the speaker.
+          light: the light of the whole clip.
+          background: unlit float32 `[3, height, width]` in 0..255, with the shoulders.
         """
         self._identity = identity
         brightness = shade(identity, light)
@@ -56,16 +56,16 @@ class Actor:
         rows, columns = _patch_box()[1::2], _patch_box()[0::2]
         self._patch_shade = brightness[slice(*rows), slice(*columns)].mean(axis=1, keepdims=True)
 
-    def frame(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
-        """Draws one frame.
+    def render(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
+        """Renders one frame.
 
         Args:
-          mouth: its shape.
-          pose: where the head is.
-          blink: 0 open .. 1 shut.
+          mouth: the shape of the mouth.
+          pose: the position of the head.
+          blink: 0 for open eyes to 1 for closed eyes.
 
         Returns:
-          uint8 `[height, width, 4]`: RGB and a fourth byte that says nothing.
+          uint8 `[height, width, 4]`: RGB and an unused byte.
         """
         head = self._heads[round(2 * blink)].copy()
         self._drop_jaw(head, mouth)
@@ -75,7 +75,7 @@ class Actor:
         return np.asarray(image)
 
     def _drop_jaw(self, head: Image.Image, mouth: Mouth) -> None:
-        """Stretches what lies below the lips, so that the chin follows the lower lip."""
+        """Stretches the head below the lips, so that the chin follows the lower lip."""
         drop = 0.62 * GAPE * mouth.open / (CHIN_V - MOUTH_V)
         top, height = (MOUTH_V - TOP) * UNIT, head.height
         first = int(top)
@@ -101,12 +101,12 @@ def _to_image(head: np.ndarray, shade: np.ndarray) -> Image.Image:
 
 
 def _rgbx(pixels: np.ndarray) -> Image.Image:
-    """`[4, H, W]` as an image whose last band is its mask; RGBA would be premultiplied at each step."""
+    """Converts `[4, H, W]` to an image whose last band is its mask; RGBA would be premultiplied at each step."""
     return Image.merge("RGBX", [Image.fromarray(band) for band in np.clip(pixels, 0, 255).astype(np.uint8)])
 
 
 def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
-    """Turns, scales and pastes the canvas `head`, so that its origin comes to `pose`, in place."""
+    """Pastes the canvas `head` into `image`, turned and scaled, with its origin at `pose`."""
     cos, sin = np.cos(pose.angle) / pose.scale, np.sin(pose.angle) / pose.scale
     reach = pose.scale * UNIT
     left, top = int(pose.x + LEFT * reach) - 6, int(pose.y + TOP * reach) - 6
@@ -117,14 +117,14 @@ def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
     image.paste(turned, (left, top), turned.getchannel("X"))
 
 
-def paint_stage(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """What stands still in a clip: a wall of random colours, and the speaker's neck and shoulders.
+def paint_background(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Paints the constant part of a clip: a wall of random colours, and the speaker's neck and shoulders.
 
     Args:
-      identity: whose shoulders.
-      pose: where the head is in the first frame.
+      identity: the speaker.
+      pose: the position of the head in the first frame.
       size: height and width of the image.
-      rng: chooses the wall.
+      rng: draws the colours of the wall.
 
     Returns:
       Unlit float32 `[3, height, width]` in 0..255.
