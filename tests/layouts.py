@@ -1,4 +1,4 @@
-"""Renders the synthetic faces in the layouts of LRW, LRS3, LRS2 and a folder with a table, to test their readers."""
+"""Renders the synthetic faces in the layouts of LRW, LRS3, LRS2 and a folder with a table; writes empty clips."""
 
 import csv
 import dataclasses
@@ -26,6 +26,14 @@ LRW_SIDE = 256  # pixels
 LRW_SCALE = 0.9  # of the head, whose mouth is then 50 pixels wide
 LRW_WORD_SECONDS = 0.3
 LRW_SLOT = 3  # the word (at, by, in or with; silence is word 0) with 29 frames around it
+
+
+def write_clip(root: Path, name: str, label: str | None) -> None:
+    """Writes an empty video such as `main/633/00011.mp4` and its label file `.txt`, unless that is None."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / f"{name}.mp4").touch()
+    if label is not None:
+        (root / f"{name}.txt").write_bytes(label.encode())
 
 
 def render_lrw(root: Path, config: SyntheticConfig) -> Iterator[Path]:

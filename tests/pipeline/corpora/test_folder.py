@@ -119,11 +119,6 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         list(folder.clips(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("folder")
-
-
 PIECES = [
     "a.mp4",
     "../b",

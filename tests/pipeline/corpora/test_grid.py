@@ -146,11 +146,6 @@ def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path, closed: str, 
     (root / closed).chmod(0o700)
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("grid")
-
-
 PIECES = ["0 ", "10 ", "9" * 5000 + " ", "bin", "sil", "\n", "\r", "\x00", "²", "\ufeff", "-"]
 
 
