@@ -37,7 +37,7 @@ def test_a_catalog_has_the_clips_sorted_by_id() -> None:
     assert len(Catalog.of([])) == 0
 
 
-def test_another_process_gets_the_clips_of_its_shard() -> None:
+def test_a_selection_is_pickled_as_its_clips() -> None:
     selection = Catalog.of(ODD)[1:]
     assert pickle.loads(pickle.dumps(selection)) == tuple(selection) == (ODD[0], ODD[2])
 

@@ -40,7 +40,7 @@ def test_a_row_is_a_clip(tmp_path: Path) -> None:
         b"video,text,split\n./a.mp4,So ,\n",
     ],
 )
-def test_forms_of_one_table(tmp_path: Path, table: bytes) -> None:
+def test_equivalent_tables(tmp_path: Path, table: bytes) -> None:
     assert clips(tmp_path, table) == [ClipSource("a.mp4", tmp_path / "a.mp4", None, "so", (), "", None)]
 
 
@@ -54,7 +54,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["../a.mp4", "/etc/passwd", "https://x/a.mp4", "", "a/../../b.mp4"])
-def test_paths_that_lead_out_are_refused_with_their_row(tmp_path: Path, cell: str) -> None:
+def test_paths_outside_the_root_are_refused_with_their_row(tmp_path: Path, cell: str) -> None:
     with pytest.raises(DataError, match=r"clips\.csv row 3: .*path below the corpus"):
         clips(tmp_path, f"video,text\na.mp4,so\n{cell},so\n")
 
@@ -90,7 +90,7 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, match: str) -> None:
     "header",
     ["", "\n", "video\n", "video,words\n", "video,text,video\n", "video;text\n", "a.mp4,so\n", "video,text,Speaker\n"],
 )
-def test_bad_headers_are_refused_with_the_columns_there_are(tmp_path: Path, header: str) -> None:
+def test_bad_headers_are_refused(tmp_path: Path, header: str) -> None:
     with pytest.raises(DataError, match=r"clips\.csv row 1: .*video and text.* speaker,split,start,end"):
         clips(tmp_path, header)
 
@@ -103,7 +103,7 @@ def test_a_clip_in_two_rows_is_refused(tmp_path: Path) -> None:
         clips(tmp_path, HEADER + rows)
 
 
-def test_rows_are_counted_as_spreadsheets_do(tmp_path: Path) -> None:
+def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 4: split"):
         clips(tmp_path, HEADER + 'a.mp4,"two\nlines",,,,\n\nb.mp4,so,,dev,,\n')
 

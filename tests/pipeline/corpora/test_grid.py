@@ -72,7 +72,7 @@ def test_layouts(tmp_path: Path, folder: str, aligned: str) -> None:
     assert clip.span is None
 
 
-def test_speakers_in_their_order_with_the_published_split(tmp_path: Path) -> None:
+def test_speakers_in_numeric_order_with_the_published_split(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "s10/lgbm2n.mp4",
@@ -99,9 +99,9 @@ def test_without_an_alignment_the_name_is_the_sentence(tmp_path: Path) -> None:
 def test_a_bad_alignment_is_the_problem_of_its_clip(tmp_path: Path) -> None:
     touch(tmp_path, "s1/bbaf2n.mpg", "s1/bbaf3s.mpg")
     align(tmp_path, "alignments/s1/bbaf2n.align", "nonsense\n")
-    spoilt, sound = grid.clips(tmp_path)
-    assert spoilt.problem.startswith("bbaf2n.align line 1")
-    assert sound.problem == ""
+    bad, good = grid.clips(tmp_path)
+    assert bad.problem.startswith("bbaf2n.align line 1")
+    assert good.problem == ""
 
 
 def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: P
 
 
 @pytest.mark.usefixtures("mortal")
-def test_images_that_may_not_be_listed_are_a_clip(tmp_path: Path) -> None:
+def test_a_directory_of_images_that_cannot_be_listed_is_a_clip(tmp_path: Path) -> None:
     touch(tmp_path, "s1/hello/1.png", "s1/bbaf2n.mpg")
     (tmp_path / "s1/hello").chmod(0)
     assert [clip.id for clip in grid.clips(tmp_path)] == ["s1/bbaf2n", "s1/hello"]
@@ -136,7 +136,7 @@ def test_images_that_may_not_be_listed_are_a_clip(tmp_path: Path) -> None:
         ("alignments/s1", 0, "alignments/s1/bbaf2n.align"),
     ],
 )
-def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
+def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
     root = tmp_path / "corpus"
     touch(root, "s1/video/bbaf2n.mpg", "alignments/s1/bbaf2n.align")
     (root / closed).chmod(mode)

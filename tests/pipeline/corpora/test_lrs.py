@@ -51,7 +51,7 @@ def test_the_sets_of_lrs3_are_its_split(tmp_path: Path) -> None:
     assert found == {"pretrain/a/1": "train", "trainval/a/1": "train", "trainval/a/2": "train", "test/b/1": "test"}
 
 
-def test_the_lists_of_lrs2_divide_main(tmp_path: Path) -> None:
+def test_the_lists_of_lrs2_split_main(tmp_path: Path) -> None:
     for name in ("main/633/00011", "main/633/00012", "main/55/00001", "main/55/00002", "pretrain/633/00011"):
         write_clip(tmp_path, name, LRS2)
     (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbf633/00011\r\n\r\n900/00001\r\n")
@@ -104,7 +104,7 @@ def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ("Text: A\nWORD START END\n\nA 0 1", ""),  # the table ends with a blank line
     ],
 )
-def test_problems(tmp_path: Path, label: str | None, problem: str) -> None:
+def test_bad_labels_are_the_problem_of_their_clip(tmp_path: Path, label: str | None, problem: str) -> None:
     write_clip(tmp_path, "test/t/00001", label)
     (clip,) = lrs.clips(tmp_path)
     assert clip.problem == problem

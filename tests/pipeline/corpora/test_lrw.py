@@ -19,7 +19,7 @@ Duration: 0.47 seconds
 """
 
 
-def test_a_clip_is_its_word_in_its_middle(tmp_path: Path) -> None:
+def test_the_word_is_in_the_middle_of_the_clip(tmp_path: Path) -> None:
     write_clip(tmp_path, "ABOUT/train/ABOUT_00001", LABEL)
     (clip,) = lrw.clips(tmp_path)
     (word,) = clip.words
@@ -46,7 +46,7 @@ def test_the_published_split_word_by_word(tmp_path: Path) -> None:
     ]
 
 
-def test_a_clip_without_its_label_has_its_word_without_a_time(tmp_path: Path) -> None:
+def test_a_clip_without_a_label_has_no_word_time(tmp_path: Path) -> None:
     write_clip(tmp_path, "ABOUT/test/ABOUT_00001", None)
     (clip,) = lrw.clips(tmp_path)
     assert (clip.text, clip.words, clip.problem) == ("about", (), "")
@@ -77,7 +77,7 @@ def test_a_word_may_fill_the_clip(tmp_path: Path, label: str) -> None:
     assert clip.words == (SpokenWord("a", 0.0, 1.16),)
 
 
-def test_a_label_that_leads_out_is_the_clips_problem(tmp_path: Path) -> None:
+def test_a_label_outside_the_corpus_is_the_clips_problem(tmp_path: Path) -> None:
     write_clip(tmp_path, "corpus/A/val/A_1", None)
     (tmp_path / "secret.txt").write_text(LABEL)
     (tmp_path / "corpus/A/val/A_1.txt").symlink_to(tmp_path / "secret.txt")

@@ -82,7 +82,7 @@ def cut(name: str, span: tuple[float, float] | None, split: str, video: str | Pa
     ("one", "other"),
     [((0, 2), (1, 3)), ((0, 9), (1, 3)), ((1, 3), None), (None, None), ((1, 2), (1, 2))],
 )
-def test_the_same_pictures_in_two_splits_are_refused(
+def test_the_same_frames_in_two_splits_are_refused(
     one: tuple[float, float] | None, other: tuple[float, float] | None
 ) -> None:
     clips = [cut("x", one, "train"), cut("y", other, "test"), cut("z", (20, 21), "val", video="b.mp4")]
@@ -92,13 +92,13 @@ def test_the_same_pictures_in_two_splits_are_refused(
     assert [clip.split for clip in assign(same, SplitRule("corpus", val="0"))] == ["train", "train"]
 
 
-def test_an_earlier_clip_that_lasts_longer_is_not_forgotten() -> None:
+def test_an_earlier_longer_clip_is_compared_too() -> None:
     clips = [cut("long", (0, 9), "train"), cut("short", (1, 2), "train"), cut("late", (5, 6), "test")]
     with pytest.raises(DataError, match=r"'long' \(train\) and 'late' \(test\) show the same frames"):
         assign(clips, SplitRule("corpus", val="0"))
 
 
-def test_a_link_to_a_video_shows_the_same_pictures(tmp_path: Path) -> None:
+def test_a_link_to_a_video_shows_the_same_frames(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     (tmp_path / "link.mp4").symlink_to("a.mp4")
     (tmp_path / "folder").symlink_to(tmp_path)
@@ -109,18 +109,18 @@ def test_a_link_to_a_video_shows_the_same_pictures(tmp_path: Path) -> None:
             assign(clips, SplitRule("corpus", val="0"))
 
 
-def test_pictures_apart_may_be_in_two_splits() -> None:
+def test_separate_spans_may_be_in_two_splits() -> None:
     clips = [cut("x", (0, 2), "train"), cut("y", (2, 3), "val"), cut("z", (0, 2), "test", video="b.mp4")]
     assert list(assign(clips, SplitRule("corpus"))) == clips
 
 
-def test_a_draw_that_parts_the_same_pictures_is_refused() -> None:
+def test_a_draw_that_separates_shared_frames_is_refused() -> None:
     clips = [dataclasses.replace(cut(f"c{n}", (n, n + 2), "train"), speaker="s1", split=None) for n in range(20)]
     with pytest.raises(DataError, match=r"same frames in two splits.*--split_by=speaker"):
         assign(clips, SplitRule(val="50%"))
 
 
-def test_a_speaker_who_is_not_named_cannot_be_kept_together() -> None:
+def test_a_clip_without_a_speaker_cannot_be_split_by_speaker() -> None:
     clips = [source("a/1"), dataclasses.replace(source("b/1"), speaker="")]
     with pytest.raises(DataError, match=r"clip 'b/1': no speaker.*--split_by=clip.*--split_by=corpus"):
         assign(clips, SplitRule("speaker"))
@@ -141,7 +141,7 @@ def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> Non
 
 
 @pytest.mark.parametrize(
-    ("rule", "published", "said"),
+    ("rule", "published", "expected"),
     [
         (SplitRule(val="3", seed=2), None, "drawn by clip: val 3, test 10%, seed 2"),
         (SplitRule("speaker"), None, "drawn by speaker: val 10%, test 10%, seed 0"),
@@ -153,11 +153,11 @@ def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> Non
         ),
     ],
 )
-def test_the_rule_in_words(rule: SplitRule, published: str | None, said: str) -> None:
-    assert describe([source("s1/a", published), source("s1/b", published)], rule) == said
+def test_describe(rule: SplitRule, published: str | None, expected: str) -> None:
+    assert describe([source("s1/a", published), source("s1/b", published)], rule) == expected
 
 
-def test_shared_speakers_splits_are_named_once() -> None:
+def test_shared_speakers_are_named_once() -> None:
     clips = [source("s2/a", "train"), source("s2/b", "test"), source("s1/a", "val"), source("s1/b", "test")]
     alone = [source("s3/a", "test"), source("s3/b", "test"), source("/a", "test"), source("/b", "train")]
     assert shared_speakers([*clips, *alone]) == ["s1", "s2"]
@@ -169,7 +169,7 @@ def test_ids_have_to_be_unique() -> None:
 
 
 @pytest.mark.parametrize(("by", "what"), [("clip", "60 of 100 clips"), ("speaker", "6 of 10 speakers")])
-def test_more_than_there_is_is_refused(by: str, what: str) -> None:
+def test_too_few_clips_or_speakers_are_refused(by: str, what: str) -> None:
     with pytest.raises(DataError, match=f"--val=60% --test=60%: .* {what}"):
         assign(SOURCES, SplitRule(by, val="60%", test="60%"))
 

@@ -15,7 +15,7 @@ NAN = complex(np.nan, np.nan)
 
 
 def face(similarity: complex, origin: complex, mouth_at: complex = 1.1j) -> np.ndarray:
-    """Landmarks [468, 2] whose eyes and nose are the template, turned, scaled and moved."""
+    """Landmarks [468, 2] whose eyes and nose are the template, rotated, scaled and moved."""
     points = np.full(468, origin)
     right_eye, left_eye, nose = tracking.TEMPLATE
     for index, at in (
@@ -48,7 +48,7 @@ def test_yaw_shrinks_the_crop_less_than_the_eyes() -> None:
     assert 0.71 < abs(tracking.poses(turned[None])[0, 1]) / 50 < 1
 
 
-def test_gaps_are_filled_linearly_and_held_at_the_ends() -> None:
+def test_gaps_are_interpolated_and_ends_repeated() -> None:
     path = np.array([[NAN, NAN], [10, 2], [NAN, NAN], [NAN, NAN], [16 + 3j, 8], [NAN, NAN]])
     filled, tracked = tracking.interpolate(path, np.arange(6), 6)
     assert tracked.tolist() == [False, True, False, False, True, False]
@@ -94,7 +94,7 @@ def test_a_jump_of_one_frame_is_an_outlier_and_a_steady_movement_is_not() -> Non
         assert np.flatnonzero(np.isnan(tracking.mask_outliers(jumping)[:, 0])).tolist() == [index]
 
 
-def test_smoothing_leaves_constants_and_steady_movements() -> None:
+def test_smoothing_keeps_constants_and_steady_movements() -> None:
     constant = np.full((7, 2), 3 + 4j)
     np.testing.assert_allclose(tracking.smooth(constant, 2.0), constant)
     line = np.stack([np.arange(40) * (1 + 2j), np.arange(40) * 1j], axis=1)
@@ -112,7 +112,7 @@ def test_smoothing_is_a_gaussian() -> None:
 
 
 def test_a_tilted_pattern_comes_out_upright_and_centred() -> None:
-    """A picture with a dot at the mouth and one above it, drawn turned, shows the dots where they belong."""
+    """A dot at the mouth and a dot above it, in a rotated picture, are upright in the crop."""
     y, x = np.mgrid[:200, :240] + 0.5
     for roll in (0.0, 0.5, -0.7):
         similarity = 60 * np.exp(1j * roll)
@@ -162,7 +162,7 @@ def test_box_and_resize() -> None:
         ({"stride": 0}, "stride: want 1 or more"),
     ],
 )
-def test_settings_outside_their_rule(settings: dict[str, object], match: str) -> None:
+def test_settings_out_of_range(settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         CropSettings(**settings)
 
@@ -188,7 +188,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return decode.read(path).luma[:30]
 
 
-def test_a_drawn_face_is_followed_the_same_way_every_time(drawn: np.ndarray) -> None:
+def test_a_drawn_face_is_tracked_the_same_every_time(drawn: np.ndarray) -> None:
     cropper = MouthCropper(CropSettings())
     first = cropper(drawn)
     assert first.frames.shape == (30, 112, 112)
@@ -217,7 +217,7 @@ def test_a_stride_stays_close_and_bridges_the_same_gaps(drawn: np.ndarray) -> No
         assert np.linalg.norm(crops.corners - every(drawn).corners, axis=2).max() < 4
 
 
-def test_a_gap_between_two_keys_is_no_longer_than_any_other(drawn: np.ndarray) -> None:
+def test_a_gap_between_two_key_frames_has_the_same_limit(drawn: np.ndarray) -> None:
     gap = drawn.copy()
     gap[11:15] = 128
     with pytest.raises(ClipError, match="frames 11 to 14 of 30, at most 3 "):
@@ -231,8 +231,8 @@ def test_a_face_that_is_on_no_key_frame_is_found(drawn: np.ndarray) -> None:
     assert np.flatnonzero(~crops.tracked).tolist() == [0, 5, 9]
 
 
-def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
-    """The crop's content does not depend on how the head lies in the picture."""
+def test_a_rotated_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
+    """The crop does not depend on the roll of the head in the picture."""
     upright = MouthCropper(CropSettings())(drawn[:8])
     height, width = drawn.shape[1:]
     size = max(height, width)
@@ -245,7 +245,7 @@ def test_a_turned_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     assert difference.mean() < 0.25 * contrast.mean()
 
 
-def test_grid_is_tracked_and_a_blank_middle_loses_the_face(grid_clips: Path) -> None:
+def test_grid_is_tracked_and_a_blank_middle_is_face_lost(grid_clips: Path) -> None:
     clips = [*sorted((grid_clips / "s1").glob("*.mp4"))[::120], grid_clips / "s2" / "swwp2s.mpg"]
     crops = [MouthCropper(CropSettings())(decode.read(clip).luma) for clip in clips]
     tracked = np.concatenate([c.tracked for c in crops])

@@ -40,7 +40,7 @@ def decode(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_words_are_grids_and_no_two_look_alike() -> None:
+def test_words_are_those_of_grid_and_no_two_look_alike() -> None:
     grid = [
         "bin lay place set",
         "blue green red white",
@@ -58,15 +58,15 @@ def test_words_are_grids_and_no_two_look_alike() -> None:
     assert {name for sequence in sequences for name in sequence} < set(VISEMES)
 
 
-def said_alone(visemes: tuple[str, ...]) -> np.ndarray:
-    """The mouths of a word in 9 frames, `[9, 7]`, between half closed lips of silence."""
+def isolated_word(visemes: tuple[str, ...]) -> np.ndarray:
+    """The mouth shapes of a word in 9 frames, `[9, 7]`, with silence before and after it."""
     edges = 4 + 9 * np.arange(len(visemes) + 1) / len(visemes)
     spans = [("SIL", 0, 4), *zip(visemes, edges[:-1], edges[1:], strict=True), ("SIL", 13, 17)]
     return np.array(mouth_shapes(Timeline((("sil", 0, 17),), tuple(spans)), fps=25))[4:13]
 
 
-def test_mouths_of_any_two_words_are_clearly_apart() -> None:
-    tracks = [said_alone(visemes) for slot in WORDS for _, visemes in slot.values()]
+def test_mouth_shapes_of_any_two_words_clearly_differ() -> None:
+    tracks = [isolated_word(visemes) for slot in WORDS for _, visemes in slot.values()]
     apart = [np.abs(one - other).max() for one, other in itertools.combinations(tracks, 2)]
     assert min(apart) > 0.25
 
@@ -80,7 +80,7 @@ def test_mouth_reaches_the_strong_visemes_between_open_vowels(viseme: str) -> No
     assert track[-1, 0] > 0.95
 
 
-def test_still_mouth_is_the_target_itself() -> None:
+def test_a_constant_viseme_is_its_target() -> None:
     track = mouth_shapes(Timeline((("sil", 0, 5),), (("E", 0.0, 5.0),)), fps=25)
     np.testing.assert_allclose(track, [VISEMES["E"][0]] * 5, atol=1e-6)
 
@@ -101,7 +101,7 @@ def test_words_cover_the_clip_and_last_6_to_10_frames() -> None:
     assert max(totals) <= 65
 
 
-def test_layout_is_grids(corpus: Path) -> None:
+def test_layout_is_that_of_grid(corpus: Path) -> None:
     clips = utterances(CONFIG)
     assert sorted(clip.speaker for clip in clips) == [1, 2, 3, 4]
     files = {str(path) for clip in clips for path in (clip.video, clip.alignment)}
@@ -122,7 +122,7 @@ def test_names_are_valid_and_unique_within_a_speaker() -> None:
         assert {clip.code[place] for clip in clips} == set(slot)
 
 
-def test_alignment_says_the_name_and_covers_the_video(corpus: Path) -> None:
+def test_alignment_matches_the_name_and_covers_the_video(corpus: Path) -> None:
     for clip in utterances(CONFIG):
         rows = [line.split(" ") for line in (corpus / clip.alignment).read_text().splitlines()]
         spoken = [slot[character][0] for character, slot in zip(clip.code, WORDS, strict=True)]

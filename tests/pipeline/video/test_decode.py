@@ -27,7 +27,7 @@ def write(
     rate: float = 25,
     b_frames: int = 2,
 ) -> None:
-    """Writes picture i at second `stamps[i]`, flat with brightness 4 * i (i up to 62) unless given."""
+    """Writes picture i at second `stamps[i]`, with uniform brightness 4 * (i % 63) unless given."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(
             "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "1", "bf": str(b_frames)}
@@ -47,7 +47,7 @@ def write(
 
 
 def shown(seen: decode.Video) -> list[int]:
-    """Which picture each frame of a video written by `write` shows, by its brightness."""
+    """The index of the picture in each frame of a video written by `write`, by its brightness."""
     return [round(float(plane.mean()) / 4) for plane in seen.luma]
 
 
@@ -59,7 +59,7 @@ def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a name, with: colon.mp4", "-ü*?[x].mp4"])
-def test_constant_25_passes_frame_for_frame(tmp_path: Path, name: str) -> None:
+def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [i / 25 for i in range(60)])
     seen = decode.read(tmp_path / name)
     assert seen.luma.shape == (60, 32, 48)
@@ -83,7 +83,7 @@ def test_other_rates_are_resampled(tmp_path: Path, rate: float, count: int, expe
     assert shown(decode.read(tmp_path / "a.mp4")) == expected
 
 
-def test_variable_rate_shows_the_last_picture_begun(tmp_path: Path) -> None:
+def test_a_variable_rate_shows_the_latest_picture(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
     seen = decode.read(tmp_path / "a.mp4")
     # Instants 0, .04, ... .44; a picture may begin up to 0.016 s late: .05 counts for .04, .42 not for .40.
@@ -91,7 +91,7 @@ def test_variable_rate_shows_the_last_picture_begun(tmp_path: Path) -> None:
     np.testing.assert_allclose(seen.times[[0, 1, 8, 9]], [0, 0.05, 0.3, 0.341], atol=1e-4)
 
 
-def test_output_rate_is_an_argument(tmp_path: Path) -> None:
+def test_the_output_rate(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
     seen = decode.read(tmp_path / "a.mp4", fps=12.5)
     assert seen.fps == 12.5
@@ -100,7 +100,7 @@ def test_output_rate_is_an_argument(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gop", [12, 10_000], ids=["many keys", "one key"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
-def test_a_span_is_those_frames_of_the_whole(tmp_path: Path, name: str, gop: int) -> None:
+def test_a_span_equals_those_frames_of_the_whole_video(tmp_path: Path, name: str, gop: int) -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(7)]
     pictures = [noise[i % 7] // 2 + i // 4 for i in range(400)]
@@ -121,7 +121,7 @@ def test_a_span_beyond_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
+def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
     picture = np.zeros((32, 48), np.uint8)
     picture[:8, :8] = 255  # top left
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[picture] * 2, rotation=rotation)
@@ -133,15 +133,15 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
-def test_colours_are_those_of_the_gray_frames(tmp_path: Path, rotation: int) -> None:
+def test_color_frames_match_the_gray_ones(tmp_path: Path, rotation: int) -> None:
     path = tmp_path / "a.mp4"
     write(path, [k / 30 for k in range(30)], rotation=rotation)
-    gray, colours = decode.read(path).luma, list(decode.read_color(path))
-    assert (len(colours), colours[0].shape, colours[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
-    np.testing.assert_allclose(np.stack(colours).mean(-1), gray, atol=2)
+    gray, color = decode.read(path).luma, list(decode.read_color(path))
+    assert (len(color), color[0].shape, color[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
+    np.testing.assert_allclose(np.stack(color).mean(-1), gray, atol=2)
 
 
-def test_colours_are_red_first(tmp_path: Path) -> None:
+def test_color_is_rgb(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
@@ -152,7 +152,7 @@ def test_colours_are_red_first(tmp_path: Path) -> None:
     np.testing.assert_allclose(seen.mean((0, 1)), (200, 40, 30), atol=4)
 
 
-def test_colours_of_no_video_are_refused(tmp_path: Path) -> None:
+def test_color_of_a_text_file_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
     with pytest.raises(ClipError, match=r"^unreadable: .*a\.mp4: "):
         next(decode.read_color(tmp_path / "a.mp4"))
@@ -165,7 +165,7 @@ def test_luma_has_full_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(48, 32), (50, 34)])
 @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj444p", "yuv420p10le", "gbrp"])
-def test_luma_is_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
+def test_luma_equals_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("libx264rgb" if format == "gbrp" else "libx264", rate=25, options={"crf": "1"})
@@ -193,7 +193,7 @@ def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
     assert luma[0, 360, 680] == pytest.approx(200, abs=2)
 
 
-def test_more_than_max_frames_is_refused_without_decoding_all(tmp_path: Path) -> None:
+def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
     assert len(decode.read(path, max_frames=100).luma) == 100
@@ -204,7 +204,7 @@ def test_more_than_max_frames_is_refused_without_decoding_all(tmp_path: Path) ->
     reject(path, Reason.TRUNCATED, "after picture", max_frames=100)
 
 
-def test_more_than_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
     seen = [decode.read(path, max_frames=limit, truncate=True) for limit in (60, 59)]
@@ -276,7 +276,7 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
     reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
 
 
-def test_how_long_a_video_is_by_its_header(tmp_path: Path) -> None:
+def test_the_duration_by_the_header(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
     assert decode.duration(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
     (tmp_path / "images").mkdir()
@@ -298,7 +298,7 @@ def test_not_a_video(tmp_path: Path) -> None:
     reject(tmp_path / "missing.mp4", Reason.UNREADABLE, "No such file")
 
 
-def test_special_files_are_refused_unopened(tmp_path: Path) -> None:
+def test_special_files_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.mp4")  # opening it would hang
     reject(tmp_path / "fifo.mp4", Reason.UNREADABLE, "neither a regular file nor a directory")
     reject(Path("/dev/zero"), Reason.UNREADABLE, "neither a regular file nor a directory")
@@ -326,7 +326,7 @@ def test_audio_only(tmp_path: Path) -> None:
         ({"fps": float("inf")}, "fps"),
     ],
 )
-def test_settings_outside_their_rule(tmp_path: Path, settings: dict[str, object], match: str) -> None:
+def test_arguments_out_of_range(tmp_path: Path, settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         decode.read(tmp_path / "a.mp4", **settings)
 
