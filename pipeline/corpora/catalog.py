@@ -82,9 +82,7 @@ class Catalog(Sequence[ClipSource]):
                 file.write(_to_line(source))
         with _named_write_errors():
             file.flush()
-        keys = np.empty(len(ids), object)
-        keys[:] = ids
-        order = np.argsort(keys, kind="stable")
+        order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
         if repeated := next((a for a, b in itertools.pairwise(ids[row] for row in order) if a == b), None):
             raise DataError(f"clip {repeated!r} is in the corpus twice; ids must be unique: rename or remove one")
         return cls(

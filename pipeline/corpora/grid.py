@@ -18,15 +18,13 @@ UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})
 UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # the test split of LipNet (Assael et al. 2016)
 
-_DIGITS = dict(
-    zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
-)
+_DIGITS = "zero one two three four five six seven eight nine"
 SLOTS: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
     {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    _DIGITS,
+    dict(zip("z123456789", _DIGITS.split(), strict=True)),
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 

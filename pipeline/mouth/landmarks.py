@@ -78,7 +78,8 @@ class Tracker:
         gray = images.warp(frame, roi, MESH_SIDE, Image.Resampling.BILINEAR)
         self._mesh.tensor(self._input)()[0] = gray[:, :, None].astype(np.float32) / 255  # to all three channels
         self._mesh.invoke()
-        if _sigmoid(self._mesh.get_tensor(self._score).item()) < MIN_SCORE:
+        score = 1 / (1 + math.exp(-self._mesh.get_tensor(self._score).item()))
+        if score < MIN_SCORE:
             return None
         points = self._mesh.get_tensor(self._points).reshape(POINTS, 3)[:, :2]  # [1, 1, 1, 1404] -> [468, 2]
         return points @ roi[:, :2].T + roi[:, 2]
@@ -117,7 +118,3 @@ def square(centre: np.ndarray, side: float, across: np.ndarray) -> np.ndarray:
     step = side / MESH_SIDE * across / math.hypot(*across)
     linear = np.array([[step[0], -step[1]], [step[1], step[0]]])
     return np.column_stack([linear, centre - linear @ np.full(2, MESH_SIDE / 2)])
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))

@@ -86,11 +86,12 @@ class Utterance:
 def utterances(config: SyntheticConfig) -> list[Utterance]:
     """Lists the clips of a corpus, speaker by speaker; no speaker repeats a sentence."""
     codes = ["".join(code) for code in itertools.product(*WORDS)]
-    return [
-        Utterance(speaker, codes[sentence])
-        for speaker in range(1, config.speakers + 1)
-        for sentence in _rng(config, speaker, 1).permutation(SENTENCES)[: _clip_count(config, speaker)]
-    ]
+    clips = []
+    for speaker in range(1, config.speakers + 1):
+        count = (config.clips - speaker) // config.speakers + 1  # the first speakers get the remainder
+        order = _rng(config, speaker, 1).permutation(SENTENCES)[:count]
+        clips += [Utterance(speaker, codes[sentence]) for sentence in order]
+    return clips
 
 
 def prepare(root: Path, config: SyntheticConfig) -> list[Utterance]:
@@ -152,11 +153,6 @@ def make_scene(config: SyntheticConfig, clip: Utterance) -> Scene:
     identity = Identity.draw(speaker_rng)
     word_frames = config.word_seconds * config.fps * speaker_rng.uniform(0.93, 1.07)
     return Scene(identity, time_sentence(clip.code, word_frames, rng), rng)
-
-
-def _clip_count(config: SyntheticConfig, speaker: int) -> int:
-    """The number of a speaker's clips; the first speakers get the remainder of the division."""
-    return (config.clips + config.speakers - speaker) // config.speakers
 
 
 def _rng(config: SyntheticConfig, *key: int) -> np.random.Generator:

@@ -1,15 +1,15 @@
 """Renders frames of a talking head: lowers the jaw, paints the mouth, and places the head in the picture."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pipeline.synthetic.face import BOTTOM, CHIN_V, LEFT, RIGHT, TOP, Identity, Light, paint_head, shade
-from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, outline, over, paint, soft, tint
+from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, over, paint, soft, tint
 
 PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of the region that the mouth changes
+PATCH_BOX = tuple(round((edge - origin) * UNIT) for edge, origin in zip(PATCH, (LEFT, TOP, LEFT, TOP), strict=True))
 
 
 class Pose(NamedTuple):
@@ -19,23 +19,6 @@ class Pose(NamedTuple):
     y: float
     scale: float  # image pixels per canvas pixel
     angle: float  # radians, clockwise
-
-
-def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
-    """Left corner, right corner, and the inner middle of upper and lower lip: `[4, 2]` pixels (x, y)."""
-    middle = outline(identity.lips, mouth, np.zeros(1))
-    corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
-    points = np.array(
-        [
-            (-middle.half_width, corner),
-            (middle.half_width, corner),
-            (0, middle.inner_top[0]),
-            (0, middle.inner_bottom[0]),
-        ]
-    )
-    cos, sin = np.cos(pose.angle), np.sin(pose.angle)
-    turn = np.array([(cos, sin), (-sin, cos)])
-    return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
 
 
 class HeadRenderer:
@@ -51,9 +34,10 @@ class HeadRenderer:
         """
         self._identity = identity
         brightness = shade(identity, light)
-        self._heads = [_to_image(paint_head(identity, lids), brightness) for lids in (1.0, 0.55, 0.05)]
+        heads = (paint_head(identity, lids) for lids in (1.0, 0.55, 0.05))
+        self._heads = [_rgbx(np.concatenate([head[:3] * brightness, head[3:]])) for head in heads]
         self._background = _rgbx(np.concatenate([background * light.gain, np.full_like(background[:1], 255)]))
-        rows, columns = _patch_box()[1::2], _patch_box()[0::2]
+        rows, columns = PATCH_BOX[1::2], PATCH_BOX[0::2]
         self._patch_shade = brightness[slice(*rows), slice(*columns)].mean(axis=1, keepdims=True)
 
     def render(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
@@ -83,21 +67,9 @@ class HeadRenderer:
         head.paste(head.resize((head.width, height - first), Image.Resampling.BILINEAR, box), (0, first))
 
     def _paint_mouth(self, head: Image.Image, mouth: Mouth) -> None:
-        box = _patch_box()
-        pixels = np.asarray(head.crop(box)).transpose(2, 0, 1).astype(np.float32, order="C")
+        pixels = np.asarray(head.crop(PATCH_BOX)).transpose(2, 0, 1).astype(np.float32, order="C")
         paint(pixels[:3], PATCH[:2], self._identity.lips, mouth, self._patch_shade)
-        head.paste(_rgbx(pixels), box[:2])
-
-
-@functools.cache
-def _patch_box() -> tuple[int, int, int, int]:
-    left, top, right, bottom = PATCH
-    corners = (left - LEFT, top - TOP, right - LEFT, bottom - TOP)
-    return tuple(round(x * UNIT) for x in corners)
-
-
-def _to_image(head: np.ndarray, shade: np.ndarray) -> Image.Image:
-    return _rgbx(np.concatenate([head[:3] * shade, head[3:]]))
+        head.paste(_rgbx(pixels), PATCH_BOX[:2])
 
 
 def _rgbx(pixels: np.ndarray) -> Image.Image:

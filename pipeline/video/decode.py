@@ -33,13 +33,11 @@ class Video:
 
     Attributes:
       luma: uint8 [F, H, W], upright, full range (0 black, 255 white).
-      fps: frames per second.
       times: float64 [F], seconds in the source at which each frame's picture begins.
       truncated: whether frames beyond `max_frames` were left out.
     """
 
     luma: np.ndarray
-    fps: float
     times: np.ndarray
     truncated: bool = False
 
@@ -92,7 +90,7 @@ def read(
         video = _read_images(path, span, fps, limit, truncate)
     else:
         with _resampled(path, span, fps) as pictures:
-            video = _to_video(pictures, fps, limit, truncate, path)
+            video = _to_video(pictures, limit, truncate, path)
     return dataclasses.replace(video, truncated=video.truncated or shortened)
 
 
@@ -115,7 +113,7 @@ def _read_images(path: Path, span: Span, fps: float, limit: float, truncate: boo
     shortened = truncate and len(paths) > limit
     paths = paths[:limit] if shortened else paths
     _check_length(len(paths), limit, path)
-    return Video(images.read(paths), fps, (first + np.arange(len(paths))) / fps, shortened)
+    return Video(images.read(paths), (first + np.arange(len(paths))) / fps, shortened)
 
 
 def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
@@ -297,7 +295,7 @@ def _check_complete(stream: av.VideoStream, count: int, end: float, path: Path) 
         raise ClipError(Reason.TRUNCATED, detail)
 
 
-def _to_video(pictures: Iterator[_Picture], fps: float, limit: float, truncate: bool, path: Path) -> Video:
+def _to_video(pictures: Iterator[_Picture], limit: float, truncate: bool, path: Path) -> Video:
     """Converts pictures to gray frames; a picture shown twice is converted once."""
     reformatter = VideoReformatter()
     planes: list[np.ndarray] = []
@@ -312,4 +310,4 @@ def _to_video(pictures: Iterator[_Picture], fps: float, limit: float, truncate: 
         if planes[-1].shape != planes[0].shape:
             raise ClipError(Reason.UNREADABLE, f"{path}: the picture size changes at {picture.time:.3f} s")
         _check_length(len(planes), limit, path)
-    return Video(np.stack(planes), fps, np.array(times, np.float64), shortened)
+    return Video(np.stack(planes), np.array(times, np.float64), shortened)

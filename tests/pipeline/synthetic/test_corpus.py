@@ -11,8 +11,8 @@ from pipeline.schema import DataError
 from pipeline.synthetic import corpus as synthetic
 from pipeline.synthetic.corpus import SyntheticConfig, prepare, render, render_clip, utterances
 from pipeline.synthetic.face import Identity, Light
-from pipeline.synthetic.head import HeadRenderer, Pose, mouth_points, paint_background
-from pipeline.synthetic.lips import Mouth
+from pipeline.synthetic.head import HeadRenderer, Pose, paint_background
+from pipeline.synthetic.lips import UNIT, Mouth, outline
 from pipeline.synthetic.visemes import VISEMES, WORDS, Timeline, mouth_shapes, time_sentence
 
 CONFIG = SyntheticConfig(clips=4, speakers=4, seed=3)
@@ -216,6 +216,23 @@ def test_a_corpus_of_other_settings_is_refused(tmp_path: Path) -> None:
 def test_bad_config_is_refused(field: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         dataclasses.replace(CONFIG, **{field: value})
+
+
+def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
+    """Left corner, right corner, and the inner middle of upper and lower lip: `[4, 2]` pixels (x, y)."""
+    middle = outline(identity.lips, mouth, np.zeros(1))
+    corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
+    points = np.array(
+        [
+            (-middle.half_width, corner),
+            (middle.half_width, corner),
+            (0, middle.inner_top[0]),
+            (0, middle.inner_bottom[0]),
+        ]
+    )
+    cos, sin = np.cos(pose.angle), np.sin(pose.angle)
+    turn = np.array([(cos, sin), (-sin, cos)])
+    return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
 
 
 @pytest.mark.parametrize("model", [FaceDetectionModel.FRONT_CAMERA, FaceDetectionModel.BACK_CAMERA])
