@@ -1,69 +1,69 @@
-"""What a clip is, how it lies in a record, and what a batch holds: every name, once."""
+"""The names and types that all stages share: record keys, batch keys, reject reasons, errors, words and clips."""
 
 import dataclasses
 import enum
 
 import numpy as np
 
-SCHEMA_VERSION = 2  # 1: before texts of the index were UTF-8
-CROP = 112  # pixels: height and width of a lip frame
-CONTEXT = 5  # consecutive frames that make one window
-FRAME_BYTES = CROP * CROP  # a lip frame, uint8 gray
+SCHEMA_VERSION = 2  # 1: the index had fixed-width strings
+CROP = 112  # height and width of a lip frame, in pixels
+CONTEXT = 5  # consecutive frames per window
+FRAME_BYTES = CROP * CROP  # of a lip frame, uint8 gray
 
 
 class Key(enum.StrEnum):
-    """The keys of a record, one `tf.train.Example` a clip."""
+    """The keys of a record, which is one `tf.train.Example` per clip."""
 
-    ID = "id"  # bytes: unique in the dataset
+    ID = "id"  # bytes, unique in the dataset
     SPEAKER = "speaker"  # bytes
     TEXT = "text"  # bytes, UTF-8: words separated by one space
     SOURCE = "source"  # bytes: the video's path below the corpus root
-    FPS = "fps"  # float: frames a second
+    FPS = "fps"  # float: frames per second
     FRAME_COUNT = "frame_count"  # int64: F
     FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or F images (jpeg, png)
-    TRACKED = "tracked"  # int64 [F]: 0 in a gap that was bridged, where no face was found, else 1
+    TRACKED = "tracked"  # int64 [F]: 0 where no face was found and the crop was interpolated, else 1
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word
-    WORD_STOP = "words/stop"  # int64 [W]: the frame after its last
+    WORD_STOP = "words/stop"  # int64 [W]: frame after the last of the word
 
 
 class BatchKey:
-    """The keys of a batch, a dict of tensors."""
+    """The keys of a batch, which is a dict of tensors."""
 
     WINDOWS = "windows"  # uint8 [B, S, 112, 112, 5]
-    FRAMES = "frames"  # uint8 [B, F, 112, 112], before the device stage
-    LENGTHS = "lengths"  # int32 [B]: valid windows
-    IN_WORD = "in_word"  # uint8 [B, S]: 1 where the window's middle frame is in the unit's own span
+    FRAMES = "frames"  # uint8 [B, F, 112, 112], before windows are made
+    LENGTHS = "lengths"  # int32 [B]: number of valid windows
+    IN_WORD = "in_word"  # uint8 [B, S]: 1 where the window's middle frame is in the word's span
     LABELS = "labels"  # int32 [B, L]
-    LABEL_LENGTHS = "label_lengths"  # int32 [B]: valid labels
-    WEIGHTS = "weights"  # float32 [B]: 0 for a row that only fills the last batch
-    IDS = "ids"  # string [B]: clip id, with `#k` for its k-th word
+    LABEL_LENGTHS = "label_lengths"  # int32 [B]: number of valid labels
+    WEIGHTS = "weights"  # float32 [B]: 0 for a padding row or a skipped record, else 1
+    IDS = "ids"  # string [B]: clip ids, with `#k` for the k-th word of a clip
 
 
 class Reason(enum.StrEnum):
-    """Why a clip was not converted: the fixed list behind `rejected.csv`."""
+    """The reasons for rejecting a clip in conversion, as stored in `rejected.csv`."""
 
     OUTSIDE_ROOT = "outside_root"  # a symbolic link leads out of --source
-    UNREADABLE = "unreadable"  # no such file, not a video, or the decoder gives up
-    NO_VIDEO = "no_video"  # a container without a video stream or without a frame
-    TRUNCATED = "truncated"  # fewer frames than the container or the span promises
-    TOO_SHORT = "too_short"  # less than one window
-    TOO_LONG = "too_long"  # more than --max_frames
-    NO_FACE = "no_face"  # no frame shows a face
-    FACE_LOST = "face_lost"  # a gap too long to interpolate
-    BAD_TRANSCRIPT = "bad_transcript"  # empty, or an alignment that cannot be read
+    UNREADABLE = "unreadable"  # no such file, not a video, or a decoding error
+    NO_VIDEO = "no_video"  # no video stream, or no frame in it
+    TRUNCATED = "truncated"  # fewer frames than the container or the span states
+    TOO_SHORT = "too_short"  # fewer frames than one window
+    TOO_LONG = "too_long"  # more frames than --max_frames
+    NO_FACE = "no_face"  # no face in any frame
+    FACE_LOST = "face_lost"  # no face in more than --max_gap frames in a row
+    BAD_TRANSCRIPT = "bad_transcript"  # an empty transcript, or an invalid label file
     BAD_CHARACTER = "bad_character"  # a character outside the alphabet
-    TEXT_TOO_LONG = "text_too_long"  # more characters than CTC can fit into the windows
+    TEXT_TOO_LONG = "text_too_long"  # CTC needs more windows than the clip has, see vocab.min_ctc_windows
     TIMED_OUT = "timed_out"  # took longer than --clip_timeout_s
-    CRASHED = "crashed"  # ended the process that converted it, twice
+    CRASHED = "crashed"  # its conversion crashed the worker process twice
 
 
 class DataError(Exception):
-    """Data or settings that the user has to mend: the message names the thing, the rule and the way out."""
+    """Invalid data or settings; the message names the file or flag, the rule and the remedy."""
 
 
 class ClipError(DataError):
-    """One clip cannot be converted; `reason` is its row in `rejected.csv`."""
+    """One clip cannot be converted; `reason` and `detail` are stored in `rejected.csv`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -73,7 +73,7 @@ class ClipError(DataError):
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """A word and its frames `[start, stop)`."""
+    """A word and its frames, from `start` to before `stop`."""
 
     text: str
     start: int
@@ -86,12 +86,12 @@ class Word:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A converted clip: what one record holds.
+    """A converted clip, the content of one record.
 
     Attributes:
-      frames: uint8 [F, 112, 112], gray lip frames at `fps` frames a second.
-      tracked: bool [F], False in a gap that was bridged: no face was found there.
-      words: the words of `text` with their frames, empty where the corpus has no word times.
+      frames: uint8 [F, 112, 112], gray lip frames at `fps` frames per second.
+      tracked: bool [F], False where no face was found and the crop was interpolated.
+      words: the words of `text` with their frames; empty where the corpus has no word times.
     """
 
     id: str

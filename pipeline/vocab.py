@@ -1,4 +1,4 @@
-"""Text <-> ids, for characters and for words."""
+"""Encodes text as ids of characters or words, and decodes it."""
 
 import dataclasses
 import itertools
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pipeline.schema import DataError
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
-UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # `<unk>`: one character, so that texts stay texts, and a symbol as any other
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for a character outside the alphabet; a symbol like any other
 
 
 def normalise(text: str) -> str:
-    """Lower case, letters one character with their accents (NFC), runs of white space one space, none at the ends."""
+    """Converts text to lower case and NFC, and runs of white space to single spaces, with none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text.lower()).split())
 
 
@@ -26,11 +26,11 @@ def min_ctc_windows(symbols: Sequence[object]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """An ordered set of symbols; a symbol's id is its place, from 0.
+    """An ordered set of symbols; the id of a symbol is its index.
 
     Attributes:
-      unit: `character` or `word`: what a symbol is, hence how text falls into symbols.
-      symbols: unique and not empty. CTC's blank is not among them: it is `len(vocabulary)`.
+      unit: what a symbol is: `character` or `word`.
+      symbols: at least one, without duplicates and without CTC's blank, whose id is `len(vocabulary)`.
     """
 
     unit: str
@@ -50,18 +50,18 @@ class Vocabulary:
 
     @classmethod
     def of_words(cls, words: Sequence[str]) -> "Vocabulary":
-        """The sorted, distinct `words`, so that ids do not depend on the order they were met in."""
+        """The vocabulary of the distinct `words`, sorted, so that ids do not depend on their order."""
         return cls("word", tuple(sorted(set(words))))
 
     def __len__(self) -> int:
         return len(self.symbols)
 
     def split(self, text: str) -> list[str]:
-        """The symbols of `text`, known or not."""
+        """Splits `text` into symbols, which may be unknown."""
         return list(text) if self.unit == "character" else text.split()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`.
+        """Returns the ids of `text`.
 
         Raises:
           DataError: a symbol is not in the vocabulary.
@@ -73,6 +73,6 @@ class Vocabulary:
         return [ids[symbol] for symbol in symbols]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`, the inverse of `encode`; as in every text, single spaces between words and none around."""
+        """Returns the text of `ids`, with single spaces between words and none at the ends."""
         text = ("" if self.unit == "character" else " ").join(self.symbols[i] for i in ids)
         return " ".join(text.split())

@@ -22,8 +22,8 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.dry_run import forecast, with_work
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
-from pipeline.corpora.catalog import Listing
-from pipeline.corpora.splits import SplitRule, assign, describe, speakers_in_two
+from pipeline.corpora.catalog import Catalog
+from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
 from pipeline.inspection.statistics import summary
 from pipeline.mouth.crop import CropSettings
 from pipeline.records.codecs import Encoding
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> None:
     config = CONVERT.build(
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
     )
-    sources = Listing.of(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
+    sources = Catalog.of(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
@@ -147,7 +147,7 @@ def _refuse_of_faces() -> None:
         raise DataError(f"--{given[0]}: goes with --crop=face, and --crop is {values.crop}: leave it out")
 
 
-def _refuse_amounts(sources: Listing, rule: SplitRule) -> None:
+def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
     """Refuses amounts of validation and test that the corpus' own split does not leave open."""
     named = ["test", *(["val"] if "val" in sources.split.values else [])]
     if rule.by == "corpus" and (given := [name for name in named if flags.FLAGS[name].present]):
@@ -155,7 +155,7 @@ def _refuse_amounts(sources: Listing, rule: SplitRule) -> None:
         raise DataError(f"--{given[0]}: the corpus' own split is kept, which says what is {given[0]}: {ways}")
 
 
-def _convert(sources: Listing, source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str) -> None:
+def _convert(sources: Catalog, source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str) -> None:
     values = flags.FLAGS
     began = time.monotonic()
     states = convert(
@@ -180,7 +180,7 @@ def _convert(sources: Listing, source: Path, output: Path, config: ConvertConfig
     _report(sources, split, output, state, time.monotonic() - began)
 
 
-def _report(sources: Listing, split: str, output: Path, state: Progress, seconds: float) -> None:
+def _report(sources: Catalog, split: str, output: Path, state: Progress, seconds: float) -> None:
     print(
         f"{state.converted} clips converted and {state.rejected} rejected in {seconds:.0f} s; {state.resumed} were done"
     )
@@ -191,10 +191,10 @@ def _report(sources: Listing, split: str, output: Path, state: Progress, seconds
     print(f"dataset: {output}")
 
 
-def _warn(sources: Listing) -> None:
+def _warn(sources: Catalog) -> None:
     if not len(sources.split.rows("train")) and flags.FLAGS.test != "100%":
         print("no clip to train on: all are of val and test; lower those (--val, --test), or --split_by=clip")
-    if shared := speakers_in_two(sources):
+    if shared := shared_speakers(sources):
         print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
 
 

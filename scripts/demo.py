@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline.inspection.statistics import best_guess
 from pipeline.records.directory import DatasetDir, open_dataset
-from pipeline.synthetic.corpus import SyntheticConfig, begin, render_clip
+from pipeline.synthetic.corpus import SyntheticConfig, prepare, render_clip
 from scripts.common import cli, experiment
 from scripts.common.commands import step
 
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
 
 
 def _render(corpus: Path, config: SyntheticConfig) -> None:
-    todo = [clip for clip in begin(corpus, config) if not (corpus / clip.video).is_file()]
+    todo = [clip for clip in prepare(corpus, config) if not (corpus / clip.video).is_file()]
     spawn = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         jobs = [pool.submit(render_clip, corpus, config, clip) for clip in todo]

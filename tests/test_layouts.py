@@ -25,7 +25,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_lrw_is_29_frames_of_a_word_in_their_middle(words: Path) -> None:
+def test_lrw_is_29_frames_with_a_word_in_the_middle(words: Path) -> None:
     clips = list(lrw.clips(words))
     assert Counter(clip.split for clip in clips) == {"val": 2, "test": 1, "train": 1}
     assert {clip.text for clip in clips} <= {"at", "by", "in", "with"}
@@ -39,7 +39,7 @@ def test_lrw_is_29_frames_of_a_word_in_their_middle(words: Path) -> None:
             assert shape == ("h264", 256, 256, 25, 29)
 
 
-def test_lrws_box_passes_its_pixels_with_the_mouth_in_the_middle(words: Path) -> None:
+def test_the_box_of_lrw_keeps_pixels_and_centres_the_mouth(words: Path) -> None:
     detect, mesh = FaceDetection(FaceDetectionModel.FRONT_CAMERA), FaceLandmark()
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="box", box=lrw.BOX))
     for clip in lrw.clips(words):
@@ -52,7 +52,7 @@ def test_lrws_box_passes_its_pixels_with_the_mouth_in_the_middle(words: Path) ->
         assert np.hypot(x - 127, y - 163) < 8
 
 
-def test_lrs_has_the_words_when_they_are_said(tmp_path: Path) -> None:
+def test_lrs_has_word_times(tmp_path: Path) -> None:
     rendered = list(layouts.render_lrs(tmp_path, CONFIG))
     clips = list(lrs.clips(tmp_path))
     assert sorted(clip.video for clip in clips) == sorted(rendered)
@@ -64,7 +64,7 @@ def test_lrs_has_the_words_when_they_are_said(tmp_path: Path) -> None:
             assert clip.words[-1].stop < container.streams.video[0].frames / 25
 
 
-def test_lrs2_has_lists_and_word_times_in_pretrain_alone(tmp_path: Path) -> None:
+def test_lrs2_has_lists_and_word_times_only_in_pretrain(tmp_path: Path) -> None:
     config = SyntheticConfig(clips=4, speakers=4, seed=1, width=240, height=192)
     rendered = list(layouts.render_lrs2(tmp_path, config))
     clips = list(lrs.clips(tmp_path))
@@ -79,7 +79,7 @@ def test_lrs2_has_lists_and_word_times_in_pretrain_alone(tmp_path: Path) -> None
     assert all(len(clip.text.split()) == 6 for clip in clips)
 
 
-def test_a_clip_of_lrs_is_found_cropped_and_labelled(tmp_path: Path) -> None:
+def test_a_clip_of_lrs_converts(tmp_path: Path) -> None:
     list(layouts.render_lrs(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     (source,) = lrs.clips(tmp_path)
     config = ConvertConfig(name="tiny")
@@ -90,7 +90,7 @@ def test_a_clip_of_lrs_is_found_cropped_and_labelled(tmp_path: Path) -> None:
     assert clip.tracked.all()
 
 
-def test_a_folder_has_two_clips_a_video(tmp_path: Path) -> None:
+def test_a_folder_has_two_clips_per_video(tmp_path: Path) -> None:
     rendered = list(layouts.render_folder(tmp_path, CONFIG))
     clips = list(folder.clips(tmp_path))
     assert [clip.video for clip in clips] == [path for path in rendered for _ in range(2)]
@@ -99,7 +99,7 @@ def test_a_folder_has_two_clips_a_video(tmp_path: Path) -> None:
         assert first.span[1] == second.span[0]
 
 
-def test_clips_of_one_video_are_its_seconds(tmp_path: Path) -> None:
+def test_clips_of_one_video_are_its_spans(tmp_path: Path) -> None:
     list(layouts.render_folder(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
     cropper = MouthCropper(config.crop)

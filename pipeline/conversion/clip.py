@@ -32,10 +32,10 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         span=source.span,
         fps=config.fps,
         max_frames=config.max_frames,
-        cut=cuts,
+        truncate=cuts,
     )
     if cuts:
-        source = _cut(source, config) if seen.cut else source
+        source = _cut(source, config) if seen.truncated else source
         text = transcript(source, config)
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:

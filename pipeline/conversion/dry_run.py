@@ -16,7 +16,7 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.run_log import Progress
 from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora import paths
-from pipeline.corpora.catalog import Listing
+from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory
 from pipeline.schema import FRAME_BYTES, ClipError
@@ -34,7 +34,7 @@ def forecast(
     Raises:
       DataError: as `convert` would.
     """
-    listing = Listing.of(sources)
+    listing = Catalog.of(sources)
     tasks = plan_shards(listing, config)
     lock.check(output, lock.job(root, tasks, config), tasks)
     lock.check_free(output)
@@ -52,12 +52,12 @@ def forecast(
     ]
 
 
-def _speakers(listing: Listing, rows: np.ndarray) -> str:
+def _speakers(listing: Catalog, rows: np.ndarray) -> str:
     named = len({listing.speaker.values[code] for code in np.unique(listing.speaker.codes[rows])} - {""})
     return f"{named} speakers" if named else "speakers not named"
 
 
-def _splits(listing: Listing, tasks: list[ShardTask], config: ConvertConfig) -> Iterator[tuple[str, str]]:
+def _splits(listing: Catalog, tasks: list[ShardTask], config: ConvertConfig) -> Iterator[tuple[str, str]]:
     for split in dict.fromkeys(task.split for task in tasks):
         own, rows = [task for task in tasks if task.split == split], listing.split.rows(split)
         files = f"{own[0].file(config.name)}{' and on' if len(own) > 1 else ''}"
@@ -117,7 +117,7 @@ def _known_seconds(left: list[ShardTask], count: int, root: Path) -> list[float]
     for clip in itertools.islice(whole, 0, ASKED * max(1, count // ASKED), max(1, count // ASKED)):
         with contextlib.suppress(ClipError):
             paths.check_video(clip.video, root)
-            found.append(decode.seconds(clip.video))
+            found.append(decode.duration(clip.video))
     return found
 
 

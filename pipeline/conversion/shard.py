@@ -13,7 +13,7 @@ from pipeline.conversion import processes, progress
 from pipeline.conversion.clip import convert_clip, source_path
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import Outcome, Rejected, StageSeconds
-from pipeline.corpora.catalog import Chosen, Listing
+from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.mouth.crop import Crops, MouthCropper
@@ -44,7 +44,7 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
     Raises:
       DataError: there are no clips.
     """
-    listing = Listing.of(sources)
+    listing = Catalog.of(sources)
     if not len(listing):
         raise DataError("the corpus has no clips, nothing to convert; see how --source has to be laid out (--help)")
     if strays := set(listing.split.values) - set(SPLITS):
@@ -56,7 +56,7 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
         order = np.random.default_rng((config.seed, number)).permutation(len(members))
         count = -(-len(members) // config.clips_per_shard)
         for shard, chosen in enumerate(np.array_split(order, count) if count else []):
-            tasks.append(ShardTask(split, shard, count, Chosen(listing, members[chosen])))
+            tasks.append(ShardTask(split, shard, count, Selection(listing, members[chosen])))
     return tasks
 
 

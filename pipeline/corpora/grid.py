@@ -1,8 +1,8 @@
 """GRID (Cooke, Barker, Cunningham and Shao, JASA 2006): 34 talkers, 1000 six-word sentences each, 25 fps.
 
 Layout: `s1/bbaf2n.mpg` (or another video format, or a directory of images `s1/bbaf2n/`), also below `s1/video/` or
-`s1/s1/`, with `alignments/s1/bbaf2n.align`, `align/s1/…` or `s1/align/…`. An alignment line is `start stop word` in
-units of 1/25000 s; a clip without one gets its sentence from its name.
+`s1/s1/`, with `alignments/s1/bbaf2n.align`, `align/s1/…` or `s1/align/…`. A line of an alignment is `start stop word`
+in units of 1/25000 s. The transcript of a clip without an alignment is the sentence that its name encodes.
 """
 
 import re
@@ -16,33 +16,31 @@ from pipeline.video import images
 
 UNITS_PER_SECOND = 25_000
 SILENCE = frozenset({"sil", "sp"})
-UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # held out by LipNet (Assael et al. 2016), then by all
+UNSEEN_SPEAKERS = frozenset({"s1", "s2", "s20", "s22"})  # the test split of LipNet (Assael et al. 2016)
 
-_DIGITS = dict(
-    zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
-)
+_DIGITS = "zero one two three four five six seven eight nine"
 SLOTS: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
     {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    _DIGITS,
+    dict(zip("z123456789", _DIGITS.split(), strict=True)),
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 
 
 def sentence(name: str) -> str | None:
-    """`bbaf2n` -> `bin blue at f two now`; None where the name is not of this code."""
+    """Decodes a name: `bbaf2n` -> `bin blue at f two now`; None where it is not a GRID sentence."""
     if len(name) != len(SLOTS) or any(code not in slot for code, slot in zip(name, SLOTS, strict=True)):
         return None
     return " ".join(slot[code] for code, slot in zip(name, SLOTS, strict=True))
 
 
 def read_alignment(path: Path, root: Path) -> tuple[SpokenWord, ...]:
-    """The words of an `.align` file below `root` with their times in seconds, silences left out.
+    """Reads the words of an `.align` file below `root`, with times in seconds and without silences.
 
     Raises:
-      ValueError: as `paths.read_text`; or a line is not `start stop word`, or its times run backwards.
+      ValueError: as `paths.read_text`; or a line is not `start stop word` with start <= stop.
     """
     words = []
     for number, line in enumerate(paths.read_text(path, root).splitlines(), start=1):
@@ -57,14 +55,14 @@ def read_alignment(path: Path, root: Path) -> tuple[SpokenWord, ...]:
 
 
 def clips(root: Path) -> Iterator[ClipSource]:
-    """Every clip below `root`, speaker by speaker; `split` is the published unseen-speaker split.
+    """Yields the clips below `root`, speaker by speaker, with the split of unseen speakers.
 
     Raises:
-      DataError: `root` is not a directory, or holds no speaker; or a speaker's directory may not be read.
+      DataError: `root` is not a directory or has no speakers; or a directory cannot be read.
     """
     speakers = _speakers(root)
     if not speakers:
-        raise DataError(f"{root}: no GRID speaker; want directories s1, s2, … with videos in them")
+        raise DataError(f"{root}: no GRID speakers; want directories s1, s2, … with videos")
     for speaker in speakers:
         for video in _videos(root / speaker):
             yield _clip(root, speaker, video)
@@ -72,14 +70,14 @@ def clips(root: Path) -> Iterator[ClipSource]:
 
 def _speakers(root: Path) -> list[str]:
     if not paths.is_folder(root):
-        raise DataError(f"{root}: no such directory; --source wants the directory that holds s1, s2, …")
+        raise DataError(f"{root}: no such directory; --source wants the directory with s1, s2, …")
     names = [folder.name for folder in paths.folders(root) if re.fullmatch(r"s\d+", folder.name)]
     return sorted(names, key=lambda name: int(name[1:]))
 
 
 def _videos(folder: Path) -> list[Path]:
-    places = [place for place in (folder, folder / "video", folder / folder.name) if paths.is_folder(place)]
-    return [entry for place in places for entry in paths.entries(place) if _is_clip(entry)]
+    folders = filter(paths.is_folder, (folder, folder / "video", folder / folder.name))
+    return [entry for place in folders for entry in paths.entries(place) if _is_clip(entry)]
 
 
 def _is_clip(entry: Path) -> bool:
@@ -89,9 +87,9 @@ def _is_clip(entry: Path) -> bool:
 
 
 def _may_hold_images(folder: Path) -> bool:
-    """Whether there are images in it; so too where it may not be listed, for conversion to reject it by name."""
+    """Whether a directory has images, or cannot be listed, in which case conversion rejects it by name."""
     try:
-        return bool(images.listing(folder))
+        return bool(images.list_images(folder))
     except ClipError as error:
         return error.reason is not Reason.NO_VIDEO
 
@@ -119,9 +117,5 @@ def _clip(root: Path, speaker: str, video: Path) -> ClipSource:
 
 
 def _alignment(root: Path, speaker: str, name: str) -> Path | None:
-    folders = (
-        root / "alignments" / speaker,
-        root / "align" / speaker,
-        root / speaker / "align",
-    )
-    return next((p for p in (folder / f"{name}.align" for folder in folders) if paths.exists(p)), None)
+    folders = (root / "alignments" / speaker, root / "align" / speaker, root / speaker / "align")
+    return next(filter(paths.exists, (folder / f"{name}.align" for folder in folders)), None)

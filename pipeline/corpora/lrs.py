@@ -1,10 +1,12 @@
 """LRS2-BBC (Afouras et al., PAMI 2018) and LRS3-TED (Afouras, Chung and Zisserman, 2018): sentences in the wild.
 
-Layout: `SET/TALK/00001.mp4` beside `00001.txt`. The sets of LRS3 are its split: pretrain and trainval for training,
-test. Those of LRS2 are pretrain, for training, and main, which the published lists train.txt, val.txt and test.txt
-beside it divide: a line is `TALK/00001`, with or without a mark such as NF after it. A `.txt` says `Text:  WHAT IS
-SAID` and, where word times are known, the table `WORD START END ASDSCORE` in seconds of the clip. Marks such as `{LG}`
-or `{NS}` (laughter, noise) are left out. The talk (a broadcast, a video) stands for the speaker, who is not named.
+Layout: `SET/TALK/00001.mp4` beside `00001.txt`. LRS3 has the sets pretrain and trainval (both split train) and test.
+LRS2 has the sets pretrain (split train) and main, which the published lists train.txt, val.txt and test.txt beside it
+split. A line of a list is `TALK/00001`, with or without a mark such as NF after it.
+
+A label file has a line `Text:  TRANSCRIPT` and, where word times are known, the table `WORD START END ASDSCORE` in
+seconds of the clip. Marks such as `{LG}` and `{NS}` (laughter, noise) are removed. The corpora do not name speakers, so
+the talk (a broadcast, a video) is the speaker.
 """
 
 import itertools
@@ -18,22 +20,22 @@ from pipeline.corpora.splits import SPLITS
 from pipeline.schema import DataError
 from pipeline.vocab import normalise
 
-SETS = {"pretrain": "train", "trainval": "train", "main": None, "test": "test"}  # None: the lists say
-TABLE = ["WORD", "START", "END"]  # how its head begins
+SETS = {"pretrain": "train", "trainval": "train", "main": None, "test": "test"}  # None: split by the lists
+TABLE = ["WORD", "START", "END"]  # the first columns of the table's header
 
 
 def read_transcript(path: Path, root: Path) -> tuple[str, tuple[SpokenWord, ...]]:
-    """The text of a `.txt`, lower case, and its words with their times where it has any.
+    """Reads the lower-case transcript of a label file, and its words with times where it has them.
 
     Raises:
-      ValueError: as `paths.read_text`; or there is not one line `Text:`, a line of the table is not `word start end`,
-        or the table has other words than the text.
+      ValueError: as `paths.read_text`; or the file has not exactly one line `Text:`, a line of the table is not
+        `word start end`, or the words of the table differ from the transcript.
     """
     lines = paths.read_text(path, root).splitlines()
-    said = [line.removeprefix("Text:") for line in lines if line.startswith("Text:")]
-    if len(said) != 1:
-        raise ValueError(f"{path.name}: want one line `Text: …`, got {len(said)}")
-    text, words = _plain(said[0]), _timed(lines, path.name)
+    texts = [line.removeprefix("Text:") for line in lines if line.startswith("Text:")]
+    if len(texts) != 1:
+        raise ValueError(f"{path.name}: want one line `Text: …`, got {len(texts)}")
+    text, words = _remove_marks(texts[0]), _word_times(lines, path.name)
     if words:
         for here, timed in itertools.zip_longest(text.split(), (word.text for word in words), fillvalue=""):
             if here != timed:
@@ -41,57 +43,55 @@ def read_transcript(path: Path, root: Path) -> tuple[str, tuple[SpokenWord, ...]
     return text, words
 
 
-def _plain(text: str) -> str:
+def _remove_marks(text: str) -> str:
     return normalise(re.sub(r"\{[^{}]*\}", " ", text))
 
 
-def _timed(lines: list[str], name: str) -> tuple[SpokenWord, ...]:
+def _word_times(lines: list[str], name: str) -> tuple[SpokenWord, ...]:
     head = next((n for n, line in enumerate(lines) if line.split()[:3] == TABLE), len(lines))
     words = []
     for number, line in enumerate(itertools.takewhile(str.strip, lines[head + 1 :]), start=head + 2):
         match = re.fullmatch(r"\s*(\S+)\s+(\d+(?:\.\d+)?)\s+(\d+(?:\.\d+)?)(?:\s+\S+)?\s*", line)
         if match is None or float(match[2]) > float(match[3]):
             raise ValueError(f"{name} line {number}: want `word start end score` with start <= end, got {line[:80]!r}")
-        if word := _plain(match[1]):
+        if word := _remove_marks(match[1]):
             words.append(SpokenWord(word, float(match[2]), float(match[3])))
     return tuple(words)
 
 
 def clips(root: Path) -> Iterator[ClipSource]:
-    """Every clip below `root`, set by set.
+    """Yields the clips below `root`, set by set.
 
     Raises:
-      DataError: `root` is not a directory or holds no set; a directory or a list cannot be read; or a list has a clip
-        of another.
+      DataError: `root` is not a directory or has no sets; a directory or a list cannot be read; or a clip is in
+        several lists.
     """
     if not paths.is_folder(root):
-        raise DataError(
-            f"{root}: no such directory; --source wants the directory that holds main, or trainval and test"
-        )
+        raise DataError(f"{root}: no such directory; --source wants the directory with main, or with trainval and test")
     sets = [name for name in SETS if paths.is_folder(root / name)]
     if not sets:
-        raise DataError(f"{root}: no set of LRS2 or LRS3; want directories among {', '.join(SETS)}")
-    listed = _listed(root)
+        raise DataError(f"{root}: no sets of LRS2 or LRS3; want directories among {', '.join(SETS)}")
+    splits = _read_lists(root)
     for name in sets:
         for talk in paths.folders(root / name):
             for video in paths.videos(talk):
-                yield _clip(root, video, SETS[name] or listed.get(f"{talk.name}/{video.stem}"))
+                yield _clip(root, video, SETS[name] or splits.get(f"{talk.name}/{video.stem}"))
 
 
-def _listed(root: Path) -> dict[str, str]:
-    """The clips of main in LRS2's lists, each with its split."""
+def _read_lists(root: Path) -> dict[str, str]:
+    """Reads LRS2's lists: clip of main -> split."""
     found: dict[str, tuple[str, str]] = {}
     for split in SPLITS:
         if not paths.exists(path := root / f"{split}.txt"):
             continue
         try:
-            lines = paths.read_text(path, root, paths.TABLE_BYTES).splitlines()
+            lines = paths.read_text(path, root, paths.MAX_TABLE_BYTES).splitlines()
         except ValueError as error:
             raise DataError(f"{root}: {error}") from error
         for number, line in enumerate(lines, start=1):
             clip, here = re.sub(r"\s+[A-Z]{2,3}$", "", line.strip()), f"{path} line {number}"
             if clip and found.setdefault(clip, (split, here))[0] != split:
-                raise DataError(f"{here}: {clip!r} is in {found[clip][1]} too; a clip is in one split: remove one")
+                raise DataError(f"{here}: {clip!r} is also in {found[clip][1]}; a clip has one split: remove one line")
     return {clip: split for clip, (split, _) in found.items()}
 
 

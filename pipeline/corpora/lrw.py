@@ -1,8 +1,8 @@
-"""LRW (Chung and Zisserman, ACCV 2016): one of 500 words a clip, said in the middle of 29 frames at 25 fps, 256x256.
+"""LRW (Chung and Zisserman, ACCV 2016): one of 500 words per clip, in the middle of 29 frames at 25 fps, 256x256.
 
-Layout: `ABOUT/train/ABOUT_00001.mp4` (train, val, test: the published split) beside `ABOUT_00001.txt`, which holds the
-line `Duration: 0.47 seconds` of the word. A clip without its `.txt` has its word, but no word time. The corpus does not
-say who talks.
+Layout: `ABOUT/train/ABOUT_00001.mp4` (train, val, test: the published split) beside `ABOUT_00001.txt`, which has the
+word's duration in a line `Duration: 0.47 seconds`. A clip without a `.txt` has no word time. The corpus names no
+speakers.
 """
 
 import re
@@ -16,15 +16,16 @@ from pipeline.schema import DataError
 
 FRAMES, FPS = 29, 25
 SECONDS = FRAMES / FPS  # of a clip
-# The square of 112 pixels in the middle of the 96 that the literature cuts, rows 115:211 and columns 79:175.
+# 112 pixels square, concentric with the 96 pixels that the literature crops (rows 115:211, columns 79:175).
 BOX = (71 / 256, 107 / 256, 183 / 256, 219 / 256)
 
 
 def read_duration(path: Path, root: Path) -> float:
-    """The seconds that the word of a `.txt` lasts.
+    """Reads the duration of the word, in seconds, from a label file.
 
     Raises:
-      ValueError: as `paths.read_text`; or there is no line `Duration: 0.47 seconds`, or it is longer than a clip.
+      ValueError: as `paths.read_text`; or the file has not exactly one line `Duration: 0.47 seconds`, or it states more
+        than the duration of a clip.
     """
     lines = paths.read_text(path, root).splitlines()
     given = [line for line in lines if line.startswith("Duration:")]
@@ -36,18 +37,16 @@ def read_duration(path: Path, root: Path) -> float:
 
 
 def clips(root: Path) -> Iterator[ClipSource]:
-    """Every clip below `root`, word by word.
+    """Yields the clips below `root`, word by word.
 
     Raises:
-      DataError: `root` is not a directory, or holds no word; or a directory may not be read.
+      DataError: `root` is not a directory or has no words; or a directory cannot be read.
     """
     if not paths.is_folder(root):
-        raise DataError(f"{root}: no such directory; --source wants the directory that holds ABOUT, ABSOLUTELY, …")
+        raise DataError(f"{root}: no such directory; --source wants the directory with ABOUT, ABSOLUTELY, …")
     places = [(word, split) for word in paths.folders(root) for split in SPLITS if paths.is_folder(word / split)]
     if not places:
-        raise DataError(
-            f"{root}: no LRW word; want directories ABOUT/train, ABOUT/val, ABOUT/test, … with videos in them"
-        )
+        raise DataError(f"{root}: no LRW words; want directories ABOUT/train, ABOUT/val, ABOUT/test, … with videos")
     for word, split in places:
         for video in paths.videos(word / split):
             yield _clip(root, word.name, split, video)

@@ -1,4 +1,4 @@
-"""Files of a corpus: names that stay below its root, labels that cannot hang or fill memory, videos that lie inside."""
+"""Lists and reads the files of a corpus, never outside its root, and never more of a label file than a limit."""
 
 import os
 import re
@@ -11,16 +11,16 @@ from pipeline.video import images
 VIDEO_SUFFIXES = frozenset(
     {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}
 )
-LABEL_BYTES = 1_000_000  # of one clip's label file
-TABLE_BYTES = 256_000_000  # of a file that lists a whole corpus
+MAX_LABEL_BYTES = 1_000_000  # of one clip's label file
+MAX_TABLE_BYTES = 256_000_000  # of a file that lists a whole corpus
 LINKED_OUT = "a symbolic link out of the corpus; put the file itself there"
 
 
 def below(root: Path, name: str) -> Path:
-    """The path below `root` that a name in a label file means.
+    """Joins `root` and a name from a label file.
 
     Raises:
-      ValueError: it is empty, absolute, a URL, or has a NUL or `..` in it.
+      ValueError: the name is empty, absolute or a URL, or contains a NUL or `..`.
     """
     path = PurePosixPath(name)
     url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name)
@@ -30,94 +30,93 @@ def below(root: Path, name: str) -> Path:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in a directory, by name, hidden files left out.
+    """The entries of a directory, sorted by name, without hidden ones.
 
     Raises:
-      DataError: it may not be listed.
+      DataError: the directory cannot be listed.
     """
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise _closed(folder, error) from error
+        raise _unreadable(folder, error) from error
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a directory, or a link to one.
+    """Whether a path is a directory or a link to one.
 
     Raises:
-      DataError: that may not be asked.
+      DataError: its parent directory cannot be searched.
     """
     try:
         return path.is_dir()
     except OSError as error:
-        raise _closed(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something of this name, a broken link too.
+    """Whether a path exists; a broken link does.
 
     Raises:
-      DataError: that may not be asked.
+      DataError: its parent directory cannot be searched.
     """
     try:
         path.lstat()
     except PermissionError as error:
-        raise _closed(path, error) from error
-    except OSError:  # no such directory, or no name that could be
+        raise _unreadable(path, error) from error
+    except OSError:  # the parent is missing, or the name is too long
         return False
     return True
 
 
-def _closed(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read ({error.strerror}); make its directory readable, or leave that out")
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); make its directory readable, or remove it")
 
 
 def folders(folder: Path) -> list[Path]:
-    """The directories in a directory by name, hidden ones left out."""
+    """The directories in a directory, sorted by name, without hidden ones."""
     return [entry for entry in entries(folder) if is_folder(entry)]
 
 
 def videos(folder: Path) -> list[Path]:
-    """What has a video's suffix in a directory, by name, hidden files left out; nothing is opened."""
+    """The entries of a directory with the suffix of a video, sorted by name; nothing is opened."""
     return [entry for entry in entries(folder) if entry.suffix.lower() in VIDEO_SUFFIXES]
 
 
-def leads_out(path: Path, root: Path) -> bool:
-    """Whether `path`, its links followed, lies elsewhere than below `root`, which may be a link itself."""
+def is_outside(path: Path, root: Path) -> bool:
+    """Whether `path`, with links resolved, is not below `root`, which may be a link itself."""
     inner, outer = os.path.realpath(path), os.path.realpath(root)
     return os.path.commonpath([inner, outer]) != outer
 
 
 def check_video(video: Path, root: Path) -> None:
-    """Refuses a video that leads out of `root`, and a directory of images one of which does.
+    """Checks that a video, or a directory of images and each image in it, is below `root`.
 
     Raises:
-      ClipError: OUTSIDE_ROOT; UNREADABLE where it is neither a regular file nor a directory, or a directory that may
-        not be read; NO_VIDEO where it is a directory without an image.
+      ClipError: OUTSIDE_ROOT; UNREADABLE where it is neither a regular file nor a readable directory; NO_VIDEO where it
+        is a directory without images.
     """
-    suspects = [video, *_links(video)] if images.is_directory(video) else [video]
-    for path in suspects:
-        if leads_out(path, root):
+    for path in [video, *_links(video)] if images.is_directory(video) else [video]:
+        if is_outside(path, root):
             raise ClipError(Reason.OUTSIDE_ROOT, f"{path}: {LINKED_OUT}")
 
 
 def _links(directory: Path) -> list[Path]:
     """The images of a directory that are symbolic links."""
-    listed = images.listing(directory)
+    paths = images.list_images(directory)
     try:
-        return [image for image in listed if image.is_symlink()]
+        return [path for path in paths if path.is_symlink()]
     except OSError as error:
         raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be searched ({error.strerror})") from error
 
 
-def read_text(path: Path, root: Path, limit: int = LABEL_BYTES) -> str:
-    """The text of a label file below `root`: UTF-8, with or without a byte order mark.
+def read_text(path: Path, root: Path, limit: int = MAX_LABEL_BYTES) -> str:
+    """Reads a label file below `root`: UTF-8, with or without a byte order mark.
 
     Raises:
-      ValueError: it leads out of `root`, is no regular file (which is not opened then), cannot be read, has more than
+      ValueError: the file is outside `root`, is not a regular file (it is not opened), cannot be read, has more than
         `limit` bytes, or is not UTF-8.
     """
-    if leads_out(path, root):
+    if is_outside(path, root):
         raise ValueError(f"{path.name}: {LINKED_OUT}")
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,4 +1,4 @@
-"""A clip before conversion: where its video is and what is said in it."""
+"""A clip before conversion: its video, transcript and word times."""
 
 import dataclasses
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class SpokenWord:
-    """A word and when it is said, in seconds of the clip (0 is the clip's first frame)."""
+    """A word and its time, in seconds from the first frame of the clip."""
 
     text: str
     start: float
@@ -18,15 +18,17 @@ class SpokenWord:
 class ClipSource:
     """One clip of a corpus.
 
+    The identity of a conversion hashes the names and values of all fields, the wording of `problem` included.
+
     Attributes:
       id: unique in the corpus, such as `s1/bbaf2n`.
-      video: a video file, or a directory of images in name order; below the corpus root.
-      span: seconds `(start, stop)` of the video that are the clip; None for the whole video.
-      text: words separated by one space, lower case.
-      words: word times where the corpus has them, else empty.
-      speaker: who talks; empty where the corpus does not say.
-      split: the corpus's own split, or None where a rule shall decide.
-      problem: what makes the transcript unusable, else empty; such a clip is rejected by name, not left out.
+      video: a video file or a directory of images, below the corpus root.
+      span: seconds `(start, stop)` of the video; None for the whole video.
+      text: lower-case words separated by one space.
+      words: the words with their times; empty where the corpus has no times.
+      speaker: empty where the corpus names none.
+      split: the published split; None where there is none.
+      problem: why the transcript is unusable, else empty. Conversion rejects such a clip with this text.
     """
 
     id: str
@@ -40,5 +42,5 @@ class ClipSource:
 
 
 def printable(name: str) -> str:
-    r"""A file name, or a text with one in it, as UTF-8 can hold it: other bytes are written as `\xff`."""
+    r"""Escapes the bytes of a file name that are not UTF-8 as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Which clip is for training, validation and test: a seeded rule over clip ids, never over file order."""
+"""Assigns clips to train, val and test by a seeded rule over clip ids, independent of file order."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.corpora.catalog import Listing, Names
+from pipeline.corpora.catalog import Catalog, Categorical
 from pipeline.corpora.source import ClipSource
 from pipeline.schema import DataError
 
@@ -21,15 +21,15 @@ SPLITS = ("train", "val", "test")
 
 @dataclasses.dataclass(frozen=True)
 class SplitRule:
-    """How clips are divided.
+    """How clips are split.
 
     Attributes:
-      by: `clip` draws clips; `speaker` draws whole speakers, so that test speakers are unseen in training; `corpus`
-        keeps the split that the corpus publishes and draws clips for validation only where it names none.
-      val: how many clips (or speakers) validate: a number such as `100`, or a share such as `10%`, rounded up.
-      test: the same for test; not used by `corpus`.
-      seed: of the draw.
-      allow_shared_speakers: keep a published split that has a speaker in two of its parts.
+      by: `clip` draws clips. `speaker` draws whole speakers, so that test speakers are unseen in training. `corpus`
+        keeps the published split, and draws validation clips from train where the corpus publishes none.
+      val: the size of val in clips (or speakers): a count such as `100`, or a share such as `10%`, rounded up.
+      test: the size of test; unused by `corpus`.
+      seed: the seed of the draw.
+      allow_shared_speakers: accept a published split with a speaker in several splits.
     """
 
     by: Literal["clip", "speaker", "corpus"] = "clip"
@@ -48,92 +48,93 @@ class SplitRule:
                 raise ValueError(f"{name}: want a count such as 100 or a share such as 10%, got {amount!r}")
 
 
-def assign(sources: Iterable[ClipSource], rule: SplitRule) -> Listing:
-    """The sources in order of their ids, each with its split.
+def assign(sources: Iterable[ClipSource], rule: SplitRule) -> Catalog:
+    """Returns the catalog of the clips with their splits.
 
-    Members (clips or speakers) are ranked by a hash of (seed, member), so a corpus that grows moves few of them.
+    Clips, or speakers, are ranked by a hash of (seed, name), so that few change their split when the corpus grows.
 
     Raises:
-      DataError: two sources share an id; the rule asks for more than there is, for a split that the corpus does not
-        bring, or for speakers that it does not name; the corpus' own split has a speaker in two of its parts; or two
-        clips would show the same pictures in two splits.
+      DataError: two clips share an id; there are too few clips or speakers; a clip lacks the published split, or the
+        speaker, that the rule needs; a speaker is in several published splits; or two clips in different splits show
+        the same frames.
     """
-    listing = Listing.of(sources)
-    codes = _kept(listing, rule) if rule.by == "corpus" else _drawn(listing, rule)
-    divided = dataclasses.replace(listing, split=Names(SPLITS, codes))
-    _check_apart(divided)
-    return divided
+    catalog = Catalog.of(sources)
+    codes = _published_split(catalog, rule) if rule.by == "corpus" else _drawn_split(catalog, rule)
+    catalog = dataclasses.replace(catalog, split=Categorical(SPLITS, codes))
+    _check_no_shared_frames(catalog)
+    return catalog
 
 
-def speakers_in_two(sources: Iterable[ClipSource]) -> list[str]:
-    """The speakers, in order, who have clips in more than one split; the unnamed one left out."""
-    listing = Listing.of(sources)
-    pairs = np.unique(np.stack([listing.speaker.codes, listing.split.codes]), axis=1)
+def shared_speakers(sources: Iterable[ClipSource]) -> list[str]:
+    """The named speakers, sorted, with clips in more than one split."""
+    catalog = Catalog.of(sources)
+    pairs = np.unique(np.stack([catalog.speaker.codes, catalog.split.codes]), axis=1)
     found = np.flatnonzero(np.bincount(pairs[0]) > 1)
-    return sorted({listing.speaker.values[code] for code in found} - {""})
+    return sorted({catalog.speaker.values[code] for code in found} - {""})
 
 
 def describe(sources: Iterable[ClipSource], rule: SplitRule) -> str:
-    """What `rule` does with `sources` that have no split but the published one, in words."""
+    """Describes in words how `rule` splits `sources`, which have no split but the published one."""
     if rule.by != "corpus":
         return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"
-    if "val" in Listing.of(sources).split.values:
-        return "the corpus' own"
-    return f"the corpus' own, which has no val: {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
+    if "val" in Catalog.of(sources).split.values:
+        return "as published"
+    return f"as published, and without a val: {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
 
 
-def _drawn(listing: Listing, rule: SplitRule) -> np.ndarray:
-    """int32 [N]: each clip's place in `SPLITS`."""
+def _drawn_split(catalog: Catalog, rule: SplitRule) -> np.ndarray:
+    """Each clip's index into `SPLITS`, int32 [N], by a draw of clips or speakers."""
     if rule.by == "clip":
-        return _draw(listing.ids, rule)
-    if len(unnamed := listing.speaker.rows("")):
-        clip = listing.ids[unnamed[0]]
+        return _draw(catalog.ids, rule)
+    if len(unnamed := catalog.speaker.rows("")):
+        clip = catalog.ids[unnamed[0]]
         raise DataError(f"clip {clip!r}: no speaker is named; use --split_by=clip, or --split_by=corpus if it has one")
-    return _draw(listing.speaker.values, rule)[listing.speaker.codes]
+    return _draw(catalog.speaker.values, rule)[catalog.speaker.codes]
 
 
-def _kept(listing: Listing, rule: SplitRule) -> np.ndarray:
-    """int32 [N]: as the corpus says; where it has no validation, some of training is drawn."""
-    published = listing.split
+def _published_split(catalog: Catalog, rule: SplitRule) -> np.ndarray:
+    """Each clip's index into `SPLITS`, int32 [N], as published; val is drawn from train where none is published."""
+    published = catalog.split
     if unsplit := set(published.values) - set(SPLITS):
-        clip = listing.ids[published.rows(*unsplit)[0]]
-        ways = "use --split_by=clip or --split_by=speaker, or give every clip one"
-        raise DataError(f"clip {clip!r}: the corpus names no split; {ways}")
-    if not rule.allow_shared_speakers and (shared := speakers_in_two(listing)):
-        own = listing.speaker.rows(shared[0])
-        places = " and ".join(split for split in SPLITS if len(np.intersect1d(own, published.rows(split))))
-        ways = "--split_by=speaker keeps each in one, --allow_shared_speakers keeps the split"
+        clip = catalog.ids[published.rows(*unsplit)[0]]
+        advice = "use --split_by=clip or --split_by=speaker, or give every clip a split"
+        raise DataError(f"clip {clip!r}: the corpus names no split; {advice}")
+    if not rule.allow_shared_speakers and (shared := shared_speakers(catalog)):
+        own = catalog.speaker.rows(shared[0])
+        splits = " and ".join(split for split in SPLITS if len(np.intersect1d(own, published.rows(split))))
+        advice = "--split_by=speaker keeps each in one split, --allow_shared_speakers keeps the published split"
         raise DataError(
-            f"speaker {shared[0]!r}: in {places} by the corpus' own split, one of {len(shared)} such; {ways}"
+            f"speaker {shared[0]!r}: in {splits} of the published split ({len(shared)} such speakers); {advice}"
         )
     codes = np.array([SPLITS.index(value) for value in published.values], np.int32)[published.codes]
     train = published.rows("train")
     if "val" not in published.values and len(train):
-        codes[train] = _draw(listing.ids[train], dataclasses.replace(rule, test="0"))
+        codes[train] = _draw(catalog.ids[train], dataclasses.replace(rule, test="0"))
     return codes
 
 
-def _check_apart(listing: Listing) -> None:
-    """Refuses two clips that share pictures of a video, in two splits: a model would be tested on what it learned."""
-    order = np.argsort(listing.videos, kind="stable")
-    videos = listing.videos[order]
+def _check_no_shared_frames(catalog: Catalog) -> None:
+    """Checks that no two clips in different splits share frames, since a model would be tested on its training data."""
+    order = np.argsort(catalog.videos, kind="stable")
+    videos = catalog.videos[order]
     bounds = np.concatenate([[0], 1 + np.flatnonzero(videos[1:] != videos[:-1]), [len(videos)]])
     for first in np.flatnonzero(np.diff(bounds) > 1):
         rows = order[bounds[first] : bounds[first + 1]]
-        if len(np.unique(listing.split.codes[rows])) > 1:
-            _check_video([listing[row] for row in rows.tolist()])
+        if len(np.unique(catalog.split.codes[rows])) > 1:
+            _check_spans([catalog[row] for row in rows.tolist()])
 
 
-def _check_video(sources: list[ClipSource]) -> None:
+def _check_spans(sources: list[ClipSource]) -> None:
+    """Compares the spans of clips whose video paths have the same hash."""
     sources = sorted(sources, key=lambda source: (os.path.realpath(source.video), _span(source)))
     for _, clips in itertools.groupby(sources, key=lambda source: os.path.realpath(source.video)):
-        last: dict[str, ClipSource] = {}  # of each split, the clip that ends last
+        last: dict[str, ClipSource] = {}  # split -> the clip that ends last
         for clip in clips:
             for other in last.values():
                 if other.split != clip.split and _span(other)[1] > _span(clip)[0]:
                     both = f"{other.id!r} ({other.split}) and {clip.id!r} ({clip.split})"
-                    ways = "cut them apart, or put them into one split, as --split_by=speaker does"
-                    raise DataError(f"clips {both} show the same pictures in two splits; {ways}")
+                    advice = "correct their times, or put them into one split, as --split_by=speaker does"
+                    raise DataError(f"clips {both} show the same frames in two splits; {advice}")
             last[clip.split] = max(last.get(clip.split, clip), clip, key=lambda source: _span(source)[1])
 
 
@@ -142,14 +143,12 @@ def _span(source: ClipSource) -> tuple[float, float]:
 
 
 def _draw(members: Sequence[str], rule: SplitRule) -> np.ndarray:
-    """int32 [N]: the place in `SPLITS` of each member, of which none comes twice."""
+    """The index into `SPLITS` of each distinct member (clip or speaker), int32 [N]."""
     test, val = _count(rule.test, len(members)), _count(rule.val, len(members))
     if test + val > len(members):
-        asked = f"--val={rule.val}" if rule.by == "corpus" else f"--val={rule.val} and --test={rule.test}"
-        what = "speakers" if rule.by == "speaker" else "clips"
-        raise DataError(
-            f"{asked} take {val} and {test} {what}, and there are {len(members)}; lower them, such as --val=0 --test=0"
-        )
+        given = f"--val={rule.val}" if rule.by == "corpus" else f"--val={rule.val} --test={rule.test}"
+        unit = "speakers" if rule.by == "speaker" else "clips"
+        raise DataError(f"{given}: want {val} + {test} of {len(members)} {unit}; lower them, such as --val=0 --test=0")
     ranked = np.argsort(
         np.fromiter((_rank(rule.seed, name) for name in members), np.uint64, len(members)), kind="stable"
     )

@@ -1,4 +1,4 @@
-"""Gray frames to mouth crops: landmarks, a smooth and upright square on the lips, 112x112 pixels of it."""
+"""Crops the mouth out of gray frames: an upright square on the lips, smoothed over time, 112x112 pixels."""
 
 import dataclasses
 from typing import Literal
@@ -7,25 +7,24 @@ import numpy as np
 from PIL import Image
 
 from pipeline.mouth import landmarks
-from pipeline.mouth.tracking import check_gaps, interpolate, poses, smooth, without_outliers
+from pipeline.mouth.tracking import check_gaps, interpolate, mask_outliers, poses, smooth
 from pipeline.schema import CROP
 from pipeline.video import images
 
 
 @dataclasses.dataclass(frozen=True)
 class CropSettings:
-    """What is cut out of a frame.
+    """Which part of a frame becomes the crop.
 
     Attributes:
-      mode: `face` follows the mouth; `box` cuts a fixed box; `resize` takes the whole picture, for clips that
-        are mouth crops already.
-      margin: side of the square in inter-ocular distances (`face`). 1.6 shows the lips with room to open,
-        the tip of the nose and the chin at the borders, and some cheek.
+      mode: `face` tracks the mouth; `box` crops a fixed box; `resize` takes the whole picture, for clips that are
+        mouth crops already.
+      margin: side of the square in inter-ocular distances (`face`). 1.6 shows the lips with room to open, the tip of
+        the nose and the chin at the borders, and some cheek.
       box: x0, y0, x1, y1 as fractions of the picture (`box`).
       smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
-      max_gap: frames without a face that are bridged; a longer gap loses the clip.
-      stride: landmarks are taken on every `stride`-th frame and interpolated between; where a face is missed,
-        on every frame after all.
+      max_gap: the maximal number of consecutive frames without a face; a clip with a longer gap is rejected.
+      stride: landmarks are computed on every `stride`-th frame and interpolated; on every frame where a face is missed.
     """
 
     mode: Literal["face", "box", "resize"] = "face"
@@ -58,13 +57,13 @@ def _is_box(box: tuple[float, ...]) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """The mouth through a clip.
+    """The mouth crops of a clip.
 
     Attributes:
       frames: uint8 [F, 112, 112].
-      tracked: bool [F], False where the square's place was interpolated over a gap.
-      corners: float32 [F, 4, 2], x and y in picture pixels of the crop's top left, top right, bottom right
-        and bottom left corner.
+      tracked: bool [F], False where the square was interpolated over a gap.
+      corners: float32 [F, 4, 2], x and y in picture pixels of the square's top left, top right, bottom right and bottom
+        left corner.
     """
 
     frames: np.ndarray
@@ -73,19 +72,19 @@ class Crops:
 
 
 class MouthCropper:
-    """Cuts the mouth out of clips; a clip depends on nothing that was cut before it."""
+    """Crops the mouth out of clips; each clip is independent of the clips before it."""
 
     def __init__(self, settings: CropSettings) -> None:
         self.settings = settings
 
     def __call__(self, luma: np.ndarray) -> Crops:
-        """Cuts the mouth out of uint8 [F, H, W].
+        """Crops the mouth out of uint8 [F, H, W].
 
         Raises:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
         """
         if self.settings.mode == "face":
-            return self._follow(luma)
+            return self.crop(luma, *self.track(luma))
         x0, y0, x1, y1 = self.settings.box or (0.0, 0.0, 1.0, 1.0)
         height, width = luma.shape[1:]
         box = (x0 * width, y0 * height, x1 * width, y1 * height)
@@ -96,36 +95,33 @@ class MouthCropper:
         tracked = np.ones(len(luma), bool)
         return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
 
-    def _follow(self, luma: np.ndarray) -> Crops:
-        return self.cut(luma, *self.track(luma))
-
     def track(self, luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the mouth in uint8 [F, H, W] (`face`): poses complex [F, 2] as of `poses`, and tracked, bool [F].
+        """Tracks the mouth in uint8 [F, H, W]; returns its `tracking.poses`, complex [F, 2], and tracked, bool [F].
 
         Raises:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
         """
-        stride = min(self.settings.stride, self.settings.max_gap + 1)  # no gap that is too long lies between two keys
-        keys, path = self._every(luma, stride)
-        if np.isnan(path).any() and stride > 1:  # a gap is worth every frame
-            keys, path = self._every(luma, 1)
+        stride = min(self.settings.stride, self.settings.max_gap + 1)  # no longer gap fits between key frames
+        keys, path = self._key_poses(luma, stride)
+        if np.isnan(path).any() and stride > 1:
+            keys, path = self._key_poses(luma, 1)
         path, tracked = interpolate(path, keys, len(luma))
         check_gaps(tracked, self.settings.max_gap)
         return smooth(path, self.settings.smoothing), tracked
 
-    def cut(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
-        """Cuts out what `track` found."""
-        affines = squares(path, self.settings.margin)
-        frames = np.stack([images.cut(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
-        return Crops(frames, tracked, corners(affines))
+    def crop(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
+        """Crops the squares around the poses that `track` returned."""
+        affines = crop_affines(path, self.settings.margin)
+        frames = np.stack([images.warp(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
+        return Crops(frames, tracked, crop_corners(affines))
 
-    def _every(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    def _key_poses(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
         """The key frames, int [K], and their poses, complex [K, 2], NaN where there is no face."""
         keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
-        return keys, without_outliers(poses(landmarks.tracker()(luma[keys])))
+        return keys, mask_outliers(poses(landmarks.tracker()(luma[keys])))
 
 
-def squares(path: np.ndarray, margin: float) -> np.ndarray:
+def crop_affines(path: np.ndarray, margin: float) -> np.ndarray:
     """The affine maps [F, 2, 3] from crop pixels to picture pixels, for poses complex [F, 2]."""
     centre, step = path[:, 0], path[:, 1] * (margin / CROP)
     corner = centre - step * (1 + 1j) * (CROP / 2)
@@ -136,7 +132,7 @@ def squares(path: np.ndarray, margin: float) -> np.ndarray:
     return np.stack(rows, axis=1)
 
 
-def corners(affines: np.ndarray) -> np.ndarray:
-    """Where the crop's top left, top right, bottom right and bottom left corner lie: float32 [F, 4, 2] of `squares`."""
+def crop_corners(affines: np.ndarray) -> np.ndarray:
+    """The picture coordinates, float32 [F, 4, 2], of the crop's corners, clockwise from the top left."""
     unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
     return (unit @ affines.transpose(0, 2, 1)).astype(np.float32)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]

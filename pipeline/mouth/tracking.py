@@ -1,29 +1,29 @@
-"""Face landmarks to a smooth path of the mouth: poses, outliers, gaps, smoothing."""
+"""Turns face landmarks into a smooth path of the mouth: poses, outliers, gaps, smoothing."""
 
 import numpy as np
 
 from pipeline.mouth import landmarks
 from pipeline.schema import ClipError, Reason
 
-# Both eyes' centres and the tip of the nose in a face seen from the front, in inter-ocular distances.
+# The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
 TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
-OUTLIER = 0.25  # inter-ocular distances from the median of five poses: a landmark error, or too fast for `stride`
+# In inter-ocular distances from the median of five poses; a larger jump is an error, or too fast for `stride`.
+MAX_JUMP = 0.25
 
 
 def poses(points: np.ndarray) -> np.ndarray:
-    """Where the mouth is and how the face lies.
+    """The position of the mouth, and the scale and roll of the face.
 
-    The face's turn and size come from the least-squares similarity that lays `TEMPLATE` on both eyes and the
-    tip of the nose: points that speech does not move, and three, so that a face turning aside does not seem
-    to shrink as its eyes alone do. With template t and points p, both less their means, it is, in complex
-    numbers, z = sum(conj(t) * p) / sum(|t|^2).
+    Scale and roll come from the least-squares similarity that maps `TEMPLATE` to both eyes and the tip of the nose.
+    Speech does not move these points, and with the nose a face turning aside shrinks less than with the eyes alone.
+    With template t and points p as complex numbers, both minus their means, z = sum(conj(t) * p) / sum(|t|^2).
 
     Args:
       points: float [F, 468, 2], NaN where there is no face.
 
     Returns:
-      complex128 [F, 2]: the point between the mouth's corners, and z, whose length is the inter-ocular
-      distance in pixels and whose angle is the head's roll.
+      complex128 [F, 2]: the point between the mouth's corners, and z. The length of z is the inter-ocular distance in
+      pixels, its angle is the head's roll.
     """
     plane = points[..., 0] + 1j * points[..., 1]  # [F, 468, 2] -> [F, 468]
     eyes = [plane[:, list(eye)].mean(axis=1) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE)]
@@ -34,11 +34,11 @@ def poses(points: np.ndarray) -> np.ndarray:
     return np.stack([plane[:, list(landmarks.MOUTH)].mean(axis=1), similarity], axis=1)
 
 
-def without_outliers(path: np.ndarray) -> np.ndarray:
-    """Blanks poses that jump: those further than `OUTLIER` from the median of the two before, themselves and two after.
+def mask_outliers(path: np.ndarray) -> np.ndarray:
+    """Sets poses to NaN that are further than `MAX_JUMP` from the median of five: two before, itself, two after.
 
-    The poses are those of frames `stride` apart. Where a head does move so far between them, its blank pose makes
-    `MouthCropper` take landmarks on every frame.
+    The poses are `stride` frames apart. Where a head really moves so far, the NaN makes `MouthCropper` compute
+    landmarks on every frame.
     """
     clean = path.copy()
     for index, pose in enumerate(path):
@@ -47,17 +47,17 @@ def without_outliers(path: np.ndarray) -> np.ndarray:
         if len(near) < 3:
             continue
         middle = np.median(near.real, axis=0) + 1j * np.median(near.imag, axis=0)
-        if np.max(np.abs(pose - middle)) > OUTLIER * np.abs(middle[1]):
+        if np.max(np.abs(pose - middle)) > MAX_JUMP * np.abs(middle[1]):
             clean[index] = np.nan
     return clean
 
 
 def interpolate(path: np.ndarray, keys: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fills the frames between and without poses linearly, and holds the first and last pose at the ends.
+    """Interpolates poses linearly for every frame, and repeats the first and last pose at the ends.
 
     Args:
       path: complex [K, 2], NaN where there is no face.
-      keys: int [K], the frames of `path`, rising from 0 to frames - 1.
+      keys: int [K], the frames of `path`, increasing from 0 to frames - 1.
       frames: F.
 
     Returns:
@@ -76,7 +76,7 @@ def interpolate(path: np.ndarray, keys: np.ndarray, frames: int) -> tuple[np.nda
 
 
 def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
-    """Refuses a clip with more than `max_gap` frames in a row that are not tracked.
+    """Checks that no more than `max_gap` frames in a row are untracked, in bool [F].
 
     Raises:
       ClipError: FACE_LOST, naming the frames of the longest gap.
@@ -90,7 +90,7 @@ def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
 
 
 def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths [F, ...] along time with a Gaussian of `sigma` frames; the ends go on beyond the clip."""
+    """Smooths [F, ...] over time with a Gaussian of `sigma` frames; the end values are repeated beyond the clip."""
     if sigma == 0:
         return path
     reach = int(np.ceil(3 * sigma))

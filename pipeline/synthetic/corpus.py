@@ -1,22 +1,23 @@
-"""A corpus that needs no data: drawn faces say GRID's sentences, in real video files, laid out as GRID is."""
+"""Renders a corpus of drawn faces that say GRID's sentences: H.264 videos and alignments in GRID's layout."""
 
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from pipeline.corpora.grid import UNITS_PER_SECOND
+from pipeline.records import storage
 from pipeline.schema import DataError
 from pipeline.synthetic.face import Identity, Light
-from pipeline.synthetic.head import Actor, Pose, paint_stage
-from pipeline.synthetic.visemes import SENTENCES, WORDS, Speech, mouths, speak
+from pipeline.synthetic.head import HeadRenderer, Pose, paint_background
+from pipeline.synthetic.visemes import SENTENCES, WORDS, Timeline, mouth_shapes, time_sentence
 
-SETTINGS = "synthetic.json"  # below the corpus root: what it was rendered from
-ALIGN_UNITS = 25_000  # a second, in GRID's alignments
+SETTINGS = "synthetic.json"  # the config, below the corpus root
 ENCODER = {"preset": "ultrafast", "crf": "22"}
 
 
@@ -25,13 +26,13 @@ class SyntheticConfig:
     """What to render.
 
     Attributes:
-      clips: videos in all, dealt to the speakers in turn.
-      speakers: faces.
-      seed: of everything random.
-      fps: frames a second; GRID's alignments need a divisor of 25000.
-      width: pixels, even.
-      height: pixels, even.
-      word_seconds: mean length of a word; the default makes clips of about 2 s.
+      clips: the number of videos, spread evenly over the speakers.
+      speakers: the number of faces.
+      seed: the seed of everything random.
+      fps: frames per second, a divisor of 25000 because of GRID's alignments.
+      width: of a frame, in pixels, even.
+      height: of a frame, in pixels, even.
+      word_seconds: the mean duration of a word; the default makes clips of about 2 s.
     """
 
     clips: int = 400
@@ -43,19 +44,15 @@ class SyntheticConfig:
     word_seconds: float = 0.26
 
     def __post_init__(self) -> None:
-        most = SENTENCES * max(self.speakers, 1)
+        max_clips = SENTENCES * max(self.speakers, 1)
         rules = (
             ("speakers", self.speakers >= 1, "at least 1"),
-            ("clips", 1 <= self.clips <= most, f"1 to {SENTENCES} a speaker, {most} in all"),
+            ("clips", 1 <= self.clips <= max_clips, f"1 to {SENTENCES} per speaker, {max_clips} in all"),
             ("clips", self.clips >= self.speakers, f"at least one for each of the {self.speakers} speakers"),
             ("seed", self.seed >= 0, "0 or more"),
-            ("fps", 15 <= self.fps <= 60 and ALIGN_UNITS % self.fps == 0, "20, 25, 40 or 50"),
+            ("fps", 15 <= self.fps <= 60 and UNITS_PER_SECOND % self.fps == 0, "20, 25, 40 or 50"),
             ("width", 176 <= self.width <= 1920 and self.width % 2 == 0, "an even number from 176 to 1920"),
-            (
-                "height",
-                144 <= self.height <= 1080 and self.height % 2 == 0,
-                "an even number from 144 to 1080",
-            ),
+            ("height", 144 <= self.height <= 1080 and self.height % 2 == 0, "an even number from 144 to 1080"),
             ("word_seconds", 0.2 <= self.word_seconds <= 1.0, "from 0.2 to 1.0"),
         )
         for field, holds, rule in rules:
@@ -65,11 +62,11 @@ class SyntheticConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """A clip to be rendered.
+    """A clip to render: a speaker and a sentence.
 
     Attributes:
-      speaker: counted from 1, as GRID does.
-      code: the sentence as GRID's file names spell it, such as `bbaf2n`.
+      speaker: counted from 1, as in GRID.
+      code: the sentence in the code of GRID's file names, such as `bbaf2n`.
     """
 
     speaker: int
@@ -77,114 +74,107 @@ class Utterance:
 
     @property
     def video(self) -> Path:
-        """Below the corpus root."""
+        """The video's path below the corpus root."""
         return Path(f"s{self.speaker}") / f"{self.code}.mp4"
 
     @property
     def alignment(self) -> Path:
-        """Below the corpus root."""
+        """The alignment's path below the corpus root."""
         return Path("alignments") / f"s{self.speaker}" / f"{self.code}.align"
 
 
 def utterances(config: SyntheticConfig) -> list[Utterance]:
-    """The clips of a corpus, speaker by speaker; no speaker says a sentence twice."""
+    """Lists the clips of a corpus, speaker by speaker; no speaker repeats a sentence."""
     codes = ["".join(code) for code in itertools.product(*WORDS)]
-    return [
-        Utterance(speaker, codes[sentence])
-        for speaker in range(1, config.speakers + 1)
-        for sentence in _rng(config, speaker, 1).permutation(SENTENCES)[: _share(config, speaker)]
-    ]
+    clips = []
+    for speaker in range(1, config.speakers + 1):
+        count = (config.clips - speaker) // config.speakers + 1  # the first speakers get the remainder
+        order = _rng(config, speaker, 1).permutation(SENTENCES)[:count]
+        clips += [Utterance(speaker, codes[sentence]) for sentence in order]
+    return clips
 
 
-def begin(root: Path, config: SyntheticConfig) -> list[Utterance]:
-    """Claims a directory for a corpus and returns the clips to render into it, in any order, with `render_clip`.
+def prepare(root: Path, config: SyntheticConfig) -> list[Utterance]:
+    """Writes the config into `root` and returns the clips to render there with `render_clip`, in any order.
 
     Raises:
-      DataError: `root` holds another corpus, or something else.
+      DataError: `root` has other files than those of this corpus.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    claim, settings = root / SETTINGS, json.dumps(dataclasses.asdict(config), indent=1) + "\n"
-    if claim.is_file() and claim.read_text() == settings:
-        return utterances(config)
-    if any(root.iterdir()):
-        raise DataError(f"{root}: holds something else than this corpus; remove it or name another directory")
-    _write_whole(claim, lambda path: path.write_text(settings))
+    path, settings = root / SETTINGS, json.dumps(dataclasses.asdict(config), indent=1) + "\n"
+    if not path.is_file() or path.read_text() != settings:
+        if root.exists() and any(root.iterdir()):
+            raise DataError(f"{root}: has other files than those of this corpus; remove it or name another directory")
+        write_text(path, settings)
     return utterances(config)
 
 
 def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
-    """Renders a corpus, a clip at each step of the iterator.
+    """Renders a corpus: `s1/bbaf2n.mp4` (H.264) and `alignments/s1/bbaf2n.align` below `root`, and so on.
 
-    Writes `s1/bbaf2n.mp4` (H.264) and `alignments/s1/bbaf2n.align` below `root`. A clip that is there is
-    rendered again, to the same bytes.
+    A clip that exists is rendered again, to the same bytes.
 
     Args:
-      root: an empty or missing directory, or one where this very corpus was begun.
+      root: an empty or missing directory, or one with an unfinished corpus of the same config.
       config: what to render.
 
     Yields:
-      The path of each video once it is whole and has its alignment beside it.
+      The path of each video after it and its alignment are written.
 
     Raises:
-      DataError: as `begin`.
+      DataError: as `prepare`.
     """
-    for clip in begin(root, config):
+    for clip in prepare(root, config):
         render_clip(root, config, clip)
         yield root / clip.video
 
 
 def render_clip(root: Path, config: SyntheticConfig, clip: Utterance) -> None:
-    """Renders one clip; the video comes last, whole or not at all."""
-    take = act(config, clip)
-    write_text(root / clip.alignment, _align(take.speech, config.fps))
-    write_video(root / clip.video, film(take, config), config)
+    """Renders one clip; the video is written last, so that a video has its alignment."""
+    scene = make_scene(config, clip)
+    unit = UNITS_PER_SECOND // config.fps
+    lines = (f"{start * unit} {stop * unit} {word}\n" for word, start, stop in scene.timeline.words)
+    write_text(root / clip.alignment, "".join(lines))
+    write_video(root / clip.video, render_frames(scene, config), config)
 
 
 @dataclasses.dataclass(frozen=True)
-class Take:
-    """A clip before the camera: who says what, and what varies the rest."""
+class Scene:
+    """What a clip shows: a face, the timing of its speech, and the generator that varies the rest."""
 
     identity: Identity
-    speech: Speech
+    timeline: Timeline
     rng: np.random.Generator
 
 
-def act(config: SyntheticConfig, clip: Utterance) -> Take:
-    """The take of a clip, the same one whenever it is asked for; `film` uses it up."""
-    habit = _rng(config, clip.speaker, 2)
+def make_scene(config: SyntheticConfig, clip: Utterance) -> Scene:
+    """Returns the scene of a clip, a function of its arguments; `render_frames` advances its generator."""
+    speaker_rng = _rng(config, clip.speaker, 2)
     rng = _rng(config, clip.speaker, 3, int(clip.code, 36))
-    identity = Identity.draw(habit)
-    return Take(identity, speak(clip.code, config.word_seconds * config.fps * habit.uniform(0.93, 1.07), rng), rng)
+    identity = Identity.draw(speaker_rng)
+    word_frames = config.word_seconds * config.fps * speaker_rng.uniform(0.93, 1.07)
+    return Scene(identity, time_sentence(clip.code, word_frames, rng), rng)
 
 
-def _share(config: SyntheticConfig, speaker: int) -> int:
-    """How many clips a speaker gets: the first ones get what the division leaves."""
-    return (config.clips + config.speakers - speaker) // config.speakers
+def _rng(config: SyntheticConfig, *key: int) -> np.random.Generator:
+    return np.random.default_rng((config.seed, *key))
 
 
-def _rng(config: SyntheticConfig, *what: int) -> np.random.Generator:
-    return np.random.default_rng((config.seed, *what))
+def render_frames(scene: Scene, config: SyntheticConfig, pose: Pose | None = None) -> Iterator[np.ndarray]:
+    """Yields the frames of a clip, planar YUV 4:2:0, uint8 `[1.5 * height, width]`.
 
-
-def _align(speech: Speech, fps: int) -> str:
-    unit = ALIGN_UNITS // fps
-    return "".join(f"{start * unit} {stop * unit} {word}\n" for word, start, stop in speech.words)
-
-
-def film(take: Take, config: SyntheticConfig, still: Pose | None = None) -> Iterator[np.ndarray]:
-    """Yields the frames of a clip, planar YUV 4:2:0, uint8 `[1.5 * height, width]`; the head sways or is `still`."""
-    identity, speech, rng = take.identity, take.speech, take.rng
+    The head keeps `pose`, or sways where it is None.
+    """
+    identity, timeline, rng = scene.identity, scene.timeline, scene.rng
     light = Light(side=rng.uniform(-0.6, 0.6), above=rng.uniform(0.1, 0.6), gain=rng.uniform(0.85, 1.1))
-    poses = _sway(speech.frames, config, rng) if still is None else [still] * speech.frames
-    blinks = _blinks(speech.frames, config.fps, rng)
+    poses = _sway(timeline.frames, config, rng) if pose is None else [pose] * timeline.frames
+    blinks = _blinks(timeline.frames, config.fps, rng)
     size = (config.height, config.width)
-    stage = paint_stage(identity, poses[0], size, rng)
-    actor = Actor(identity, light, stage)
-    reformatter = VideoReformatter()  # one for all frames: making it costs more than its work
+    head = HeadRenderer(identity, light, paint_background(identity, poses[0], size, rng))
+    reformatter = VideoReformatter()  # shared, since creating one takes longer than a conversion
     grain = rng.normal(0, rng.uniform(0.5, 2), np.add(size, 32)).round().astype(np.int16)
-    for mouth, pose, blink in zip(mouths(speech, config.fps), poses, blinks, strict=True):
-        colour = av.VideoFrame.from_ndarray(actor.frame(mouth, pose, blink), format="rgba")
-        planes = reformatter.reformat(colour, format="yuv420p", threads=1).to_ndarray()
+    for mouth, pose, blink in zip(mouth_shapes(timeline, config.fps), poses, blinks, strict=True):
+        rgba = av.VideoFrame.from_ndarray(head.render(mouth, pose, blink), format="rgba")
+        planes = reformatter.reformat(rgba, format="yuv420p", threads=1).to_ndarray()
         down, right = rng.integers(0, 32, 2)
         noise = grain[down : down + config.height, right : right + config.width]
         planes[: config.height] = np.clip(planes[: config.height] + noise, 0, 255)  # the luma
@@ -192,7 +182,7 @@ def film(take: Take, config: SyntheticConfig, still: Pose | None = None) -> Iter
 
 
 def _sway(frames: int, config: SyntheticConfig, rng: np.random.Generator) -> list[Pose]:
-    """A head that moves a little: two slow waves in each coordinate."""
+    """Poses of a head that moves a little: two slow sine waves in each coordinate."""
     size = min(config.width / 360, config.height / 288)
     middle = np.array((config.width / 2, config.height * 0.44, size * rng.uniform(0.74, 0.90), 0.0))
     middle += rng.uniform(-1, 1, 4) * (24 * size, 8 * size, 0, 0.08)
@@ -203,35 +193,26 @@ def _sway(frames: int, config: SyntheticConfig, rng: np.random.Generator) -> lis
 
 
 def _blinks(frames: int, fps: int, rng: np.random.Generator) -> np.ndarray:
-    """How far the eyes are shut in each frame, `[F]`: one blink of a quarter second somewhere."""
+    """How far the eyes are closed, from 0 to 1, `[F]`: one blink of a quarter second at a random time."""
     away = np.abs(np.arange(frames) - rng.uniform(0, frames)) / fps
     return np.clip(1.5 - away / 0.08, 0, 1)
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], config: SyntheticConfig) -> None:
-    """Writes the frames that `film` yields as H.264, whole or not at all."""
+    """Writes the frames of `render_frames` as H.264; the file appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, lambda part: _encode(part, frames, config))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a label file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _encode(path: Path, frames: Iterable[np.ndarray], config: SyntheticConfig) -> None:
-    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    options = {"fflags": "+bitexact"}
+    with storage.replacing(path) as part, av.open(str(part), "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=config.fps, options=ENCODER)
         stream.width, stream.height, stream.pix_fmt = config.width, config.height, "yuv420p"
-        stream.codec_context.thread_count = 1  # slices, and so bytes, depend on it
+        stream.codec_context.thread_count = 1  # the bytes depend on it
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="yuv420p")))
         container.mux(stream.encode(None))
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has `write` write to a hidden name and renames it, so that `path` is never half a file."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)
+def write_text(path: Path, text: str) -> None:
+    """Writes a label file; it appears when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage.replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
-"""A drawn head that stands still: skin, eyes, nose and hair, and the light on them.
+"""Paints a drawn head without its mouth: skin, eyes, nose and hair, and the light on them.
 
-It is painted once a speaker and lit once a clip, from the slopes of a height field (Lambert's law). Lengths
-are in the units of `lips`. Colours are planar, `[3, H, W]`, which NumPy paints in a third of the time.
+The head is painted once per speaker and lit once per clip, from the slopes of a height field (Lambert's law). Lengths
+are in the units of `lips`. Colours are planar, `[3, H, W]`, which takes NumPy a third of the time.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ IRIS = np.array([(70, 48, 32), (84, 108, 128), (82, 100, 66)], np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What stays the same about a speaker; lengths are factors near 1, colours RGB in 0..255."""
+    """The constant features of a speaker's face; lengths are factors near 1, colours RGB in 0..255."""
 
     skin: tuple[float, ...]
     hair: tuple[float, ...]
@@ -41,7 +41,7 @@ class Identity:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Identity":
-        """A speaker at random."""
+        """Draws a random speaker."""
         skin = _between(SKIN, rng.uniform(0, len(SKIN) - 1))
         hair = _between(HAIR, rng.uniform(0, len(HAIR) - 1))
         redden = np.array((0.80, 0.52, 0.54)) * rng.uniform(0.94, 1.06, 3)
@@ -64,11 +64,11 @@ class Identity:
 
 
 class Light(NamedTuple):
-    """Where the light comes from and how much of it there is."""
+    """The direction and strength of the light."""
 
     side: float  # -1 left .. 1 right
     above: float  # 0 level .. 1 from above
-    gain: float  # 1 as painted
+    gain: float  # brightness; 1 as painted
 
 
 def _between(table: np.ndarray, at: float) -> np.ndarray:
@@ -126,7 +126,7 @@ def _height(identity: Identity) -> np.ndarray:
 
 
 def shade(identity: Identity, light: Light) -> np.ndarray:
-    """How bright the light makes each pixel of the canvas, float32 `[H, W]` near 1."""
+    """The brightness of each pixel of the canvas in this light, float32 `[H, W]` near 1."""
     down, right = np.gradient(_height(identity), 1 / UNIT)
     towards = np.array((light.side, -light.above, 1.0))
     towards = towards / np.linalg.norm(towards)
@@ -161,7 +161,7 @@ def paint_head(identity: Identity, lids: float) -> np.ndarray:
         _paint_eye(image, identity, side, lids)
     skin_mask = np.maximum(face, np.clip(ears, 0, 1))
     hair_mask = _hair_mask(identity, level)
-    over(image, _hair_colour(identity), np.maximum(hair_mask, 1 - skin_mask))  # so that no edge lets skin through
+    over(image, _hair_colour(identity), np.maximum(hair_mask, 1 - skin_mask))  # no skin shows at the edges of the hair
     return np.concatenate([image, 255 * np.maximum(skin_mask, hair_mask)[None]]).astype(np.float32)
 
 
@@ -214,7 +214,7 @@ def _hair_mask(identity: Identity, level: np.ndarray) -> np.ndarray:
 
 
 def _hair_colour(identity: Identity) -> np.ndarray:
-    """The colour of hair wherever it may grow, `[3, H, W]`."""
+    """The colour of hair at each pixel, `[3, H, W]`."""
     u, v = _canvas()
     strands = 1 + 0.13 * np.sin(46 * u + 5 * np.sin(2.1 * v + 3 * u)) * np.cos(7 * u - 2 * v)
     sheen = 1 + 0.35 * np.exp(-(((v + 1.25 - 0.2 * u**2) / 0.16) ** 2))

@@ -1,71 +1,55 @@
-"""A drawn head that talks: a frame drops the jaw, paints the mouth, and places the head."""
+"""Renders frames of a talking head: lowers the jaw, paints the mouth, and places the head in the picture."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pipeline.synthetic.face import BOTTOM, CHIN_V, LEFT, RIGHT, TOP, Identity, Light, paint_head, shade
-from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, outline, over, paint, soft, tint
+from pipeline.synthetic.lips import GAPE, MOUTH_V, UNIT, Mouth, over, paint, soft, tint
 
-PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of what a mouth changes
+PATCH = (-0.56, 0.76, 0.56, 1.64)  # left, top, right, bottom of the region that the mouth changes
+PATCH_BOX = tuple(round((edge - origin) * UNIT) for edge, origin in zip(PATCH, (LEFT, TOP, LEFT, TOP), strict=True))
 
 
 class Pose(NamedTuple):
-    """Where the head is in the image."""
+    """The position of the head in the image."""
 
     x: float  # pixels: the point between the eyes
     y: float
-    scale: float  # image pixels a canvas pixel
+    scale: float  # image pixels per canvas pixel
     angle: float  # radians, clockwise
 
 
-def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
-    """Left corner, right corner, and the inner middle of either lip: `[4, 2]` pixels (x, y)."""
-    middle = outline(identity.lips, mouth, np.zeros(1))
-    corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
-    points = np.array(
-        [
-            (-middle.half_width, corner),
-            (middle.half_width, corner),
-            (0, middle.inner_top[0]),
-            (0, middle.inner_bottom[0]),
-        ]
-    )
-    cos, sin = np.cos(pose.angle), np.sin(pose.angle)
-    turn = np.array([(cos, sin), (-sin, cos)])
-    return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
-
-
-class Actor:
-    """A lit speaker before a background, who is drawn a frame at a time."""
+class HeadRenderer:
+    """Renders a lit speaker in front of a background, frame by frame."""
 
     def __init__(self, identity: Identity, light: Light, background: np.ndarray) -> None:
-        """Lights the head.
+        """Lights the head and the background.
 
         Args:
-          identity: who talks.
-          light: for the whole clip.
-          background: float32 `[3, height, width]` in 0..255, unlit, with the shoulders.
+          identity: the speaker.
+          light: the light of the whole clip.
+          background: unlit float32 `[3, height, width]` in 0..255, with the shoulders.
         """
         self._identity = identity
         brightness = shade(identity, light)
-        self._heads = [_to_image(paint_head(identity, lids), brightness) for lids in (1.0, 0.55, 0.05)]
+        heads = (paint_head(identity, lids) for lids in (1.0, 0.55, 0.05))
+        self._heads = [_rgbx(np.concatenate([head[:3] * brightness, head[3:]])) for head in heads]
         self._background = _rgbx(np.concatenate([background * light.gain, np.full_like(background[:1], 255)]))
-        rows, columns = _patch_box()[1::2], _patch_box()[0::2]
+        rows, columns = PATCH_BOX[1::2], PATCH_BOX[0::2]
         self._patch_shade = brightness[slice(*rows), slice(*columns)].mean(axis=1, keepdims=True)
 
-    def frame(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
-        """Draws one frame.
+    def render(self, mouth: Mouth, pose: Pose, blink: float) -> np.ndarray:
+        """Renders one frame.
 
         Args:
-          mouth: its shape.
-          pose: where the head is.
-          blink: 0 open .. 1 shut.
+          mouth: the shape of the mouth.
+          pose: the position of the head.
+          blink: 0 for open eyes to 1 for closed eyes.
 
         Returns:
-          uint8 `[height, width, 4]`: RGB and a fourth byte that says nothing.
+          uint8 `[height, width, 4]`: RGB and an unused byte.
         """
         head = self._heads[round(2 * blink)].copy()
         self._drop_jaw(head, mouth)
@@ -75,7 +59,7 @@ class Actor:
         return np.asarray(image)
 
     def _drop_jaw(self, head: Image.Image, mouth: Mouth) -> None:
-        """Stretches what lies below the lips, so that the chin follows the lower lip."""
+        """Stretches the head below the lips, so that the chin follows the lower lip."""
         drop = 0.62 * GAPE * mouth.open / (CHIN_V - MOUTH_V)
         top, height = (MOUTH_V - TOP) * UNIT, head.height
         first = int(top)
@@ -83,30 +67,18 @@ class Actor:
         head.paste(head.resize((head.width, height - first), Image.Resampling.BILINEAR, box), (0, first))
 
     def _paint_mouth(self, head: Image.Image, mouth: Mouth) -> None:
-        box = _patch_box()
-        pixels = np.asarray(head.crop(box)).transpose(2, 0, 1).astype(np.float32, order="C")
+        pixels = np.asarray(head.crop(PATCH_BOX)).transpose(2, 0, 1).astype(np.float32, order="C")
         paint(pixels[:3], PATCH[:2], self._identity.lips, mouth, self._patch_shade)
-        head.paste(_rgbx(pixels), box[:2])
-
-
-@functools.cache
-def _patch_box() -> tuple[int, int, int, int]:
-    left, top, right, bottom = PATCH
-    corners = (left - LEFT, top - TOP, right - LEFT, bottom - TOP)
-    return tuple(round(x * UNIT) for x in corners)
-
-
-def _to_image(head: np.ndarray, shade: np.ndarray) -> Image.Image:
-    return _rgbx(np.concatenate([head[:3] * shade, head[3:]]))
+        head.paste(_rgbx(pixels), PATCH_BOX[:2])
 
 
 def _rgbx(pixels: np.ndarray) -> Image.Image:
-    """`[4, H, W]` as an image whose last band is its mask; RGBA would be premultiplied at each step."""
+    """Converts `[4, H, W]` to an image whose last band is its mask; RGBA would be premultiplied at each step."""
     return Image.merge("RGBX", [Image.fromarray(band) for band in np.clip(pixels, 0, 255).astype(np.uint8)])
 
 
 def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
-    """Turns, scales and pastes the canvas `head`, so that its origin comes to `pose`, in place."""
+    """Pastes the canvas `head` into `image`, turned and scaled, with its origin at `pose`."""
     cos, sin = np.cos(pose.angle) / pose.scale, np.sin(pose.angle) / pose.scale
     reach = pose.scale * UNIT
     left, top = int(pose.x + LEFT * reach) - 6, int(pose.y + TOP * reach) - 6
@@ -117,14 +89,14 @@ def _place(head: Image.Image, image: Image.Image, pose: Pose) -> None:
     image.paste(turned, (left, top), turned.getchannel("X"))
 
 
-def paint_stage(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """What stands still in a clip: a wall of random colours, and the speaker's neck and shoulders.
+def paint_background(identity: Identity, pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Paints the constant part of a clip: a wall of random colours, and the speaker's neck and shoulders.
 
     Args:
-      identity: whose shoulders.
-      pose: where the head is in the first frame.
+      identity: the speaker.
+      pose: the position of the head in the first frame.
       size: height and width of the image.
-      rng: chooses the wall.
+      rng: draws the colours of the wall.
 
     Returns:
       Unlit float32 `[3, height, width]` in 0..255.

@@ -1,6 +1,6 @@
-"""A drawn mouth: its shape in seven numbers, its outlines, and the pixels of lips, teeth and tongue.
+"""Paints a drawn mouth: its shape in seven numbers, its outlines, and the pixels of lips, teeth and tongue.
 
-Lengths are in *units*, half the width of the face; the origin is between the eyes, `u` runs right, `v` down.
+Lengths are in *units* of half the width of the face; the origin is between the eyes, `u` points right, `v` down.
 """
 
 import dataclasses
@@ -9,28 +9,28 @@ from typing import NamedTuple
 import numpy as np
 
 UNIT = 75  # pixels
-MOUTH_V = 1.02  # where the lips meet
-GAPE = 0.32  # between the lips of the widest vowel
+MOUTH_V = 1.02  # `v` of the closed lips
+GAPE = 0.32  # the gap between the lips in the widest vowel
 THROAT = (46, 16, 16)
 TOOTH = (232, 226, 214)
 TONGUE = (196, 98, 100)
-REST_GAP = 0.012  # the line between closed lips
+REST_GAP = 0.012  # the gap between closed lips
 
 
 class Mouth(NamedTuple):
-    """The shape of a mouth; every number in [0, 1] but `spread`, in [-1, 1]."""
+    """The shape of a mouth; every number is in [0, 1], except `spread` in [-1, 1]."""
 
     open: float  # gap between the lips
-    spread: float  # corners drawn apart, or together
+    spread: float  # corners apart (1) or together (-1)
     round: float  # lips protruded and narrowed
-    teeth: float  # how much of the teeth shows
-    tongue: float  # how high the tongue stands
+    teeth: float  # visible part of the teeth
+    tongue: float  # height of the tongue
     tuck: float  # lower lip under the upper teeth
     press: float  # lips pressed thin
 
 
 class LipStyle(NamedTuple):
-    """What stays the same about a speaker's lips; sizes are factors near 1, the colour RGB in 0..255."""
+    """The constant features of a speaker's lips; sizes are factors near 1, the colour is RGB in 0..255."""
 
     width: float
     thickness: float
@@ -39,7 +39,7 @@ class LipStyle(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Lips:
-    """Outlines of a mouth: `v` of four curves over columns `u`, and the half widths they span, in units."""
+    """The outlines of a mouth: `v` of four curves over columns `u`, and the half widths of lips and gap, in units."""
 
     half_width: float
     inner_half_width: float
@@ -50,7 +50,7 @@ class Lips:
 
 
 def outline(style: LipStyle, mouth: Mouth, u: np.ndarray) -> Lips:
-    """The outlines of `mouth` at columns `u` (units), each of the shape of `u`."""
+    """The outlines of `mouth` at columns `u` (units), each with the shape of `u`."""
     half_width = 0.37 * style.width * (1 + 0.16 * mouth.spread - 0.30 * mouth.round)
     inner_half_width = half_width * (0.93 - 0.13 * mouth.round)
     gap = REST_GAP + GAPE * mouth.open
@@ -67,12 +67,12 @@ def outline(style: LipStyle, mouth: Mouth, u: np.ndarray) -> Lips:
 
 
 def soft(distance: np.ndarray, edge: float = 1 / UNIT) -> np.ndarray:
-    """1 inside, 0 outside, a ramp of `edge` units where the signed `distance` is 0."""
+    """A mask: 1 inside, 0 outside, with a ramp of `edge` units where the signed `distance` is 0."""
     return np.clip(distance / edge + 0.5, 0, 1)
 
 
 def tint(colour: tuple[float, ...] | np.ndarray, tone: np.ndarray) -> np.ndarray:
-    """`colour` `[3]` at every brightness of `tone` `[h, w]`: float32 `[3, h, w]`."""
+    """Multiplies `colour` `[3]` by the brightness `tone` `[h, w]`: float32 `[3, h, w]`."""
     return np.multiply.outer(np.asarray(colour, np.float32), tone.astype(np.float32))
 
 
@@ -83,14 +83,14 @@ def over(image: np.ndarray, colour: np.ndarray | tuple[float, ...], mask: np.nda
 
 
 def paint(image: np.ndarray, corner: tuple[float, float], style: LipStyle, mouth: Mouth, shade: np.ndarray) -> None:
-    """Paints lips, and what shows between them, over lit skin, in place.
+    """Paints lips, and the teeth and tongue between them, over lit skin, in place.
 
     Args:
       image: float32 `[3, h, w]`, RGB in 0..255.
       corner: `(u, v)` of its upper left corner.
-      style: whose lips.
-      mouth: their shape.
-      shade: how bright the light makes each row, `[h, 1]`.
+      style: the lips of the speaker.
+      mouth: the shape of the mouth.
+      shade: the brightness of each row, `[h, 1]`.
     """
     height, width = image.shape[1:]
     u = corner[0] + (np.arange(width, dtype=np.float32)[None, :] + 0.5) / UNIT  # [1, w]
@@ -107,7 +107,7 @@ def paint(image: np.ndarray, corner: tuple[float, float], style: LipStyle, mouth
 
 
 def _paint_folds(image: np.ndarray, shape: Lips, u: np.ndarray, v: np.ndarray) -> None:
-    """Darkens the hollow below the lower lip and the corners."""
+    """Darkens the hollow below the lower lip and the corners of the mouth."""
     below = np.exp(-(((v - shape.outer_bottom - 0.05) / 0.045) ** 2)) * np.exp(-((u / 0.24) ** 2))
     corner = np.exp(-(((np.abs(u) - shape.half_width - 0.01) / 0.035) ** 2)) * np.exp(-(((v - MOUTH_V) / 0.05) ** 2))
     image *= (1 - 0.20 * below) * (1 - 0.28 * corner)

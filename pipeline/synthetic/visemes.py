@@ -1,9 +1,9 @@
-"""What a drawn face says: GRID's sentences, the visemes of their words, and how the mouth moves.
+"""The speech of a drawn face: GRID's sentences, the visemes of their words, and the shapes of the mouth over time.
 
-A lip reader can be right every time: no two words share a sequence of visemes, and their mouths are clearly
-apart. Between phonemes the mouth follows the dominance model of Cohen and Massaro, "Modeling coarticulation
-in synthetic visual speech", 1993: each phoneme pulls every number of the mouth's shape towards its own
-target, most strongly at its own time.
+The words can be told apart by the lips alone: no two share a sequence of visemes, and their shapes clearly differ.
+Between phonemes the mouth follows the dominance model of Cohen and Massaro, "Modeling coarticulation in synthetic
+visual speech", 1993: each phoneme pulls every number of the mouth's shape towards its target, most strongly in the
+middle of its own time.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ import numpy as np
 
 from pipeline.synthetic.lips import Mouth
 
-SILENCE = "sil"  # as GRID's alignments call it
+SILENCE = "sil"  # as in GRID's alignments
 
-# Viseme: (target, dominance, length). Phonemes that look alike share one.
+# Viseme: (target, dominance, relative duration). Phonemes that look alike share a viseme.
 VISEMES = {
     "SIL": (Mouth(0.00, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 1.5, 1.0),
     "P": (Mouth(0.00, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0), 4.0, 1.0),  # p b m
@@ -34,9 +34,8 @@ VISEMES = {
     "U": (Mouth(0.15, -0.3, 0.95, 0.0, 0.0, 0.0, 0.0), 1.6, 1.3),  # uw, and the end of aw ow
 }
 
-# GRID's words, a row a slot, under the character that spells them in a file name:
-# `character=word:visemes`. Eight letters are left: of the others most look like one of these (p like b),
-# like another word (z like "set"), or like each other.
+# GRID's words, one row per slot: `character=word:visemes`, with the character of the word in file names. Eight letters
+# are used; most of the others look like one of them (p like b), like another word (z like "set"), or like each other.
 SLOTS = (
     "b=bin:P I T, l=lay:L E I, p=place:P L E I T, s=set:T E T",
     "b=blue:P L U, g=green:K R I T, r=red:R E T, w=white:W A I T",
@@ -53,22 +52,23 @@ def _slot(row: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     return {code: (spoken.split(":")[0], tuple(spoken.split(":")[1].split())) for code, spoken in entries}
 
 
-WORDS = tuple(_slot(row) for row in SLOTS)  # slot by slot: character -> (word, its visemes)
+WORDS = tuple(_slot(row) for row in SLOTS)  # per slot: character -> (word, its visemes)
 SENTENCES = math.prod(len(slot) for slot in WORDS)
 
 
-HELD = 0.2  # of a phoneme's length to either side of its middle: there it pulls at full strength
-FALL = 0.42  # of a phoneme's length: standard deviation of its pull beyond
-LONGEST_FALL = 0.05  # seconds: silence is long and must not smear
+# A phoneme pulls at full strength around its middle; farther away its pull falls off as a Gaussian.
+HOLD = 0.2  # of its duration, to either side of the middle
+FALLOFF = 0.42  # of its duration: standard deviation
+MAX_FALLOFF_S = 0.05  # long silences do not smear
 
 
 @dataclasses.dataclass(frozen=True)
-class Speech:
-    """What is said when.
+class Timeline:
+    """The words and visemes of a clip with their times.
 
     Attributes:
-      words: (word, first frame, the frame after its last), silence at both ends; they cover the clip.
-      visemes: (viseme, start, stop) in frames, fractions of a frame within a word.
+      words: (word, first frame, frame after its last), with silence at both ends; they cover the clip.
+      visemes: (viseme, start, stop) in fractional frames.
     """
 
     words: tuple[tuple[str, int, int], ...]
@@ -76,20 +76,17 @@ class Speech:
 
     @property
     def frames(self) -> int:
-        """The length of the clip."""
+        """The number of frames of the clip."""
         return self.words[-1][2]
 
 
-def speak(code: str, word_frames: float, rng: np.random.Generator) -> Speech:
-    """Times a sentence.
+def time_sentence(code: str, word_frames: float, rng: np.random.Generator) -> Timeline:
+    """Draws the times of a sentence; words with more visemes take longer.
 
     Args:
-      code: a character for each slot of `WORDS`, such as `bbaf2n`.
-      word_frames: mean length of a word.
-      rng: varies every length.
-
-    Returns:
-      The words and visemes with their frames; longer words take longer.
+      code: one character per slot of `WORDS`, such as `bbaf2n`.
+      word_frames: the mean number of frames per word.
+      rng: varies every duration.
     """
     spoken = [slot[character] for slot, character in zip(WORDS, code, strict=True)]
     sequence = [(SILENCE, ("SIL",)), *spoken, (SILENCE, ("SIL",))]
@@ -102,19 +99,19 @@ def speak(code: str, word_frames: float, rng: np.random.Generator) -> Speech:
         visemes += [(name, *edge) for name, *edge in zip(names, edges[:-1], edges[1:], strict=True)]
         words.append((word, start, stop))
         start = stop
-    return Speech(tuple(words), tuple(visemes))
+    return Timeline(tuple(words), tuple(visemes))
 
 
-def mouths(speech: Speech, fps: float) -> list[Mouth]:
-    """The mouth in the middle of each frame of `speech`."""
-    targets = np.array([VISEMES[name][0] for name, _, _ in speech.visemes])  # [V, 7]
-    strength = np.array([VISEMES[name][1] for name, _, _ in speech.visemes])
-    start, stop = np.array([span for _, *span in speech.visemes]).T
+def mouth_shapes(timeline: Timeline, fps: float) -> list[Mouth]:
+    """The shape of the mouth in the middle of each frame."""
+    targets = np.array([VISEMES[name][0] for name, _, _ in timeline.visemes])  # [V, 7]
+    strength = np.array([VISEMES[name][1] for name, _, _ in timeline.visemes])
+    start, stop = np.array([span for _, *span in timeline.visemes]).T
     length = stop - start
-    fall = np.minimum(FALL * length, LONGEST_FALL * fps)
-    times = np.arange(speech.frames)[:, None] + 0.5
+    fall = np.minimum(FALLOFF * length, MAX_FALLOFF_S * fps)
+    times = np.arange(timeline.frames)[:, None] + 0.5
     away = np.maximum(
-        np.abs(times - (start + stop) / 2) - np.where(length > 4 * fall, length / 2 - fall, HELD * length), 0
+        np.abs(times - (start + stop) / 2) - np.where(length > 4 * fall, length / 2 - fall, HOLD * length), 0
     )
     pull = strength * np.exp(-0.5 * (away / fall) ** 2) + 1e-9  # [F, V]
     shapes = pull @ targets / pull.sum(axis=1, keepdims=True)

@@ -1,5 +1,5 @@
-"""Decodes a video file into upright gray frames at a constant rate.
+"""Decodes a video file, or a directory of images, into upright gray frames at a constant rate.
 
 May import `pipeline.schema`.
-Offers `decode.read`, `images.read`, `color`.
+Offers `decode.read`, `decode.read_color`, `decode.duration`, `images.warp`.
 """

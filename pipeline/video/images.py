@@ -1,4 +1,4 @@
-"""Pictures: a directory of them to gray frames, a square cut from one, and the limits that all obey."""
+"""Reads images from files and directories, warps a square out of one, and limits the size of pictures."""
 
 import re
 import stat
@@ -10,80 +10,88 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.schema import ClipError, Reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-LONG_SIDE = 1280  # pixels: larger pictures are scaled down to it
-MAX_PIXELS = 64_000_000  # a picture above this is refused before it is decoded
+LONG_SIDE = 1280  # pixels; larger pictures are scaled down to it
+MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 
 
 def is_directory(path: Path) -> bool:
-    """Tells a directory from a regular file, and refuses all else (FIFO, device) without opening it."""
+    """Whether a path is a directory (True) or a regular file (False).
+
+    Raises:
+      ClipError: UNREADABLE where it is anything else, such as a FIFO or a device; it is not opened.
+    """
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ClipError(Reason.UNREADABLE, f"{path}: cannot be opened ({_rule(error)})") from error
+        raise ClipError(Reason.UNREADABLE, f"{path}: cannot be opened ({_cause(error)})") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ClipError(Reason.UNREADABLE, f"{path}: neither a regular file nor a directory")
     return stat.S_ISDIR(mode)
 
 
 def check_pixels(width: int, height: int, path: Path) -> None:
-    """Refuses a picture of absurd size by its header alone."""
+    """Checks the size that a picture's header states.
+
+    Raises:
+      ClipError: UNREADABLE where it has more than `MAX_PIXELS`.
+    """
     if width * height > MAX_PIXELS:
         limit = f"the limit is {MAX_PIXELS // 1_000_000} megapixels"
         raise ClipError(Reason.UNREADABLE, f"{path}: {width}x{height} pixels, {limit}")
 
 
 def fit(width: int, height: int) -> tuple[int, int]:
-    """The size after scaling down to a long side of `LONG_SIDE`; smaller pictures keep theirs."""
+    """Returns width and height scaled down to a long side of `LONG_SIDE`, or unchanged where they are smaller."""
     scale = min(1.0, LONG_SIDE / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def listing(directory: Path) -> list[Path]:
-    """The images of a directory in natural name order (img2 before img10), hidden files left out.
+def list_images(directory: Path) -> list[Path]:
+    """Lists the images of a directory in natural order of names (img2 before img10), without hidden files.
 
     Raises:
-      ClipError: NO_VIDEO where there is none; UNREADABLE where the directory may not be listed.
+      ClipError: NO_VIDEO where there are none; UNREADABLE where the directory cannot be listed.
     """
     try:
         paths = [p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     except OSError as error:
-        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({_rule(error)})") from error
+        raise ClipError(Reason.UNREADABLE, f"{directory}: cannot be listed ({_cause(error)})") from error
     if not paths:
         raise ClipError(Reason.NO_VIDEO, f"{directory}: no image in it, want {' '.join(SUFFIXES)}")
     return sorted(paths, key=lambda path: natural(path.name))
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts names by the numbers in them."""
+    """A sort key that compares the digits in names as numbers."""
     parts = re.split(r"([0-9]+)", name)
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
 
 
 def read(paths: list[Path]) -> np.ndarray:
-    """Reads images of one size as uint8 [F, H, W], full-range luma, upright.
+    """Reads images of one size as upright luma of full range, uint8 [F, H, W].
 
     Raises:
-      ClipError: UNREADABLE, naming the image that is damaged, of another size, or not 8 bits a channel.
+      ClipError: UNREADABLE, naming an image that is damaged, of another size, or not of 8 bits per channel.
     """
     planes: list[np.ndarray] = []
     for path in paths:
-        planes.append(_read_one(path))
+        planes.append(_read_image(path, "L"))
         if planes[-1].shape != planes[0].shape:
             here, first = (f"{p.shape[1]}x{p.shape[0]}" for p in (planes[-1], planes[0]))
             raise ClipError(Reason.UNREADABLE, f"{path}: {here} pixels, but the first image has {first}")
     return np.stack(planes)
 
 
-def colour(path: Path) -> np.ndarray:
-    """An image as `read` reads it, but in colour: uint8 [H, W, 3], red first.
+def read_color(path: Path) -> np.ndarray:
+    """Reads an upright image as RGB, uint8 [H, W, 3].
 
     Raises:
       ClipError: as `read`.
     """
-    return _read_one(path, "RGB")
+    return _read_image(path, "RGB")
 
 
-def _read_one(path: Path, mode: str = "L") -> np.ndarray:
+def _read_image(path: Path, mode: str) -> np.ndarray:
     if is_directory(path):
         raise ClipError(Reason.UNREADABLE, f"{path}: a directory where an image should be")
     try:
@@ -94,29 +102,29 @@ def _read_one(path: Path, mode: str = "L") -> np.ndarray:
             upright = ImageOps.exif_transpose(image).convert(mode)
             return np.asarray(upright.resize(fit(*upright.size), Image.Resampling.BOX))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({_rule(error)})") from error
+        raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({_cause(error)})") from error
 
 
-def _rule(error: Exception) -> str:
-    """What was wrong, without the path, which the message names already."""
+def _cause(error: Exception) -> str:
+    """The cause of an error without the path, which the message already names."""
     if isinstance(error, UnidentifiedImageError):
         return "neither JPEG, PNG nor BMP"
     return getattr(error, "strerror", None) or str(error)
 
 
-def cut(
+def warp(
     luma: np.ndarray, affine: np.ndarray, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> np.ndarray:
-    """Cuts a square, however it lies, from a picture.
+    """Samples a square that may be turned, scaled and partly outside the picture.
 
-    Pixels outside the picture repeat its border. Where the square is at least twice as large as the result,
-    the picture is first reduced by box averaging, so that nothing aliases; then it is sampled.
+    Pixels outside the picture repeat its border. A square at least twice as large as the result is first reduced by
+    box averaging, so that nothing aliases.
 
     Args:
       luma: uint8 [H, W].
-      affine: [2, 3], from result coordinates (x, y, 1) to picture coordinates; (0, 0) is a corner of a pixel.
-      side: pixels of the result.
-      resample: how to sample between pixels.
+      affine: [2, 3], from result to picture coordinates (x, y); (0, 0) is the outer corner of the first pixel.
+      side: height and width of the result, in pixels.
+      resample: the interpolation between pixels.
 
     Returns:
       uint8 [side, side].
@@ -124,7 +132,7 @@ def cut(
     corners = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]]) @ affine.T
     low = np.floor(corners.min(axis=0)).astype(int) - 2  # bicubic sampling reaches two pixels out
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    image = Image.fromarray(_part(luma, low, high))
+    image = Image.fromarray(_region(luma, low, high))
     affine = affine - np.column_stack([np.zeros((2, 2)), low])
     factor = int(np.hypot(*affine[:, 0]))
     if factor >= 2:
@@ -133,8 +141,8 @@ def cut(
     return np.asarray(image.transform((side, side), Image.Transform.AFFINE, to_picture, resample))
 
 
-def _part(luma: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Pixels `[low, high)` (x, y) of a picture whose border goes on for ever."""
+def _region(luma: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Pixels from `low` to before `high`, both (x, y), of a picture whose border repeats without end."""
     size = np.array(luma.shape[::-1])
     if (low >= 0).all() and (high <= size).all():
         return luma[low[1] : high[1], low[0] : high[0]]

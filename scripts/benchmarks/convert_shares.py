@@ -47,7 +47,7 @@ def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
     except ClipError:
         return None
     at.append(time.perf_counter())
-    crops = cropper.cut(luma, *track)
+    crops = cropper.crop(luma, *track)
     at.append(time.perf_counter())
     clip = Clip("s1/id", "s1", "bin blue", "s1/id.mp4", 25.0, crops.frames, crops.tracked, ())
     record = to_example(clip, Encoding())

@@ -31,11 +31,11 @@ def convert(job: tuple[int, str], output: Path) -> int:
             rgb = frame.to_ndarray(format="rgb24")
             gray = np.asarray(Image.fromarray(rgb).convert("L"))
             path = tracking.poses(landmarks.tracker()(gray[None]))  # a clip of one frame: nothing is followed
-            affines.append(crop.squares(path, settings.margin)[0])
+            affines.append(crop.crop_affines(path, settings.margin)[0])
             missed = np.isnan(path).any()
-            crops.append(np.zeros((CROP, CROP), np.uint8) if missed else images.cut(gray, affines[-1], CROP))
+            crops.append(np.zeros((CROP, CROP), np.uint8) if missed else images.warp(gray, affines[-1], CROP))
     np.save(output / f"{number}.npy", np.stack(crops))
-    np.save(output / f"{number}.corners.npy", crop.corners(np.stack(affines)))
+    np.save(output / f"{number}.corners.npy", crop.crop_corners(np.stack(affines)))
     return len(crops)
 
 

@@ -38,7 +38,7 @@ def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: f
       DataError: the file cannot be written.
     """
     seconds = begins + np.arange(len(crops.corners)) / fps
-    pictures = drawn(decode.colours(path, fps=fps), crops, subtitles.lines(words), seconds.tolist())
+    pictures = drawn(decode.read_color(path, fps=fps), crops, subtitles.lines(words), seconds.tolist())
     try:
         with replacing(output) as temporary:
             _encode(pictures, fps, temporary)

@@ -47,7 +47,7 @@ def test_decode_inverts_encode(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
 
-def test_what_is_read_has_the_spaces_of_a_text() -> None:
+def test_decode_normalises_spaces() -> None:
     vocabulary = Vocabulary.of_characters(" ab")
     assert vocabulary.decode([0, 1, 0, 0, 2, 0]) == "a b"
 
@@ -56,14 +56,14 @@ def test_an_accent_is_part_of_its_letter() -> None:
     assert normalise("Cafe\u0301  au lait ") == "caf\u00e9 au lait"
 
 
-def test_nothing_is_encoded_to_nothing() -> None:
+def test_empty_text_has_no_ids() -> None:
     assert WORDS.encode("") == []
 
 
 def test_an_unknown_symbol_is_an_error_that_names_it() -> None:
-    with pytest.raises(DataError, match=r"'at blue': unknown word 'blue'; the vocabulary has \('at', 'bin', 'now'\)"):
+    with pytest.raises(DataError, match=r"'at blue': .*word 'blue'.* \('at', 'bin', 'now'\)"):
         WORDS.encode("at blue")
-    with pytest.raises(DataError, match="unknown character '!'"):
+    with pytest.raises(DataError, match="character '!'"):
         Vocabulary.of_characters().encode("bin!")
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.conversion import config, lock, shard
 from pipeline.corpora import catalog
-from pipeline.corpora.catalog import Listing
+from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource, SpokenWord
-from pipeline.corpora.splits import SplitRule, assign, speakers_in_two
+from pipeline.corpora.splits import SplitRule, assign, shared_speakers
 from pipeline.schema import DataError
 
 ROOT = Path("/corpus")
@@ -25,34 +25,34 @@ ODD = [
 ]
 
 
-def test_clips_are_as_they_were_in_order_of_their_ids() -> None:
-    listed = Listing.of(ODD)
-    assert list(listed) == [ODD[1], ODD[0], ODD[2]]
-    assert (listed[-1], list(listed[:2])) == (ODD[2], [ODD[1], ODD[0]])
-    assert listed.ids.tolist() == ["a\n", "b", "夏"]
-    assert listed.speaker.rows("ann").tolist() == [0, 2]
-    assert listed.split.rows("test", None, "val").tolist() == [1, 2]
-    assert len({*listed.videos.tolist()}) == 3
-    assert Listing.of(listed) is listed
-    assert len(Listing.of([])) == 0
+def test_a_catalog_has_the_clips_sorted_by_id() -> None:
+    clips = Catalog.of(ODD)
+    assert list(clips) == [ODD[1], ODD[0], ODD[2]]
+    assert (clips[-1], list(clips[:2])) == (ODD[2], [ODD[1], ODD[0]])
+    assert clips.ids.tolist() == ["a\n", "b", "夏"]
+    assert clips.speaker.rows("ann").tolist() == [0, 2]
+    assert clips.split.rows("test", None, "val").tolist() == [1, 2]
+    assert len({*clips.videos.tolist()}) == 3
+    assert Catalog.of(clips) is clips
+    assert len(Catalog.of([])) == 0
 
 
-def test_another_process_gets_the_clips_of_its_shard() -> None:
-    chosen = Listing.of(ODD)[1:]
-    assert pickle.loads(pickle.dumps(chosen)) == tuple(chosen) == (ODD[0], ODD[2])
+def test_a_selection_is_pickled_as_its_clips() -> None:
+    selection = Catalog.of(ODD)[1:]
+    assert pickle.loads(pickle.dumps(selection)) == tuple(selection) == (ODD[0], ODD[2])
 
 
 @pytest.mark.parametrize("buffered", [False, True], ids=["at a clip", "at the end"])
-def test_no_room_for_the_list_is_said(monkeypatch: pytest.MonkeyPatch, buffered: bool) -> None:
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, buffered: bool) -> None:
     with contextlib.suppress(OSError), Path("/dev/full").open("wb", buffering=-1 if buffered else 0) as full:
         monkeypatch.setattr(catalog.tempfile, "TemporaryFile", lambda **_: full)
-        said = f"{tempfile.gettempdir()}: No space left on device, for the list of the clips; make room there, or set"
-        with pytest.raises(DataError, match=said):
-            Listing.of(ODD)
+        match = f"{tempfile.gettempdir()}: .*No space left on device.*TMPDIR"
+        with pytest.raises(DataError, match=match):
+            Catalog.of(ODD)
 
 
 def spoken(count: int) -> Iterator[ClipSource]:
-    """Clips as GRID has them, none with an object of another."""
+    """Clips as of GRID that share no objects."""
     for n in range(count):
         words = tuple(SpokenWord(json.loads(f'"w{k}"'), k + n / 1000, k + 0.5) for k in range(6))
         yield ClipSource(f"s{n % 9}/c{n:06}", ROOT / f"c{n:06}.mpg", None, f"sentence {n:06}", words, f"s{n % 9}", None)
@@ -60,18 +60,19 @@ def spoken(count: int) -> Iterator[ClipSource]:
 
 @pytest.mark.parametrize("by", ["clip", "speaker"])
 def test_memory_hardly_grows_with_the_corpus(tmp_path: Path, by: str) -> None:
-    """Of 2,150 bytes a clip that the clips themselves would take."""
+    """The clips themselves would take 2,150 bytes each."""
 
-    def most(count: int) -> int:
+    def peak_bytes(count: int) -> int:
         gc.collect()
         tracemalloc.start()
         sources = assign(spoken(count), SplitRule(by))
         tasks = shard.plan_shards(sources, config.ConvertConfig("grid"))
-        with lock.claimed(tmp_path / str(count), lock.job(ROOT, tasks, config.ConvertConfig("grid")), tasks):
-            assert speakers_in_two(sources) == ([] if by == "speaker" else [f"s{n}" for n in range(9)])
+        with lock.locked(tmp_path / str(count), lock.job(ROOT, tasks, config.ConvertConfig("grid")), tasks):
+            assert shared_speakers(sources) == ([] if by == "speaker" else [f"s{n}" for n in range(9)])
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak
 
-    few = most(1_000)  # with what is loaded at first
-    assert min(most(4_000), most(4_000)) - few < 200 * 3_000  # Python's table of interned strings may grow in one
+    base = peak_bytes(1_000)
+    grown = min(peak_bytes(4_000), peak_bytes(4_000))  # in one of them Python's table of interned strings may grow
+    assert grown - base < 200 * 3_000

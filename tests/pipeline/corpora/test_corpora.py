@@ -15,18 +15,18 @@ def source(name: str, split: str | None) -> ClipSource:
     ("keep", "splits", "expected"),
     [
         (True, ["train", "test"], "corpus"),
-        (True, [None, "test"], "corpus"),  # which refuses the clip without one, by name
+        (True, [None, "test"], "corpus"),  # refuses the clip without a split, by name
         (True, [None, None], "clip"),
         (True, [], "clip"),
         (False, ["train", "test"], "clip"),
     ],
 )
-def test_the_split_that_clips_bring_is_kept(keep: bool, splits: list[str | None], expected: str) -> None:
+def test_a_published_split_is_the_default(keep: bool, splits: list[str | None], expected: str) -> None:
     corpus = Corpus(folder.clips, "", keep_split=keep)
     assert corpus.split_by([source(name, split) for name, split in zip("abc", splits, strict=False)]) == expected
 
 
-def test_the_box_of_lrw_is_112_pixels_around_where_others_cut_96() -> None:
+def test_the_box_of_lrw_is_112_pixels_around_the_usual_96() -> None:
     box = CORPORA["lrw"].box
     assert [side * 256 for side in box] == [71, 107, 183, 219]
     assert CropSettings(mode="box", box=box).box == box

@@ -40,7 +40,7 @@ def test_a_row_is_a_clip(tmp_path: Path) -> None:
         b"video,text,split\n./a.mp4,So ,\n",
     ],
 )
-def test_forms_of_one_table(tmp_path: Path, table: bytes) -> None:
+def test_equivalent_tables(tmp_path: Path, table: bytes) -> None:
     assert clips(tmp_path, table) == [ClipSource("a.mp4", tmp_path / "a.mp4", None, "so", (), "", None)]
 
 
@@ -54,16 +54,16 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["../a.mp4", "/etc/passwd", "https://x/a.mp4", "", "a/../../b.mp4"])
-def test_paths_that_lead_out_are_refused_with_their_row(tmp_path: Path, cell: str) -> None:
-    with pytest.raises(DataError, match=r"clips\.csv row 3: want a path below the corpus, without `\.\.`, got "):
+def test_paths_outside_the_root_are_refused_with_their_row(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(DataError, match=r"clips\.csv row 3: .*path below the corpus"):
         clips(tmp_path, f"video,text\na.mp4,so\n{cell},so\n")
 
 
 @pytest.mark.parametrize(
     ("row", "match"),
     [
-        ("a.mp4,so,ann,dev,,", "row 2: split: want train, val, test or nothing, got 'dev'"),
-        ("a.mp4,so,ann,,1,", "row 2: start, end: want seconds, 0 <= start < end <= 1000000, or neither, got '1', ''"),
+        ("a.mp4,so,ann,dev,,", "row 2: split: .*train, val, test.* got 'dev'"),
+        ("a.mp4,so,ann,,1,", "row 2: start, end: .*0 <= start < end <= 1000000.* got '1', ''"),
         ("a.mp4,so,ann,,,1", "row 2: start, end: .* got '', '1'"),
         ("a.mp4,so,ann,,2,1", "row 2: start, end"),
         ("a.mp4,so,ann,,1,1", "row 2: start, end"),
@@ -72,11 +72,11 @@ def test_paths_that_lead_out_are_refused_with_their_row(tmp_path: Path, cell: st
         ("a.mp4,so,ann,,nan,1", "row 2: start, end"),
         ("a.mp4,so,ann,,0,1e300", "row 2: start, end"),
         ('a.mp4,so,ann,,"0,5",1', "row 2: start, end: .* got '0,5', '1'"),
-        ("a.mp4,well, yes,ann,,,", "row 2: 7 cells for 6 columns; put a text that has a comma in quotes"),
+        ("a.mp4,well, yes,ann,,,", "row 2: 7 cells for 6 columns.*comma.*quotes"),
         ("a.mp4,so", "row 2: 2 cells for 6 columns"),
-        ("a\0.mp4,so,ann,,,", "row 2: a NUL in it"),
-        ("a.mp4,s\0o,ann,,,", "row 2: a NUL in it"),
-        ('a.mp4,"so" no,ann,,,', "row 2: not CSV .*; mend its quotes"),
+        ("a\0.mp4,so,ann,,,", "row 2: .*NUL.*UTF-8"),
+        ("a.mp4,s\0o,ann,,,", "row 2: .*NUL"),
+        ('a.mp4,"so" no,ann,,,', "row 2: not CSV .*quotes"),
         ('a.mp4,"so,ann,,,\nb.mp4,so,ann,,,\n', r"row 2: not CSV \(unexpected end of data\)"),
         (f"a.mp4,{'x' * 200_000},ann,,,", r"row 2: not CSV \(field larger than field limit"),
     ],
@@ -90,41 +90,33 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, match: str) -> None:
     "header",
     ["", "\n", "video\n", "video,words\n", "video,text,video\n", "video;text\n", "a.mp4,so\n", "video,text,Speaker\n"],
 )
-def test_bad_headers_are_refused_with_the_columns_there_are(tmp_path: Path, header: str) -> None:
-    want = r"want video and text, and no others than video,text,speaker,split,start,end, each once, with commas between"
-    with pytest.raises(DataError, match=rf"clips\.csv row 1: names the columns: {want}; got"):
+def test_bad_headers_are_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError, match=r"clips\.csv row 1: .*video and text.* speaker,split,start,end"):
         clips(tmp_path, header)
 
 
 def test_a_clip_in_two_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rows 2 and 4: the same clip, 'a\.mp4'; remove one row, or change its times"):
+    with pytest.raises(DataError, match=r"clips\.csv rows 2 and 4: .*'a\.mp4'"):
         clips(tmp_path, "video,text\na.mp4,so\nb.mp4,so\n./a.mp4,no\n")
     rows = "a.mp4,so,,,1,2\na.mp4,so,,,1,2.5\na.mp4,so,,,1.0,2.50\n"
-    with pytest.raises(DataError, match=r"rows 3 and 4: the same clip, 'a\.mp4@1\.0-2\.5'"):
+    with pytest.raises(DataError, match=r"rows 3 and 4: .*'a\.mp4@1\.0-2\.5'"):
         clips(tmp_path, HEADER + rows)
 
 
-def test_rows_are_counted_as_spreadsheets_do(tmp_path: Path) -> None:
+def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 4: split"):
         clips(tmp_path, HEADER + 'a.mp4,"two\nlines",,,,\n\nb.mp4,so,,dev,,\n')
 
 
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"clips\.csv: no such file; want one with the columns video,text,speaker,split"
-    ):
+    with pytest.raises(DataError, match=r"clips\.csv: no such file.*video,text,speaker,split"):
         list(folder.clips(tmp_path))
-    with pytest.raises(DataError, match=r"clips\.csv: not UTF-8 at byte 0; save it as UTF-8"):
+    with pytest.raises(DataError, match=r"clips\.csv: not UTF-8 at byte 0"):
         clips(tmp_path, "video,text\n".encode("utf-16"))
     (tmp_path / "clips.csv").unlink()
     os.mkfifo(tmp_path / "clips.csv")  # opening it would hang
     with pytest.raises(DataError, match=r"clips\.csv: not a regular file"):
         list(folder.clips(tmp_path))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("folder")
 
 
 PIECES = [

@@ -57,7 +57,7 @@ def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
 )
 def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
     align(tmp_path, "a.align", f"0 10 sil\n{line}\n")
-    with pytest.raises(ValueError, match=r"a\.align line 2: want `start stop word` with start <= stop, got"):
+    with pytest.raises(ValueError, match=r"a\.align line 2: .*`start stop word`.* got"):
         grid.read_alignment(tmp_path / "a.align", tmp_path)
 
 
@@ -72,7 +72,7 @@ def test_layouts(tmp_path: Path, folder: str, aligned: str) -> None:
     assert clip.span is None
 
 
-def test_speakers_in_their_order_with_the_published_split(tmp_path: Path) -> None:
+def test_speakers_in_numeric_order_with_the_published_split(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "s10/lgbm2n.mp4",
@@ -93,15 +93,15 @@ def test_without_an_alignment_the_name_is_the_sentence(tmp_path: Path) -> None:
     touch(tmp_path, "s1/bbaf2n.mpg", "s1/holiday.mpg")
     named, other = grid.clips(tmp_path)
     assert (named.text, named.words, named.problem) == ("bin blue at f two now", (), "")
-    assert other.problem == "no alignment holiday.align, and the name is not a GRID sentence such as bbaf2n"
+    assert "no alignment holiday.align" in other.problem
 
 
 def test_a_bad_alignment_is_the_problem_of_its_clip(tmp_path: Path) -> None:
     touch(tmp_path, "s1/bbaf2n.mpg", "s1/bbaf3s.mpg")
     align(tmp_path, "alignments/s1/bbaf2n.align", "nonsense\n")
-    spoilt, sound = grid.clips(tmp_path)
-    assert spoilt.problem.startswith("bbaf2n.align line 1")
-    assert sound.problem == ""
+    bad, good = grid.clips(tmp_path)
+    assert bad.problem.startswith("bbaf2n.align line 1")
+    assert good.problem == ""
 
 
 def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: Path) -> None:
@@ -112,15 +112,13 @@ def test_an_alignment_that_cannot_be_read_is_the_problem_of_its_clip(tmp_path: P
     os.mkfifo(folder / "bbaf2n.align")  # opening it would hang
     (folder / "bbaf3s.align").symlink_to("../../../secret.align")
     (folder / "bbaf4p.align").symlink_to("gone")
-    assert [clip.problem for clip in grid.clips(root)] == [
-        "bbaf2n.align: not a regular file",
-        "bbaf3s.align: a symbolic link out of the corpus; put the file itself there",
-        "bbaf4p.align: cannot be read (No such file or directory)",
-    ]
+    reasons = ("bbaf2n.align: not a regular file", "bbaf3s.align: a symbolic link", "bbaf4p.align: cannot be read")
+    for clip, reason in zip(grid.clips(root), reasons, strict=True):
+        assert clip.problem.startswith(reason)
 
 
 @pytest.mark.usefixtures("mortal")
-def test_images_that_may_not_be_listed_are_a_clip(tmp_path: Path) -> None:
+def test_a_directory_of_images_that_cannot_be_listed_is_a_clip(tmp_path: Path) -> None:
     touch(tmp_path, "s1/hello/1.png", "s1/bbaf2n.mpg")
     (tmp_path / "s1/hello").chmod(0)
     assert [clip.id for clip in grid.clips(tmp_path)] == ["s1/bbaf2n", "s1/hello"]
@@ -138,19 +136,14 @@ def test_images_that_may_not_be_listed_are_a_clip(tmp_path: Path) -> None:
         ("alignments/s1", 0, "alignments/s1/bbaf2n.align"),
     ],
 )
-def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
+def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
     root = tmp_path / "corpus"
     touch(root, "s1/video/bbaf2n.mpg", "alignments/s1/bbaf2n.align")
     (root / closed).chmod(mode)
     with pytest.raises(DataError) as caught:
         list(grid.clips(root))
-    assert str(caught.value).startswith(f"{root / named}: cannot be read (Permission denied); make its directory")
+    assert str(caught.value).startswith(f"{root / named}: cannot be read (Permission denied)")
     (root / closed).chmod(0o700)
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("grid")
 
 
 PIECES = ["0 ", "10 ", "9" * 5000 + " ", "bin", "sil", "\n", "\r", "\x00", "²", "\ufeff", "-"]
@@ -164,9 +157,9 @@ def test_any_alignment_is_read_or_refused(scratch: Path, written: bytes) -> None
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds s1"):
+    with pytest.raises(DataError, match=r"none: no such directory.*--source.* s1"):
         list(grid.clips(tmp_path / "none"))
-    with pytest.raises(DataError, match="no GRID speaker; want directories s1, s2"):
+    with pytest.raises(DataError, match=r"no GRID speakers.* s1, s2"):
         list(grid.clips(tmp_path))
 
 

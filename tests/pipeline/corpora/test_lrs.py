@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pipeline.corpora import lrs
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.schema import DataError
+from tests.layouts import write_clip
 
 LRS2 = "Text:  WHEN YOU'RE COOKING CHIPS AT HOME\nConf:  4\n"
 LRS3 = """Text:  {LG} IT'S 4 O'CLOCK {NS}
@@ -28,16 +29,8 @@ O'CLOCK 0.80 1.25 6.6
 TIMES = (SpokenWord("it's", 0.31, 0.52), SpokenWord("4", 0.52, 0.8), SpokenWord("o'clock", 0.8, 1.25))
 
 
-def write(root: Path, name: str, label: str | None = LRS2) -> None:
-    """A clip such as `main/633/00011`, without pictures."""
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / f"{name}.mp4").touch()
-    if label is not None:
-        (root / f"{name}.txt").write_bytes(label.encode())
-
-
 def test_a_clip_of_lrs3_with_word_times(tmp_path: Path) -> None:
-    write(tmp_path, "trainval/0Fi83BHQsMA/00002", LRS3)
+    write_clip(tmp_path, "trainval/0Fi83BHQsMA/00002", LRS3)
     assert list(lrs.clips(tmp_path)) == [
         ClipSource(
             id="trainval/0Fi83BHQsMA/00002",
@@ -53,14 +46,14 @@ def test_a_clip_of_lrs3_with_word_times(tmp_path: Path) -> None:
 
 def test_the_sets_of_lrs3_are_its_split(tmp_path: Path) -> None:
     for name in ("test/b/1", "trainval/a/2", "trainval/a/1", "pretrain/a/1", "other/a/1"):
-        write(tmp_path, name)
+        write_clip(tmp_path, name, LRS2)
     found = {clip.id: clip.split for clip in lrs.clips(tmp_path)}
     assert found == {"pretrain/a/1": "train", "trainval/a/1": "train", "trainval/a/2": "train", "test/b/1": "test"}
 
 
-def test_the_lists_of_lrs2_divide_main(tmp_path: Path) -> None:
+def test_the_lists_of_lrs2_split_main(tmp_path: Path) -> None:
     for name in ("main/633/00011", "main/633/00012", "main/55/00001", "main/55/00002", "pretrain/633/00011"):
-        write(tmp_path, name)
+        write_clip(tmp_path, name, LRS2)
     (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbf633/00011\r\n\r\n900/00001\r\n")
     (tmp_path / "val.txt").write_text("633/00012")
     (tmp_path / "test.txt").write_text("55/00001 NF\n")
@@ -77,17 +70,15 @@ def test_the_lists_of_lrs2_divide_main(tmp_path: Path) -> None:
 
 
 def test_a_clip_in_two_lists_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "main/633/00011")
+    write_clip(tmp_path, "main/633/00011", LRS2)
     (tmp_path / "train.txt").write_text("\n633/00011\n633/00011\n")
     (tmp_path / "test.txt").write_text("1/2\n633/00011 MV\n")
-    with pytest.raises(
-        DataError, match=r"test\.txt line 2: '633/00011' is in .*train\.txt line 2 too; a clip is in one"
-    ):
+    with pytest.raises(DataError, match=r"test\.txt line 2: '633/00011' is also in .*train\.txt line 2"):
         list(lrs.clips(tmp_path))
 
 
 def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "main/633/00011")
+    write_clip(tmp_path, "main/633/00011", LRS2)
     (tmp_path / "val.txt").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"val\.txt: not UTF-8 at byte 0"):
         list(lrs.clips(tmp_path))
@@ -113,8 +104,8 @@ def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ("Text: A\nWORD START END\n\nA 0 1", ""),  # the table ends with a blank line
     ],
 )
-def test_problems(tmp_path: Path, label: str | None, problem: str) -> None:
-    write(tmp_path, "test/t/00001", label)
+def test_bad_labels_are_the_problem_of_their_clip(tmp_path: Path, label: str | None, problem: str) -> None:
+    write_clip(tmp_path, "test/t/00001", label)
     (clip,) = lrs.clips(tmp_path)
     assert clip.problem == problem
     assert clip.words == ()
@@ -124,24 +115,17 @@ def test_problems(tmp_path: Path, label: str | None, problem: str) -> None:
     "talk", ["new\nline", "a,b", '"q"', "*?[a]", "-rf", " a  b ", b"caf\xe9".decode(errors="surrogateescape")]
 )
 def test_odd_names(tmp_path: Path, talk: str) -> None:
-    write(tmp_path, f"test/{talk}/{talk}")
+    write_clip(tmp_path, f"test/{talk}/{talk}", LRS2)
     (clip,) = lrs.clips(tmp_path)
     assert (clip.video, clip.problem) == (tmp_path / f"test/{talk}/{talk}.mp4", "")
     assert (clip.id + clip.speaker).encode().decode() == clip.id + clip.speaker  # UTF-8 can hold them
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds main"):
+    with pytest.raises(DataError, match=r"none: no such directory.*--source.* main"):
         list(lrs.clips(tmp_path / "none"))
-    with pytest.raises(
-        DataError, match="no set of LRS2 or LRS3; want directories among pretrain, trainval, main, test"
-    ):
+    with pytest.raises(DataError, match=r"no sets of LRS2 or LRS3.* pretrain, trainval, main, test"):
         list(lrs.clips(tmp_path))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lrs")
 
 
 PIECES = [

@@ -1,4 +1,5 @@
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.corpora import lrw
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.schema import DataError
+from tests.layouts import write_clip
 
 LABEL = """Disk reference: 5951278982299085225
 Channel: bbcnewshd
@@ -17,16 +19,8 @@ Duration: 0.47 seconds
 """
 
 
-def write(root: Path, name: str, label: str | None = LABEL) -> None:
-    """A clip such as `ABOUT/train/ABOUT_00001`, without pictures."""
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / f"{name}.mp4").touch()
-    if label is not None:
-        (root / f"{name}.txt").write_bytes(label.encode())
-
-
-def test_a_clip_is_its_word_in_its_middle(tmp_path: Path) -> None:
-    write(tmp_path, "ABOUT/train/ABOUT_00001")
+def test_the_word_is_in_the_middle_of_the_clip(tmp_path: Path) -> None:
+    write_clip(tmp_path, "ABOUT/train/ABOUT_00001", LABEL)
     (clip,) = lrw.clips(tmp_path)
     (word,) = clip.words
     assert (word.text, word.start, word.stop) == ("about", pytest.approx(0.345), pytest.approx(0.815))
@@ -43,7 +37,7 @@ def test_a_clip_is_its_word_in_its_middle(tmp_path: Path) -> None:
 
 def test_the_published_split_word_by_word(tmp_path: Path) -> None:
     for name in ("B/val/B_2", "B/train/B_10", "B/train/B_1", "A/test/A_1", ".git/train/x", "notes/x"):
-        write(tmp_path, name)
+        write_clip(tmp_path, name, LABEL)
     assert [(clip.id, clip.split) for clip in lrw.clips(tmp_path)] == [
         ("A/test/A_1", "test"),
         ("B/train/B_1", "train"),
@@ -52,8 +46,8 @@ def test_the_published_split_word_by_word(tmp_path: Path) -> None:
     ]
 
 
-def test_a_clip_without_its_label_has_its_word_without_a_time(tmp_path: Path) -> None:
-    write(tmp_path, "ABOUT/test/ABOUT_00001", label=None)
+def test_a_clip_without_a_label_has_no_word_time(tmp_path: Path) -> None:
+    write_clip(tmp_path, "ABOUT/test/ABOUT_00001", None)
     (clip,) = lrw.clips(tmp_path)
     assert (clip.text, clip.words, clip.problem) == ("about", (), "")
 
@@ -71,21 +65,20 @@ def test_a_clip_without_its_label_has_its_word_without_a_time(tmp_path: Path) ->
     ],
 )
 def test_a_label_without_one_duration_is_the_clips_problem(tmp_path: Path, label: str, got: str) -> None:
-    write(tmp_path, "ABOUT/test/ABOUT_00001", label)
+    write_clip(tmp_path, "ABOUT/test/ABOUT_00001", label)
     (clip,) = lrw.clips(tmp_path)
-    want = "want one line `Duration: 0.47 seconds`, above 0 and at most 1.16"
-    assert clip.problem == f"ABOUT_00001.txt: {want}, got {got}"
+    assert re.fullmatch(rf"ABOUT_00001\.txt: .*`Duration: 0.47 seconds`.* 1\.16, got {re.escape(got)}", clip.problem)
 
 
 @pytest.mark.parametrize("label", ["\ufeffDuration: 1.16 seconds\r\n", "Duration:\t1.16   seconds  "])
 def test_a_word_may_fill_the_clip(tmp_path: Path, label: str) -> None:
-    write(tmp_path, "A/val/A_1", label)
+    write_clip(tmp_path, "A/val/A_1", label)
     (clip,) = lrw.clips(tmp_path)
     assert clip.words == (SpokenWord("a", 0.0, 1.16),)
 
 
-def test_a_label_that_leads_out_is_the_clips_problem(tmp_path: Path) -> None:
-    write(tmp_path, "corpus/A/val/A_1", label=None)
+def test_a_label_outside_the_corpus_is_the_clips_problem(tmp_path: Path) -> None:
+    write_clip(tmp_path, "corpus/A/val/A_1", None)
     (tmp_path / "secret.txt").write_text(LABEL)
     (tmp_path / "corpus/A/val/A_1.txt").symlink_to(tmp_path / "secret.txt")
     (clip,) = lrw.clips(tmp_path / "corpus")
@@ -96,23 +89,18 @@ def test_a_label_that_leads_out_is_the_clips_problem(tmp_path: Path) -> None:
     "word", ["NEW\nLINE", "A,B", '"Q"', "*?[A]", "-RF", " A  B ", b"CAF\xc9".decode(errors="surrogateescape")]
 )
 def test_odd_names(tmp_path: Path, word: str) -> None:
-    write(tmp_path, f"{word}/test/{word}_1")
+    write_clip(tmp_path, f"{word}/test/{word}_1", LABEL)
     (clip,) = lrw.clips(tmp_path)
     assert (clip.video, clip.problem) == (tmp_path / f"{word}/test/{word}_1.mp4", "")
     assert clip.id.encode().decode() == clip.id  # UTF-8 can hold it
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such directory; --source wants the directory that holds ABOUT"):
+    with pytest.raises(DataError, match=r"none: no such directory.*--source.* ABOUT"):
         list(lrw.clips(tmp_path / "none"))
     (tmp_path / "lipread_mp4/ABOUT/train").mkdir(parents=True)
-    with pytest.raises(DataError, match="no LRW word; want directories ABOUT/train, ABOUT/val, ABOUT/test"):
+    with pytest.raises(DataError, match=r"no LRW words.* ABOUT/train, ABOUT/val, ABOUT/test"):
         list(lrw.clips(tmp_path))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lrw")
 
 
 @given(

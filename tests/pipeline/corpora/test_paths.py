@@ -28,7 +28,7 @@ def write_images(directory: Path, count: int = 8) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A corpus with one sound video, and beside it a video and a directory of images that are not of it."""
+    """A corpus with one video, next to a video and a directory of images outside it."""
     datasets.write_video(tmp_path / "corpus/in.mp4", datasets.pixels(8, seed=1, side=64))
     datasets.write_video(tmp_path / "corpus2/out.mp4", datasets.pixels(8, seed=2, side=64))
     write_images(tmp_path / "corpus2/images")
@@ -56,8 +56,8 @@ def test_names_below_the_root(name: str) -> None:
         "C+1.x://",
     ],
 )
-def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"want a path below the corpus, without `\.\.`, got "):
+def test_names_outside_the_root_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"path below the corpus.* got "):
         paths.below(Path("/corpus"), name)
 
 
@@ -79,17 +79,15 @@ def test_videos_and_folders_in_name_order(tmp_path: Path) -> None:
         ("v.mp4", "../corpus/../corpus2/out.mp4"),
     ],
 )
-def test_a_video_that_leads_out_is_rejected(root: Path, link: str, target: str) -> None:
+def test_a_link_to_a_video_outside_is_rejected(root: Path, link: str, target: str) -> None:
     (root / link).symlink_to(target)
     video = root / "in/out.mp4" if link == "in" else root / link
-    with pytest.raises(
-        ClipError, match=r"outside_root: .*a symbolic link out of the corpus; put the file itself"
-    ) as caught:
+    with pytest.raises(ClipError, match=r"outside_root: .*a symbolic link out of the corpus") as caught:
         convert(root, video)
     assert caught.value.reason == Reason.OUTSIDE_ROOT
 
 
-def test_an_image_that_leads_out_is_rejected(root: Path) -> None:
+def test_a_link_to_an_image_outside_is_rejected(root: Path) -> None:
     write_images(root / "clip")
     assert len(convert(root, root / "clip").frames) == 8
     (root / "clip/3.png").unlink()
@@ -101,14 +99,14 @@ def test_an_image_that_leads_out_is_rejected(root: Path) -> None:
         convert(root, root / "clip")
 
 
-def test_links_inside_and_a_root_that_is_a_link_are_followed(root: Path) -> None:
+def test_links_inside_the_root_and_a_linked_root_are_followed(root: Path) -> None:
     (root / "again.mp4").symlink_to("in.mp4")
     (root.parent / "linked").symlink_to("corpus")
     assert len(convert(root, root / "again.mp4").frames) == 8
     assert len(convert(root.parent / "linked", root.parent / "linked/in.mp4").frames) == 8
 
 
-def test_what_is_no_file_is_unreadable_and_not_opened(root: Path) -> None:
+def test_special_and_missing_files_are_unreadable_and_not_opened(root: Path) -> None:
     (root / "loop.mp4").symlink_to("loop.mp4")
     os.mkfifo(root / "fifo.mp4")  # opening it would hang
     os.mkfifo(root / "inner")
@@ -121,7 +119,7 @@ def test_what_is_no_file_is_unreadable_and_not_opened(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("mortal")
-def test_a_directory_that_may_not_be_read(root: Path) -> None:
+def test_a_directory_that_cannot_be_read(root: Path) -> None:
     closed = root / "closed"
     write_images(closed)
     for mode, match in ((0o300, "closed: cannot be listed"), (0o600, "closed: cannot be searched")):
@@ -130,7 +128,7 @@ def test_a_directory_that_may_not_be_read(root: Path) -> None:
             paths.check_video(closed, root)
         assert caught.value.reason == Reason.UNREADABLE
     for ask in (paths.folders, lambda path: paths.is_folder(path / "0.png"), lambda path: paths.exists(path / "0.png")):
-        with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\); make its directory"):
+        with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\)"):
             ask(closed)
     closed.chmod(0o300)
     with pytest.raises(DataError, match="closed: cannot be read"):
@@ -138,7 +136,7 @@ def test_a_directory_that_may_not_be_read(root: Path) -> None:
     closed.chmod(0o700)
 
 
-def test_what_exists_by_name(root: Path) -> None:
+def test_exists_for_broken_links_and_impossible_names(root: Path) -> None:
     (root / "broken").symlink_to("gone")
     names = {"in.mp4": True, "broken": True, "gone": False, "in.mp4/x": False, "a" * 300: False}
     assert {name: paths.exists(root / name) for name in names} == names
@@ -150,7 +148,7 @@ def test_odd_names_convert(root: Path, name: str) -> None:
     assert len(convert(root, root / f"{name}.mp4").frames) == 8
 
 
-def test_text_with_and_without_a_mark(tmp_path: Path) -> None:
+def test_text_with_and_without_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("\ufeffé\r\n".encode())
     (tmp_path / "b.txt").write_bytes("é\r\n".encode())
     assert [paths.read_text(tmp_path / name, tmp_path) for name in ("a.txt", "b.txt")] == ["é\r\n", "é\r\n"]
@@ -180,7 +178,7 @@ def test_text_that_cannot_be_read_is_named(root: Path) -> None:
         ("gone.txt", r"cannot be read \(No such file or directory\)"),
         ("zero.txt", "a symbolic link out of the corpus"),
         ("out.txt", "a symbolic link out of the corpus"),
-        ("latin.txt", "not UTF-8 at byte 3; save it as UTF-8"),
+        ("latin.txt", "not UTF-8 at byte 3"),
         (".", "not a regular file"),
     ]:
         with pytest.raises(ValueError, match=f"^{Path(name).name}.*: {match}" if name != "." else match):

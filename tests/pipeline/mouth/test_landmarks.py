@@ -53,5 +53,5 @@ def test_a_face_too_small_for_the_first_detector_is_found(tmp_path: Path) -> Non
     assert np.abs(small.mean(axis=0) - (900, 500) - near.mean(axis=0) / scale).max() < 8  # of a face 70 wide
 
 
-def test_one_tracker_a_process() -> None:
+def test_a_process_shares_one_tracker() -> None:
     assert landmarks.tracker() is landmarks.tracker()

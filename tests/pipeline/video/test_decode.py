@@ -27,7 +27,7 @@ def write(
     rate: float = 25,
     b_frames: int = 2,
 ) -> None:
-    """Writes picture i at second `stamps[i]`, flat with brightness 4 * i (i up to 62) unless given."""
+    """Writes picture i at second `stamps[i]`, with uniform brightness 4 * (i % 63) unless given."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(
             "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "1", "bf": str(b_frames)}
@@ -47,7 +47,7 @@ def write(
 
 
 def shown(seen: decode.Video) -> list[int]:
-    """Which picture each frame of a video written by `write` shows, by its brightness."""
+    """The index of the picture in each frame of a video written by `write`, by its brightness."""
     return [round(float(plane.mean()) / 4) for plane in seen.luma]
 
 
@@ -59,12 +59,11 @@ def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a name, with: colon.mp4", "-ü*?[x].mp4"])
-def test_constant_25_passes_frame_for_frame(tmp_path: Path, name: str) -> None:
+def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [i / 25 for i in range(60)])
     seen = decode.read(tmp_path / name)
     assert seen.luma.shape == (60, 32, 48)
     assert seen.luma.dtype == np.uint8
-    assert seen.fps == 25
     assert shown(seen) == list(range(60))
     np.testing.assert_allclose(seen.times, np.arange(60) / 25, atol=1.1e-3)
 
@@ -83,7 +82,7 @@ def test_other_rates_are_resampled(tmp_path: Path, rate: float, count: int, expe
     assert shown(decode.read(tmp_path / "a.mp4")) == expected
 
 
-def test_variable_rate_shows_the_last_picture_begun(tmp_path: Path) -> None:
+def test_a_variable_rate_shows_the_latest_picture(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
     seen = decode.read(tmp_path / "a.mp4")
     # Instants 0, .04, ... .44; a picture may begin up to 0.016 s late: .05 counts for .04, .42 not for .40.
@@ -91,16 +90,15 @@ def test_variable_rate_shows_the_last_picture_begun(tmp_path: Path) -> None:
     np.testing.assert_allclose(seen.times[[0, 1, 8, 9]], [0, 0.05, 0.3, 0.341], atol=1e-4)
 
 
-def test_output_rate_is_an_argument(tmp_path: Path) -> None:
+def test_the_output_rate(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
     seen = decode.read(tmp_path / "a.mp4", fps=12.5)
-    assert seen.fps == 12.5
     assert shown(seen) == [*range(0, 24, 2)]  # 12.5 frames round to 12
 
 
 @pytest.mark.parametrize("gop", [12, 10_000], ids=["many keys", "one key"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
-def test_a_span_is_those_frames_of_the_whole(tmp_path: Path, name: str, gop: int) -> None:
+def test_a_span_equals_those_frames_of_the_whole_video(tmp_path: Path, name: str, gop: int) -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(7)]
     pictures = [noise[i % 7] // 2 + i // 4 for i in range(400)]
@@ -116,12 +114,12 @@ def test_a_span_is_those_frames_of_the_whole(tmp_path: Path, name: str, gop: int
 def test_a_span_beyond_the_end(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
     assert len(decode.read(tmp_path / "a.mp4", span=(0.4, 1.06)).luma) == 15  # annotations round
-    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "ends at 1.000 s, the span is 0.4 to 1.5 s", span=(0.4, 1.5))
-    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "the span is 3 to 3.04 s", span=(3.0, 3.04))
+    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "1.000 s.* 0.4 to 1.5 s", span=(0.4, 1.5))
+    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "3 to 3.04 s", span=(3.0, 3.04))
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
+def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
     picture = np.zeros((32, 48), np.uint8)
     picture[:8, :8] = 255  # top left
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[picture] * 2, rotation=rotation)
@@ -133,29 +131,29 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation: int) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
-def test_colours_are_those_of_the_gray_frames(tmp_path: Path, rotation: int) -> None:
+def test_color_frames_match_the_gray_ones(tmp_path: Path, rotation: int) -> None:
     path = tmp_path / "a.mp4"
     write(path, [k / 30 for k in range(30)], rotation=rotation)
-    gray, colours = decode.read(path).luma, list(decode.colours(path))
-    assert (len(colours), colours[0].shape, colours[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
-    np.testing.assert_allclose(np.stack(colours).mean(-1), gray, atol=2)
+    gray, color = decode.read(path).luma, list(decode.read_color(path))
+    assert (len(color), color[0].shape, color[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
+    np.testing.assert_allclose(np.stack(color).mean(-1), gray, atol=2)
 
 
-def test_colours_are_red_first(tmp_path: Path) -> None:
+def test_color_is_rgb(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         red = av.VideoFrame.from_ndarray(np.full((*SIZE[::-1], 3), (200, 40, 30), np.uint8), format="rgb24")
         container.mux(stream.encode(red))
         container.mux(stream.encode(None))
-    (seen,) = decode.colours(tmp_path / "a.mp4")
+    (seen,) = decode.read_color(tmp_path / "a.mp4")
     np.testing.assert_allclose(seen.mean((0, 1)), (200, 40, 30), atol=4)
 
 
-def test_colours_of_no_video_are_refused(tmp_path: Path) -> None:
+def test_color_of_a_text_file_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(ClipError, match=r"unreadable: .*a\.mp4: not a video that can be decoded"):
-        next(decode.colours(tmp_path / "a.mp4"))
+    with pytest.raises(ClipError, match=r"^unreadable: .*a\.mp4: "):
+        next(decode.read_color(tmp_path / "a.mp4"))
 
 
 def test_luma_has_full_range(tmp_path: Path) -> None:
@@ -165,7 +163,7 @@ def test_luma_has_full_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(48, 32), (50, 34)])
 @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj444p", "yuv420p10le", "gbrp"])
-def test_luma_is_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
+def test_luma_equals_that_of_libswscale(tmp_path: Path, format: str, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("libx264rgb" if format == "gbrp" else "libx264", rate=25, options={"crf": "1"})
@@ -193,26 +191,26 @@ def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
     assert luma[0, 360, 680] == pytest.approx(200, abs=2)
 
 
-def test_more_than_max_frames_is_refused_without_decoding_all(tmp_path: Path) -> None:
+def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
     assert len(decode.read(path, max_frames=100).luma) == 100
-    reject(path, Reason.TOO_LONG, "at least 100 frames, the limit is 99", max_frames=99)
-    reject(path, Reason.TOO_LONG, "at least 50 frames, the limit is 49", max_frames=49, span=(1.0, 3.0))
+    reject(path, Reason.TOO_LONG, "100 frames.* limit is 99 .*--max_frames", max_frames=99)
+    reject(path, Reason.TOO_LONG, "50 frames.* limit is 49", max_frames=49, span=(1.0, 3.0))
     path.write_bytes(path.read_bytes()[:-200])  # damage at the end, which reading to the limit never meets
-    reject(path, Reason.TOO_LONG, "at least 51 frames", max_frames=50)
-    reject(path, Reason.TRUNCATED, "breaks off", max_frames=100)
+    reject(path, Reason.TOO_LONG, "51 frames.* limit is 50", max_frames=50)
+    reject(path, Reason.TRUNCATED, "after picture", max_frames=100)
 
 
-def test_more_than_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
-    seen = [decode.read(path, max_frames=most, cut=True) for most in (60, 59)]
-    assert [(shown(one), one.cut) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
-    seen = [decode.read(path, max_frames=most, cut=True, span=(0.4, 0.8)) for most in (10, 9)]
-    assert [(shown(one), one.cut) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
+    seen = [decode.read(path, max_frames=limit, truncate=True) for limit in (60, 59)]
+    assert [(shown(one), one.truncated) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
+    seen = [decode.read(path, max_frames=limit, truncate=True, span=(0.4, 0.8)) for limit in (10, 9)]
+    assert [(shown(one), one.truncated) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
     path.write_bytes(path.read_bytes()[:-200])  # damage that reading to the limit never meets
-    assert decode.read(path, max_frames=40, cut=True).cut
+    assert decode.read(path, max_frames=40, truncate=True).truncated
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
@@ -223,7 +221,7 @@ def test_truncated_mp4(tmp_path: Path, share: float) -> None:
     write(path, [i / 25 for i in range(50)], pictures=noise, options={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    reject(path, Reason.TRUNCATED, "the file breaks off after picture")
+    reject(path, Reason.TRUNCATED, r"after picture \d")
 
 
 def test_truncated_between_packets(tmp_path: Path) -> None:
@@ -232,7 +230,7 @@ def test_truncated_between_packets(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         cut = [p.pos for p in container.demux(video=0) if p.size][40]
     path.write_bytes(path.read_bytes()[:cut])
-    reject(path, Reason.TRUNCATED, "the container promises more")
+    reject(path, Reason.TRUNCATED, "after picture 40, the container")
 
 
 def test_an_mp4_without_its_index(tmp_path: Path) -> None:
@@ -240,7 +238,7 @@ def test_an_mp4_without_its_index(tmp_path: Path) -> None:
     write(path, [i / 25 for i in range(50)])  # the index comes last
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
-    reject(path, Reason.UNREADABLE, "not a video that can be decoded")
+    reject(path, Reason.UNREADABLE, "not a video")
     path.write_bytes(data[: data.index(b"stco") - 4])
     reject(path, Reason.TRUNCATED, "no picture")
 
@@ -253,7 +251,7 @@ def test_damage_in_the_middle_is_unreadable(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 6000] = bytes(6000)
     path.write_bytes(data)
-    reject(path, Reason.UNREADABLE, "damaged after picture")
+    reject(path, Reason.UNREADABLE, r"damaged after picture \d")
     assert len(decode.read(path, span=(0, 0.4)).luma) == 10  # before the damage
 
 
@@ -269,23 +267,23 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(video=0) if p.size]
     assert {p.pts for p in packets} == {0}
-    assert decode.seconds(path) == 1.6
+    assert decode.duration(path) == 1.6
     assert shown(decode.read(path)) == list(range(40))
     assert shown(decode.read(path, span=(0.4, 0.8))) == list(range(10, 20))
     path.write_bytes(path.read_bytes()[: packets[30].pos])
-    reject(path, Reason.TRUNCATED, "ends at 1.200 s after picture 30, the container promises more")
+    reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
 
 
-def test_how_long_a_video_is_by_its_header(tmp_path: Path) -> None:
+def test_the_duration_by_the_header(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
-    assert decode.seconds(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
+    assert decode.duration(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
     (tmp_path / "images").mkdir()
     for number in range(5):
         (tmp_path / f"images/{number}.png").touch()
-    assert decode.seconds(tmp_path / "images") == 0.2
+    assert decode.duration(tmp_path / "images") == 0.2
     (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
-    with pytest.raises(ClipError, match=r"unreadable: .*text\.mp4: not a video that can be decoded"):
-        decode.seconds(tmp_path / "text.mp4")
+    with pytest.raises(ClipError, match=r"^unreadable: .*text\.mp4: "):
+        decode.duration(tmp_path / "text.mp4")
 
 
 def test_not_a_video(tmp_path: Path) -> None:
@@ -294,11 +292,11 @@ def test_not_a_video(tmp_path: Path) -> None:
     (tmp_path / "noise.mpg").write_bytes(np.random.default_rng(0).bytes(50_000))
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n")
     for name in ("text.mp4", "empty.mp4", "noise.mpg", "list.mp4"):
-        reject(tmp_path / name, Reason.UNREADABLE, "not a video that can be decoded")
-    reject(tmp_path / "missing.mp4", Reason.UNREADABLE, "cannot be opened .*No such file")
+        reject(tmp_path / name, Reason.UNREADABLE, "not a video")
+    reject(tmp_path / "missing.mp4", Reason.UNREADABLE, "No such file")
 
 
-def test_special_files_are_refused_unopened(tmp_path: Path) -> None:
+def test_special_files_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.mp4")  # opening it would hang
     reject(tmp_path / "fifo.mp4", Reason.UNREADABLE, "neither a regular file nor a directory")
     reject(Path("/dev/zero"), Reason.UNREADABLE, "neither a regular file nor a directory")
@@ -326,7 +324,7 @@ def test_audio_only(tmp_path: Path) -> None:
         ({"fps": float("inf")}, "fps"),
     ],
 )
-def test_settings_outside_their_rule(tmp_path: Path, settings: dict[str, object], match: str) -> None:
+def test_arguments_out_of_range(tmp_path: Path, settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         decode.read(tmp_path / "a.mp4", **settings)
 
@@ -351,4 +349,4 @@ def test_grid_passes_untouched(name: str, frames: int, grid_clips: Path) -> None
 def test_truncated_mpeg_1(tmp_path: Path, share: float, grid_clips: Path) -> None:
     data = (grid_clips / "s2" / "swwp2s.mpg").read_bytes()
     (tmp_path / "a.mpg").write_bytes(data[: int(len(data) * share)])
-    reject(tmp_path / "a.mpg", Reason.TRUNCATED, "breaks off after picture")
+    reject(tmp_path / "a.mpg", Reason.TRUNCATED, r"after picture \d")

@@ -12,7 +12,7 @@ from pipeline.video import decode, images
 
 
 def fill(directory: Path, names: list[str], size: tuple[int, int] = (16, 12)) -> None:
-    """Image i is flat with brightness 10 * i."""
+    """Writes image i with uniform brightness 10 * i."""
     directory.mkdir(exist_ok=True)
     for index, name in enumerate(names):
         Image.new("RGB", size, (10 * index,) * 3).save(directory / name)
@@ -40,21 +40,21 @@ def test_a_span_of_a_directory(tmp_path: Path) -> None:
     seen = decode.read(tmp_path / "c", span=(0.12, 0.28))
     assert seen.luma[:, 0, 0].tolist() == [30, 40, 50, 60]
     assert seen.times.tolist() == pytest.approx([0.12, 0.16, 0.2, 0.24])
-    reject(tmp_path / "c", Reason.TRUNCATED, "ends at 0.400 s, the span is 0.2 to 0.6 s", span=(0.2, 0.6))
-    reject(tmp_path / "c", Reason.TRUNCATED, "the span is 0.4 to 0.44 s", span=(0.4, 0.44))
-    reject(tmp_path / "c", Reason.TOO_LONG, "at least 10 frames, the limit is 9", max_frames=9)
+    reject(tmp_path / "c", Reason.TRUNCATED, "0.400 s.* 0.2 to 0.6 s", span=(0.2, 0.6))
+    reject(tmp_path / "c", Reason.TRUNCATED, "0.4 to 0.44 s", span=(0.4, 0.44))
+    reject(tmp_path / "c", Reason.TOO_LONG, "10 frames.* limit is 9 .*--max_frames", max_frames=9)
 
 
-def test_images_beyond_max_frames_may_be_left_out_unread(tmp_path: Path) -> None:
+def test_images_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     fill(tmp_path / "c", [f"{i}.png" for i in range(5)])
     (tmp_path / "c" / "4.png").write_text("not an image")
-    seen = decode.read(tmp_path / "c", max_frames=4, cut=True)
-    assert (seen.luma[:, 0, 0].tolist(), seen.cut) == ([0, 10, 20, 30], True)
-    seen = decode.read(tmp_path / "c", max_frames=2, cut=True, span=(0.04, 0.12))
-    assert (seen.luma[:, 0, 0].tolist(), seen.cut) == ([10, 20], False)
+    seen = decode.read(tmp_path / "c", max_frames=4, truncate=True)
+    assert (seen.luma[:, 0, 0].tolist(), seen.truncated) == ([0, 10, 20, 30], True)
+    seen = decode.read(tmp_path / "c", max_frames=2, truncate=True, span=(0.04, 0.12))
+    assert (seen.luma[:, 0, 0].tolist(), seen.truncated) == ([10, 20], False)
 
 
-def test_gray_cmyk_and_turned_images(tmp_path: Path) -> None:
+def test_gray_cmyk_and_rotated_images(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     upright = Image.new("L", (16, 12), 100)
     upright.putpixel((0, 0), 255)
@@ -68,24 +68,24 @@ def test_gray_cmyk_and_turned_images(tmp_path: Path) -> None:
     np.testing.assert_allclose(decode.read(tmp_path / "c").luma[2], 100, atol=1)
 
 
-def test_colours_of_a_directory(tmp_path: Path) -> None:
+def test_a_directory_in_color(tmp_path: Path) -> None:
     Image.new("RGB", (16, 12), (200, 40, 30)).save(tmp_path / "a2.png")
     Image.new("L", (16, 12), 90).save(tmp_path / "a10.png")
-    seen = np.stack(list(decode.colours(tmp_path)))
+    seen = np.stack(list(decode.read_color(tmp_path)))
     assert (seen.shape, seen[:, 0, 0].tolist()) == ((2, 12, 16, 3), [[200, 40, 30], [90, 90, 90]])
 
 
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     fill(tmp_path / "c", ["1.png", "2.png"])
     fill(tmp_path / "c", ["3.png"], size=(16, 14))
-    reject(tmp_path / "c", Reason.UNREADABLE, "3.png: 16x14 pixels, but the first image has 16x12")
+    reject(tmp_path / "c", Reason.UNREADABLE, "3.png: 16x14 .* 16x12")
 
 
 @pytest.mark.parametrize(
     ("width", "match"),
-    [(8001, "8001x8000 pixels, the limit is 64 megapixels"), (60_000, "decompression bomb")],
+    [(8001, "8001x8000 .* 64 megapixels"), (60_000, "decompression bomb")],
 )
-def test_absurd_sizes_are_refused_by_the_header(tmp_path: Path, width: int, match: str) -> None:
+def test_huge_sizes_are_refused_by_the_header(tmp_path: Path, width: int, match: str) -> None:
     fill(tmp_path / "c", ["1.bmp"])
     data = (tmp_path / "c" / "1.bmp").read_bytes()
     (tmp_path / "c" / "1.bmp").write_bytes(data[:18] + struct.pack("<ii", width, 8000) + data[26:])
@@ -95,26 +95,26 @@ def test_absurd_sizes_are_refused_by_the_header(tmp_path: Path, width: int, matc
 def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     directory = tmp_path / "c"
     directory.mkdir()
-    reject(directory, Reason.NO_VIDEO, "no image in it, want .jpg")
+    reject(directory, Reason.NO_VIDEO, "want .jpg")
     (directory / "1.jpg").write_text("not an image")
-    reject(directory, Reason.UNREADABLE, "1.jpg: not an image that can be read")
+    reject(directory, Reason.UNREADABLE, "1.jpg: .*neither JPEG, PNG nor BMP")
     whole = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(whole, "jpeg")
     (directory / "1.jpg").write_bytes(whole.getvalue()[:1000])
-    reject(directory, Reason.UNREADABLE, "1.jpg: not an image that can be read .*truncated")
+    reject(directory, Reason.UNREADABLE, "1.jpg: .*truncated")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(directory / "1.png")
     (directory / "1.jpg").unlink()
-    reject(directory, Reason.UNREADABLE, "1.png: mode I;16, want 8 bits a channel")
+    reject(directory, Reason.UNREADABLE, "1.png: .*I;16.* 8 bits")
     (directory / "1.png").unlink()
     os.mkfifo(directory / "1.png")
-    reject(directory, Reason.UNREADABLE, "1.png: neither a regular file nor a directory")
+    reject(directory, Reason.UNREADABLE, "1.png: neither a regular file nor")
     (directory / "1.png").unlink()
     (directory / "1.png").mkdir()
-    reject(directory, Reason.UNREADABLE, "1.png: a directory where an image should be")
+    reject(directory, Reason.UNREADABLE, "1.png: .*directory")
 
 
 @pytest.mark.usefixtures("mortal")
-def test_a_directory_that_may_not_be_listed(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_listed(tmp_path: Path) -> None:
     fill(tmp_path / "c", ["1.png"])
     (tmp_path / "c").chmod(0o300)
     reject(tmp_path / "c", Reason.UNREADABLE, r"/c: cannot be listed \(Permission denied\)")
@@ -134,28 +134,28 @@ def test_fit(size: tuple[int, int], fitted: tuple[int, int]) -> None:
     assert images.fit(*size) == fitted
 
 
-def test_cut_identity_and_shift() -> None:
+def test_warp_identity_and_shift() -> None:
     luma = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    np.testing.assert_array_equal(images.cut(luma, identity, 20), luma[:20, :20])
+    np.testing.assert_array_equal(images.warp(luma, identity, 20), luma[:20, :20])
     shifted = np.array([[1.0, 0, 7], [0, 1.0, 11]])
-    np.testing.assert_array_equal(images.cut(luma, shifted, 20), luma[11:31, 7:27])
+    np.testing.assert_array_equal(images.warp(luma, shifted, 20), luma[11:31, 7:27])
 
 
-def test_cut_repeats_the_border() -> None:
+def test_warp_repeats_the_border() -> None:
     luma = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
     outside = np.array([[1.0, 0, -30], [0, 1.0, -25]])
     padded = np.pad(luma, ((25, 0), (30, 0)), mode="edge")
-    np.testing.assert_array_equal(images.cut(luma, outside, 60), padded[:60, :60])
+    np.testing.assert_array_equal(images.warp(luma, outside, 60), padded[:60, :60])
 
 
-def test_cut_turns_with_the_affine() -> None:
+def test_warp_rotates() -> None:
     luma = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     quarter = np.array([[0.0, -1, 32], [1, 0.0, 0]])  # the result's right is the picture's down
-    np.testing.assert_array_equal(images.cut(luma, quarter, 32), np.rot90(luma))
+    np.testing.assert_array_equal(images.warp(luma, quarter, 32), np.rot90(luma))
 
 
-def test_cut_does_not_alias() -> None:
+def test_warp_does_not_alias() -> None:
     stripes = np.tile(np.array([0, 255], np.uint8), (400, 200))  # one pixel wide
-    got = images.cut(stripes, np.array([[4.0, 0, 0.5], [0, 4.0, 0.3]]), 90)
+    got = images.warp(stripes, np.array([[4.0, 0, 0.5], [0, 4.0, 0.3]]), 90)
     np.testing.assert_allclose(got[:, 2:-2], 127.5, atol=2)

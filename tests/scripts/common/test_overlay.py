@@ -78,6 +78,6 @@ def test_the_file_shows_every_frame(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         pages = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         assert (stream.codec_context.name, stream.average_rate, len(pages)) == ("h264", 25, 9)
-    for page, picture in zip(pages, decode.colours(tmp_path / "a.mp4"), strict=True):
+    for page, picture in zip(pages, decode.read_color(tmp_path / "a.mp4"), strict=True):
         np.testing.assert_allclose(page[75:95, 5:90], picture[75:95, 5:90], atol=12)
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "seen.mp4"}
