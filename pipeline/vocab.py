@@ -1,6 +1,7 @@
 """Text <-> ids, for characters and for words."""
 
 import dataclasses
+import itertools
 import unicodedata
 from collections.abc import Sequence
 
@@ -13,6 +14,14 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # `<unk>`: one character, so that texts s
 def normalise(text: str) -> str:
     """Lower case, letters one character with their accents (NFC), runs of white space one space, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text.lower()).split())
+
+
+def min_ctc_windows(symbols: Sequence[object]) -> int:
+    """The minimal number of windows in which CTC can emit `symbols`.
+
+    CTC needs one window per symbol, and one more for the blank between equal neighbours (Graves et al. 2006).
+    """
+    return len(symbols) + sum(a == b for a, b in itertools.pairwise(symbols))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,9 @@
+from collections.abc import Sequence
+
 import pytest
 
 from pipeline.schema import DataError
-from pipeline.vocab import ALPHABET, Vocabulary, normalise
+from pipeline.vocab import ALPHABET, Vocabulary, min_ctc_windows, normalise
 
 WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 
@@ -12,6 +14,14 @@ WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 )
 def test_normalise(text: str, expected: str) -> None:
     assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("symbols", "windows"),
+    [("", 0), ("bin", 3), ("bee", 4), ("aaa", 5), ("abab", 4), ([7, 7, 2], 4)],
+)
+def test_min_ctc_windows_leaves_a_blank_between_equal_neighbours(symbols: Sequence, windows: int) -> None:
+    assert min_ctc_windows(symbols) == windows
 
 
 def test_characters_are_numbered_in_the_order_of_the_alphabet() -> None:
