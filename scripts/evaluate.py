@@ -22,7 +22,7 @@ from tqdm import tqdm
 from model.evaluate import Prediction, Report
 from pipeline.inspection import statistics
 from pipeline.loading.plan import PlanConfig
-from pipeline.records import directory, storage
+from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from scripts.common import cli, decoding_flags, experiment
@@ -140,7 +140,7 @@ def _finite(value: float) -> float | None:
 
 def _page(report: Report, data: DatasetDir, opened: Run, guess: float, clip: Callable[[Prediction], Clip]) -> str:
     values, shape = flags.FLAGS, dataclasses.asdict(opened.model.config)
-    settings = [(name, str(value)) for name, value in statistics.flat({**_settings(), "model": shape})]
+    settings = [(name, str(value)) for name, value in identity.flatten({**_settings(), "model": shape}).items()]
     title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
     bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
     return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, values.among, bar)

@@ -102,7 +102,7 @@ def _with_variants(clips: list[Clip]) -> list[Clip]:
     config, seed = AUGMENT.build(), flags.FLAGS.seed
     if config == AugmentConfig():
         raise DataError(f"--augment: nothing to vary; give some of --{', --'.join(cli.AUGMENT)}")
-    return [each for c in clips for each in (c, *(augment.varied(c, config, seed, n) for n in range(VARIANTS)))]
+    return [each for c in clips for each in (c, *(augment.apply_to_clip(c, config, seed, n) for n in range(VARIANTS)))]
 
 
 def _report(dataset: DatasetDir) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.inspection import statistics
-from pipeline.records import directory, tfrecord
+from pipeline.records import directory, identity, tfrecord
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index
 
@@ -63,7 +62,8 @@ def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
     if a.encoding.name == b.encoding.name:
         differing[BYTES] = _records_differ(a, b, both, track)
     changed = {name: np.flatnonzero(flags) for name, flags in differing.items() if flags.any()}
-    return Difference(_settings(a, b), (_lacking(rows_a, rows_b), _lacking(rows_b, rows_a)), both, changed)
+    settings = identity.changes(_settings(a), _settings(b))
+    return Difference(settings, (_lacking(rows_a, rows_b), _lacking(rows_b, rows_a)), both, changed)
 
 
 def _lacking(rows: dict[str, int], others: dict[str, int]) -> np.ndarray:
@@ -71,17 +71,10 @@ def _lacking(rows: dict[str, int], others: dict[str, int]) -> np.ndarray:
     return np.array([rows[name] for name in sorted(rows.keys() - others.keys())], np.int64)
 
 
-def _settings(a: DatasetDir, b: DatasetDir) -> list[tuple[str, Any, Any]]:
-    kept = ("conversion", "rejected")
-    in_a, in_b = ({key: value for name in kept for key, value in _named(name, d)} for d in (a, b))
-    keys = [*in_a, *(key for key in in_b if key not in in_a)]
-    return [(key, in_a.get(key), in_b.get(key)) for key in keys if in_a.get(key) != in_b.get(key)]
-
-
-def _named(part: str, dataset: DatasetDir) -> Iterator[tuple[str, Any]]:
-    """The settings under their own names, as in the manifest; `rejected.` before a reason."""
-    kept = {key: value for key, value in dataset.manifest[part].items() if key != CLIPS}
-    return statistics.flat(kept, "" if part == "conversion" else part)
+def _settings(dataset: DatasetDir) -> dict[str, Any]:
+    """The conversion's settings, and beside them the number of rejected clips per reason."""
+    conversion = {key: value for key, value in dataset.manifest["conversion"].items() if key != CLIPS}
+    return {**conversion, "rejected": dataset.manifest["rejected"]}
 
 
 def _split_names(dataset: DatasetDir, rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.conversion.progress import Rejected
 from pipeline.conversion.run_log import CONVERSION
-from pipeline.inspection import statistics
+from pipeline.records import identity
 from pipeline.records.directory import REJECTED, DatasetDir
 from pipeline.records.index import Index
 from pipeline.records.strings import Texts
@@ -109,6 +109,6 @@ def runs(dataset: DatasetDir) -> list[dict[str, Any]]:
         return []
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        return [dict(statistics.flat(dict(run))) for run in found]
+        return [identity.flatten(dict(run)) for run in found]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not as a conversion writes it ({error}); restore or remove it") from error

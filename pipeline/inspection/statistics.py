@@ -2,8 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -64,15 +63,6 @@ def best_guess(truths: Sequence[str]) -> float:
 def counted(names: Iterable[str]) -> list[tuple[str, int]]:
     """Each name and how often it comes, the commonest first, equals by name."""
     return sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0]))
-
-
-def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested dictionaries with their keys: `{"crop": {"margin": 1.6}}` -> `("crop.margin", 1.6)`."""
-    if not isinstance(tree, dict):
-        yield name, tree
-        return
-    for key, value in tree.items():
-        yield from flat(value, f"{name}.{key}" if name else str(key))
 
 
 def lengths(frames: np.ndarray, fps: float) -> str:

@@ -1,7 +1,7 @@
-"""Augmentation: one draw a clip and epoch, stateless, on uint8 lip frames.
+"""Augments uint8 lip frames with stateless random operations, one draw for each example and epoch.
 
-A draw is a function of (seed, epoch, clip, word) alone, whatever else is read. What changes the number of frames is
-drawn here too, in NumPy, so that the plan knows every length exactly.
+A draw is a function of (seed, epoch, clip, word) alone, whatever else is read. The speed, which changes the number of
+frames, is drawn in NumPy, so that the plan knows every length exactly.
 """
 
 import dataclasses
@@ -12,25 +12,28 @@ import tensorflow as tf
 from pipeline.loading import examples
 from pipeline.schema import CROP, Clip, Word
 
-STREAM = 4  # of random numbers, beside those of the plan
-SHIFT, FLIP, LIGHT, MASK = range(4)  # what a clip's seed is folded with
-MIDDLE = 128  # the gray that contrast turns about
-WHOLE = -1  # the word of an example that is a whole clip, as in `table.Examples`
-GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64, odd
+STREAM = 4  # the stream of random numbers; the plan has 1 to 3
+SHIFT, FLIP, LIGHT, MASK = range(4)  # what the seed of a clip is folded with
+MIDDLE_GRAY = 128  # the level that contrast does not change
+WHOLE_CLIP = -1  # the word of an example that is a whole clip, as in `examples.Examples`
+GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the increment of SplitMix64
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """How clips are varied; everything is off by default.
+    """How examples are augmented; everything is off by default.
 
     Attributes:
-      shift: pixels, the crop moves by up to so many each way; the edge's pixels fill what comes in.
+      shift: maximum move of the crop each way, in pixels, 0 to 56; border pixels are repeated.
       flip: probability that left and right are swapped.
-      brightness: gray levels of 255, added or taken, up to so many.
+      brightness: maximum change, in gray levels, 0 to 255.
       contrast: the distance from middle gray is multiplied by 1 - contrast to 1 + contrast.
-      mask_frames: longest run of frames that is replaced by the clip's mean picture (Ma et al. 2022).
-      masks: how many such runs, of 0 to `mask_frames` frames each.
+      mask_frames: maximum length of a run of frames that the clip's mean frame replaces (Ma et al. 2022), 0 to 1000.
+      masks: number of such runs, of 0 to `mask_frames` frames each.
       speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
+
+    Raises:
+      ValueError: a field is outside its range, or `masks` is set without `mask_frames`.
     """
 
     shift: int = 0
@@ -42,9 +45,9 @@ class AugmentConfig:
     speed: float = 0.0
 
     def __post_init__(self) -> None:
-        for field, most in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
-            if not 0 <= getattr(self, field) <= most:
-                raise ValueError(f"{field}: want 0 to {most}, got {getattr(self, field)}")
+        for field, limit in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
+            if not 0 <= getattr(self, field) <= limit:
+                raise ValueError(f"{field}: want 0 to {limit}, got {getattr(self, field)}")
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip: want a probability, got {self.flip}")
         for field in ("contrast", "speed"):
@@ -53,21 +56,21 @@ class AugmentConfig:
         if self.masks < 1:
             raise ValueError(f"masks: want at least 1, got {self.masks}")
         if self.masks > 1 and not self.mask_frames:
-            raise ValueError(f"masks: goes with mask_frames, which are 0, got {self.masks}")
+            raise ValueError(f"masks: goes with mask_frames, which is 0, got {self.masks}")
 
 
-def keys(ids: np.ndarray, word: np.ndarray) -> np.ndarray:
-    """Uint64 [N]: hashes of clip ids, str [N], and of the numbers of their words, int64 [N]."""
-    letters = np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)  # UTF-32, zeros behind
+def example_keys(ids: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Hashes the clip ids, str [N], and word numbers, int64 [N], of examples to uint64 [N]."""
+    letters = np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)  # UTF-32, padded with zeros
     folded = np.zeros(len(ids), np.uint64)
-    # A polynomial, to which the zeros add nothing: a longer id elsewhere changes no key.
+    # The zeros add nothing to this polynomial, so the padding, and longer ids elsewhere, change no key.
     for column, power in zip(letters.T, np.cumprod(np.full(letters.shape[1], GAMMA)), strict=True):
         folded += column.astype(np.uint64) * power
     return _mixed(_mixed(folded) + word.astype(np.uint64))
 
 
 def splitmix(state: np.ndarray, count: int) -> np.ndarray:
-    """Uint64 [N, count]: the first numbers of N generators SplitMix64 (Steele et al. 2014), of states uint64 [N]."""
+    """uint64 [N, count]: the first numbers of N SplitMix64 generators (Steele et al. 2014) with these states."""
     return _mixed(state[:, None] + GAMMA * np.arange(1, count + 1, dtype=np.uint64))
 
 
@@ -78,21 +81,21 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    clips: np.ndarray,
+    keys: np.ndarray,
     frames: np.ndarray,
-    least: np.ndarray,
-    most: int | None,
+    min_frames: np.ndarray,
+    max_frames: int | None,
     config: AugmentConfig,
     seed: int,
     epoch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An epoch's draw for every example, by itself.
+    """Draws the length and the seed of every example in an epoch; each draw is independent of the other examples.
 
     Args:
-      clips: uint64 [N], what `keys` makes of each example.
-      frames: int64 [N], of each example.
-      least: int64 [N], the fewest that hold its label: none gets faster than that.
-      most: none gets longer than this, nor than it is; None for no bound.
+      keys: uint64 [N], from `example_keys`.
+      frames: int64 [N], the length of each example.
+      min_frames: int64 [N], the minimal length in which CTC can emit its label; no speed gives less.
+      max_frames: no speed lengthens an example beyond this; None for no limit.
       config: what is drawn.
       seed: of the run.
       epoch: from 0.
@@ -102,35 +105,35 @@ def draw(
       seeds: int64 [N, 2], for `apply`.
     """
     stream = np.random.default_rng((seed, STREAM, epoch)).integers(2**64, dtype=np.uint64)
-    random = splitmix(clips ^ stream, 3)
+    random = splitmix(keys ^ stream, 3)
     seeds = (random[:, :2] >> np.uint64(33)).astype(np.int64)  # below 2^31
     speed = 1 + config.speed * ((random[:, 2] >> np.uint64(11)) * 2.0**-52 - 1)  # uniform in [1 - speed, 1 + speed)
     count = np.rint(frames / speed).astype(np.int64)
-    return np.clip(count, np.minimum(least, frames), longest(frames, most, config)), seeds
+    return np.clip(count, np.minimum(min_frames, frames), max_drawn_frames(frames, max_frames, config)), seeds
 
 
-def longest(frames: np.ndarray, most: int | None, config: AugmentConfig) -> np.ndarray:
-    """int64 [N]: the most frames that `draw` gives each example in any epoch."""
+def max_drawn_frames(frames: np.ndarray, max_frames: int | None, config: AugmentConfig) -> np.ndarray:
+    """int64 [N]: the maximum length that `draw` gives each example in any epoch."""
     slowest = np.rint(frames / (1 - config.speed)).astype(np.int64)
-    return slowest if most is None else np.maximum(frames, np.minimum(slowest, most))
+    return slowest if max_frames is None else np.maximum(frames, np.minimum(slowest, max_frames))
 
 
-def played(frames: np.ndarray, counts: np.ndarray, places: int) -> np.ndarray:
-    """Int64 [B, places]: which of `frames` [B] frames to show so that they last `counts` [B]: the nearest in time.
+def resample(frames: np.ndarray, counts: np.ndarray, length: int) -> np.ndarray:
+    """int64 [B, length]: the nearest source frame of each frame, when `frames` [B] frames are played in `counts` [B].
 
-    Frame k of the result stands at (k + 1/2) / count of the clip; those from `counts` on mean nothing.
+    Frame k of the result lies at (k + 1/2) / count of the clip. Entries from `counts` on are meaningless.
     """
-    return (2 * np.arange(places) + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
+    return (2 * np.arange(length) + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
 
 
-def batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """`apply` to every row of a batch, and not to its padding.
+def apply_to_batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """Augments every row of a batch; padding stays zero.
 
     Args:
       frames: uint8 [B, F, 112, 112].
-      counts: int [B], the frames of each row, at least one.
+      counts: int [B], the valid frames of each row, at least one.
       seeds: int64 [B, 2].
-      config: how.
+      config: the operations to apply.
 
     Returns:
       uint8 [B, F, 112, 112].
@@ -146,33 +149,30 @@ def batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: Augmen
 
 
 def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """One clip, varied by all that `config` has switched on but `speed`.
+    """Augments one clip by every operation of `config` except `speed`.
 
     Args:
       frames: uint8 [F, 112, 112].
-      seed: int64 [2]; the same seed, the same result.
-      config: how.
+      seed: int64 [2]; the same seed gives the same result.
+      config: the operations to apply.
 
     Returns:
       uint8 [F, 112, 112].
     """
-    frames = shift(frames, _fold(seed, SHIFT), config.shift) if config.shift else frames
-    frames = flip(frames, _fold(seed, FLIP), config.flip) if config.flip else frames
+    fold = tf.random.fold_in
+    frames = shift(frames, fold(seed, SHIFT), config.shift) if config.shift else frames
+    frames = flip(frames, fold(seed, FLIP), config.flip) if config.flip else frames
     lit = config.brightness or config.contrast
-    frames = light(frames, _fold(seed, LIGHT), config.brightness, config.contrast) if lit else frames
-    return mask(frames, _fold(seed, MASK), config.mask_frames, config.masks) if config.mask_frames else frames
+    frames = light(frames, fold(seed, LIGHT), config.brightness, config.contrast) if lit else frames
+    return mask(frames, fold(seed, MASK), config.mask_frames, config.masks) if config.mask_frames else frames
 
 
-def _fold(seed: tf.Tensor, place: int) -> tf.Tensor:
-    return tf.random.fold_in(seed, place)
-
-
-def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
-    """A clip as training on whole sentences, spelled, sees it in an epoch, its words and gaps moved along."""
-    total = len(clip.frames)
-    one, least = keys(np.array([clip.id]), np.array([WHOLE])), examples.fewest([list(clip.text)])
-    counts, seeds = draw(one, np.array([total]), least, None, config, seed, epoch)
-    (shown,) = played(np.array([total]), counts, int(counts[0]))
+def apply_to_clip(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
+    """The clip as training on whole, spelled sentences sees it in an epoch; its words and gaps move with its frames."""
+    total = np.array([len(clip.frames)])
+    key, min_frames = example_keys(np.array([clip.id]), np.array([WHOLE_CLIP])), examples.min_frames([list(clip.text)])
+    counts, seeds = draw(key, total, min_frames, None, config, seed, epoch)
+    (shown,) = resample(total, counts, int(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
     edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}
     words = tuple(Word(word.text, *edge) for word, edge in edges.items() if edge[0] < edge[1])
@@ -180,40 +180,43 @@ def varied(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
     return dataclasses.replace(clip, **changed)
 
 
-def shift(frames: tf.Tensor, seed: tf.Tensor, most: int) -> tf.Tensor:
-    """`out[t, y, x] = frames[t, y + dy, x + dx]`, dy and dx whole and uniform in [-most, most], clamped to the edge."""
-    by = tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32)
-    rows = tf.clip_by_value(tf.range(CROP) + by[0] - most, 0, CROP - 1)
-    left, right = (tf.repeat(edge, most, axis=2) for edge in (frames[:, :, :1], frames[:, :, -1:]))
-    wide = tf.concat([left, frames, right], axis=2)[:, :, by[1] : by[1] + CROP]  # columns: copied, not gathered
+def shift(frames: tf.Tensor, seed: tf.Tensor, max_shift: int) -> tf.Tensor:
+    """Moves a clip: `out[t, y, x] = frames[t, y + dy, x + dx]`, coordinates clamped to the border.
+
+    dy and dx are integers, uniform in [-max_shift, max_shift].
+    """
+    by = tf.random.stateless_uniform([2], seed, 0, 2 * max_shift + 1, tf.int32)
+    rows = tf.clip_by_value(tf.range(CROP) + by[0] - max_shift, 0, CROP - 1)
+    left, right = (tf.repeat(edge, max_shift, axis=2) for edge in (frames[:, :, :1], frames[:, :, -1:]))
+    wide = tf.concat([left, frames, right], axis=2)[:, :, by[1] : by[1] + CROP]  # slicing is faster than gathering
     return tf.ensure_shape(tf.gather(wide, rows, axis=1), [None, CROP, CROP])
 
 
 def flip(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
-    """Left and right swapped with this probability."""
+    """Swaps left and right with this probability."""
     swapped = tf.random.stateless_uniform([], seed) < probability
     return tf.cond(swapped, lambda: tf.reverse(frames, [2]), lambda: frames)
 
 
 def light(frames: tf.Tensor, seed: tf.Tensor, brightness: int, contrast: float) -> tf.Tensor:
-    """`round(c frames + (1 - c) 128 + b)` within 0 to 255, halves to even.
+    """Changes the lighting of a clip: `round(c frames + (1 - c) 128 + b)`, clipped to 0 to 255, halves to even.
 
     c is uniform in [1 - contrast, 1 + contrast), b in [-brightness, brightness).
     """
     drawn = tf.random.stateless_uniform([2], seed, -1, 1)
     scale = 1 + contrast * drawn[0]
-    offset = (1 - scale) * MIDDLE + brightness * drawn[1]
+    offset = (1 - scale) * MIDDLE_GRAY + brightness * drawn[1]
     levels = tf.round(tf.cast(frames, tf.float32) * scale + offset)
     return tf.cast(tf.clip_by_value(levels, 0, 255), tf.uint8)
 
 
-def mask(frames: tf.Tensor, seed: tf.Tensor, most: int, masks: int) -> tf.Tensor:
-    """Up to `masks` runs of 0 to `most` frames become the clip's mean picture, rounded to the nearest."""
+def mask(frames: tf.Tensor, seed: tf.Tensor, max_length: int, masks: int) -> tf.Tensor:
+    """Replaces `masks` runs of 0 to `max_length` frames by the clip's mean frame, rounded to the nearest level."""
     total = tf.shape(frames)[0]
     drawn = tf.random.stateless_uniform([2, masks, 1], seed)
-    length = tf.cast(drawn[0] * (most + 1), tf.int32)
+    length = tf.cast(drawn[0] * (max_length + 1), tf.int32)
     start = tf.cast(drawn[1] * tf.cast(tf.maximum(total - length, 0) + 1, tf.float32), tf.int32)
-    place = tf.range(total)
-    hidden = tf.reduce_any((place >= start) & (place < start + length), axis=0)  # [masks, F] -> [F]
+    time = tf.range(total)
+    hidden = tf.reduce_any((time >= start) & (time < start + length), axis=0)  # [masks, F] -> [F]
     mean = (tf.reduce_sum(tf.cast(frames, tf.int32), axis=0) + total // 2) // total
     return tf.where(hidden[:, None, None], tf.cast(mean, tf.uint8)[None], frames)

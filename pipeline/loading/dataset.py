@@ -1,4 +1,8 @@
-"""The page: plan -> read and decode into the batch -> augment -> windows."""
+"""Builds the training `tf.data.Dataset`: sample, read, augment, make windows.
+
+A stream is a function of the arguments of `load` alone, and a batch a function of its number. So a run that has taken
+`n` steps resumes with `load(…, step=n)`, which reads nothing to get there; `position` keeps `n` in a file.
+"""
 
 import functools
 import threading
@@ -11,40 +15,16 @@ import tensorflow as tf
 
 from pipeline.loading import augment, buffers, mixture, windows
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.batch import KEYS, Assembler
+from pipeline.loading.batch import KEYS, Batcher
 from pipeline.loading.direct_reader import Reader
-from pipeline.loading.examples import DataConfig, Examples, examples
+from pipeline.loading.examples import DataConfig, Examples, select_examples
 from pipeline.loading.plan import Batches, Plan, PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
 Batch = dict[str, tf.Tensor]
-
-
-def steps_per_epoch(
-    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None = None
-) -> int:
-    """How many batches an epoch has, each epoch the same.
-
-    Raises:
-      DataError: as `load`.
-    """
-    return _planned(dataset, split, config, order, augmented)[1].steps
-
-
-def _planned(
-    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
-) -> tuple[Examples, Plan]:
-    table = examples(dataset, split, config)
-    frames = augment.longest(table.frames, config.max_frames, augmented) if augmented else table.frames
-    planned = Plan(windows.count(frames, config.padding), order, table.source)
-    if not planned.steps:
-        raise DataError(
-            f"{dataset.root}: split {split!r} has {len(table)} examples, which fill no batch; "
-            f"batch_size: want at most {len(table)}, got {order.batch_size}"
-        )
-    return table, planned
+Draw = Callable[[int], tuple[np.ndarray, np.ndarray]]  # epoch -> frames int64 [N], seeds int64 [N, 2]
 
 
 def load(
@@ -62,61 +42,45 @@ def load(
     skipped: set[str] | None = None,
     reader: Reader | None = None,
 ) -> tf.data.Dataset:
-    """The batches of `epochs` epochs from `step` of `epoch` on, as a `tf.data.Dataset` for this process.
-
-    The stream is a function of the arguments alone: what a run of `n` steps has left is `load(…, step=n)`, and nothing
-    is read to get there. `position` keeps `n` in a file.
+    """Loads the batches of a split, as `spec` describes them.
 
     Args:
       dataset: an opened dataset directory, or several, joined by `mixture.join`.
-      split: `train`, `val` or `test`.
+      split: such as `train`.
       config: what an example is.
-      order: how they are ordered and batched.
-      augmented: how they are varied; None for not at all.
-      epoch: first epoch, which seeds its permutation.
-      epochs: how many; None for no end.
-      step: batches to leave out at the start, which may be more than an epoch has.
-      layout: `frames` uint8 [B, F, 112, 112], a nineteenth of the bytes of float windows, for windows made on the
-        accelerator by `device.batches`; or `windows` uint8 [B, S, 112, 112, 5], made here.
-      on_bad_record: `raise` at a damaged record, in an error of TensorFlow's that names shard, offset and reason; or
-        `skip` it: its row keeps its place, id and lengths, with nothing of the clip's pixels and with weight 0, and the
-        other rows are what they would have been. Where no record of a batch is sound, all its weights are 0.
-      skipped: gets what is wrong with each record that is skipped, once, when reading comes to it.
-      reader: `Reader(dataset, cache_bytes)`, to be kept from call to call where frames are to stay in memory.
-
-    Returns:
-      Batches with the keys, dtypes and shapes of `spec(config, order, layout)`.
+      order: how examples are ordered and batched.
+      augmented: how examples are augmented; None for not at all.
+      epoch: the first epoch, from 0.
+      epochs: the number of epochs; None for no end.
+      step: batches to leave out at the start, any number.
+      layout: `frames` uint8 [B, F, 112, 112], for `device.batches`, or `windows` uint8 [B, S, 112, 112, 5].
+      on_bad_record: `raise` an error with shard, offset and reason, or `skip` the record; see `Batcher`.
+      skipped: receives the error of each skipped record once.
+      reader: `Reader(dataset, cache_bytes)`, to share its cache between calls.
 
     Raises:
-      DataError: as `examples` and `Plan`; or the split is smaller than a batch, and `order` drops what fills none.
+      DataError: as `select_examples` and `Plan`, or the split fills no batch.
     """
     expected = spec(order, layout)
-    table, planned = _planned(dataset, split, config, order, augmented)
-    reader = Reader(dataset) if reader is None else reader
-    if reader.dataset is not dataset:
-        raise ValueError("reader: is of another dataset")
-    assembler = Assembler(dataset, table, config, reader, on_bad_record, set() if skipped is None else skipped)
-    clips = augment.keys(mixture.own_ids(dataset)[table.record], table.word)
-    numbered = _Numbered(assembler, table, clips, planned, config, order, augmented)
-    first = epoch * planned.steps + step
-
-    # A batch is a function of its number: nothing is read to get to it.
-    last = None if epochs is None else (epoch + epochs) * planned.steps
-    ds = tf.data.Dataset.counter(first) if last is None else tf.data.Dataset.range(first, last)
-    ds = tf.data.Dataset.zip(ds, tf.data.Dataset.from_tensors(buffers.owner(numbered)).repeat())  # see `_batch_maker`
-    # Batches are made side by side, yet come in their order.
-    ahead = 4 if layout == BatchKey.FRAMES else 2  # a batch of windows is five of frames: memory
-    ds = ds.map(_batch_maker(numbered, augmented, spec(order)), num_parallel_calls=ahead, deterministic=True)
-    if layout == BatchKey.WINDOWS:
-        ds = ds.map(lambda batch: _shaped(windows.of_batch(batch, config.padding, host=True), expected))
-    return ds.prefetch(ahead // 2)
+    stream = _Stream(dataset, split, config, order, augmented, reader or Reader(dataset), on_bad_record, skipped)
+    # Sample first: the plan shuffles examples, not data, so no buffer is filled and resuming is counting.
+    ds = _numbers(stream, epoch * stream.steps + step, None if epochs is None else (epoch + epochs) * stream.steps)
+    # Augment in the map that reads: another parallel map would hold as many batches again.
+    ahead = 4 if layout == BatchKey.FRAMES else 2
+    ds = ds.map(_reader(stream, spec(order), augmented), num_parallel_calls=ahead, deterministic=True)
+    # Windows last: they take five times the memory of frames.
+    ds = ds.map(lambda batch: _windows(batch, config, expected)) if layout == BatchKey.WINDOWS else ds
+    return ds.prefetch(ahead // 2)  # the next batches are made during a training step
 
 
 def spec(order: PlanConfig, layout: str = "frames") -> dict[str, tf.TensorSpec]:
-    """What a batch is: the `element_spec` of `load`.
+    """The `element_spec` of `load`.
 
-    B is the worker's share of the batch, None where a budget makes it vary; F frames, S windows and L labels vary
-    from batch to batch, and rows are filled up with zeros.
+    B is the worker's share of the batch, None where a budget of windows makes it vary. F frames, S windows and L labels
+    vary from batch to batch; rows are padded with zeros.
+
+    Raises:
+      ValueError: there is no such layout.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout: want {' or '.join(LAYOUTS)}, got {layout!r}")
@@ -133,70 +97,106 @@ def spec(order: PlanConfig, layout: str = "frames") -> dict[str, tf.TensorSpec]:
     }
 
 
-class _Numbered:
-    """A stream's batches by their numbers, counted through all epochs from the first batch of epoch 0 on."""
+def steps_per_epoch(
+    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None = None
+) -> int:
+    """The number of batches of an epoch, which is the same in every epoch.
+
+    Raises:
+      DataError: as `load`.
+    """
+    return _plan(dataset, split, config, order, augmented)[1].steps
+
+
+def _plan(
+    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
+) -> tuple[Examples, Plan]:
+    examples = select_examples(dataset, split, config)
+    frames = augment.max_drawn_frames(examples.frames, config.max_frames, augmented or AugmentConfig())
+    plan = Plan(windows.count(frames, config.padding), order, examples.source)
+    if not plan.steps:
+        raise DataError(
+            f"{dataset.root}: split {split!r} has {len(examples)} examples, too few for one batch; "
+            f"batch_size: want at most {len(examples)}, got {order.batch_size}"
+        )
+    return examples, plan
+
+
+class _Stream:
+    """Reads a batch by its number, counted through all epochs from the first batch of epoch 0.
+
+    Attributes:
+      steps: batches of an epoch.
+    """
 
     def __init__(
         self,
-        assembler: Assembler,
-        table: Examples,
-        clips: np.ndarray,
-        planned: Plan,
+        dataset: DatasetDir,
+        split: str,
         config: DataConfig,
         order: PlanConfig,
         augmented: AugmentConfig | None,
+        reader: Reader,
+        on_bad_record: str,
+        skipped: set[str] | None,
     ) -> None:
-        self._assembler, self._steps = assembler, planned.steps
-        self._lock = threading.Lock()  # an epoch is planned once, whichever threads ask for it
-        epoch = functools.partial(_epoch, table, clips, planned, config, augmented or AugmentConfig(), order.seed)
-        self._epoch = functools.lru_cache(maxsize=2)(epoch)  # two meet where one ends
+        examples, plan = _plan(dataset, split, config, order, augmented)
+        keys = augment.example_keys(mixture.own_ids(dataset)[examples.record], examples.word)
+        limits = examples.frames, examples.min_frames, config.max_frames
+        draw = functools.partial(augment.draw, keys, *limits, augmented or AugmentConfig(), order.seed)
+        self.steps = plan.steps
+        self._batcher = Batcher(dataset, examples, config, reader, on_bad_record, skipped)
+        self._lock = threading.Lock()  # several threads ask for an epoch, one plans it
+        epoch = functools.partial(_epoch, plan, draw, config.padding)
+        self._epoch = functools.lru_cache(maxsize=2)(epoch)  # where one epoch ends, two are read
 
     def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
-        """The arrays of `assemble.KEYS`, then int64 [B], the frames of each row, and [B, 2], the seed of its draw."""
-        epoch, step = divmod(int(number), self._steps)
+        """The arrays of `batch.KEYS`, then the frames of each row, int64 [B], and its seed, int64 [B, 2]."""
+        epoch, step = divmod(int(number), self.steps)
         with self._lock:
-            chosen, frames, seeds = self._epoch(epoch)
-        rows = chosen.examples[step]
-        made = self._assembler(rows, chosen.weights[step], frames[rows], chosen.windows[step])
-        there = rows[rows >= 0]
-        return *made, frames[there], seeds[there]
+            batches, frames, seeds = self._epoch(epoch)
+        rows = batches.examples[step]
+        arrays = self._batcher(rows, batches.weights[step], frames[rows], batches.windows[step])
+        rows = rows[rows >= 0]
+        return *arrays, frames[rows], seeds[rows]
 
 
-def _epoch(
-    table: Examples,
-    clips: np.ndarray,
-    planned: Plan,
-    config: DataConfig,
-    augmented: AugmentConfig,
-    seed: int,
-    epoch: int,
-) -> tuple[Batches, np.ndarray, np.ndarray]:
-    """An epoch's batches, and of each example int64 [N] frames and [N, 2] seeds."""
-    frames, seeds = augment.draw(clips, table.frames, table.least, config.max_frames, augmented, seed, epoch)
-    return planned.epoch(epoch, windows.count(frames, config.padding)), frames, seeds
+def _epoch(plan: Plan, draw: Draw, padding: str, epoch: int) -> tuple[Batches, np.ndarray, np.ndarray]:
+    frames, seeds = draw(epoch)
+    return plan.epoch(epoch, windows.count(frames, padding)), frames, seeds
 
 
-def _batch_maker(
-    numbered: _Numbered, augmented: AugmentConfig | None, expected: dict[str, tf.TensorSpec]
+def _numbers(stream: _Stream, first: int, stop: int | None) -> tf.data.Dataset:
+    """Batch numbers `[first, stop)`, each with the tensor that keeps `stream` alive; see `_reader`."""
+    numbers = tf.data.Dataset.counter(first) if stop is None else tf.data.Dataset.range(first, stop)
+    return tf.data.Dataset.zip(numbers, tf.data.Dataset.from_tensors(buffers.owner(stream)).repeat())
+
+
+def _reader(
+    stream: _Stream, expected: dict[str, tf.TensorSpec], augmented: AugmentConfig | None
 ) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
-    """The function from a batch's number, and the owner of `numbered`, to the batch.
+    """The function from a batch's number, and the owner of `stream`, to the augmented batch.
 
-    TensorFlow never lets go of the function of a `numpy_function`. This one does not keep `numbered`, which has the
-    memory of batches; the owner does, so that it goes with the last dataset or iterator of the stream.
+    TensorFlow never frees the function of a `numpy_function`. So this one refers weakly to `stream`, which holds the
+    memory of batches, and the owner frees it with the last dataset or iterator.
     """
-    found = weakref.ref(numbered)
+    found = weakref.ref(stream)
 
-    def make(number: tf.Tensor, owner: tf.Tensor) -> Batch:
+    def read(number: tf.Tensor, owner: tf.Tensor) -> Batch:
         types = [*KEYS.values(), tf.int64, tf.int64]
-        *made, counts, seeds = tf.numpy_function(lambda n, _: found()(n), [number, owner], types)
-        batch = _shaped(dict(zip(KEYS, made, strict=True)), expected)
+        *arrays, frames, seeds = tf.numpy_function(lambda n, _: found()(n), [number, owner], types)
+        batch = _ensure_shapes(dict(zip(KEYS, arrays, strict=True)), expected)
         if augmented:
-            drawn = tf.ensure_shape(counts, [None]), tf.ensure_shape(seeds, [None, 2])
-            batch[BatchKey.FRAMES] = augment.batch(batch[BatchKey.FRAMES], *drawn, augmented)
+            drawn = tf.ensure_shape(frames, [None]), tf.ensure_shape(seeds, [None, 2])
+            batch[BatchKey.FRAMES] = augment.apply_to_batch(batch[BatchKey.FRAMES], *drawn, augmented)
         return batch
 
-    return make
+    return read
 
 
-def _shaped(batch: Batch, expected: dict[str, tf.TensorSpec]) -> Batch:
+def _windows(batch: Batch, config: DataConfig, expected: dict[str, tf.TensorSpec]) -> Batch:
+    return _ensure_shapes(windows.of_batch(batch, config.padding, host=True), expected)
+
+
+def _ensure_shapes(batch: Batch, expected: dict[str, tf.TensorSpec]) -> Batch:
     return {key: tf.ensure_shape(batch[key], want.shape) for key, want in expected.items()}

@@ -1,32 +1,44 @@
-"""Frames -> windows: five consecutive lip frames as the channels of one picture."""
+"""Makes windows: five consecutive lip frames as the channels of one image."""
 
+from typing import TypeVar
+
+import numpy as np
 import tensorflow as tf
 
 from pipeline.schema import CONTEXT, BatchKey
 
 PADDINGS = ("valid", "same")
+Count = TypeVar("Count", int, np.ndarray, tf.Tensor)
 
 
-def count(frames: tf.Tensor | int, padding: str = "valid") -> tf.Tensor | int:
-    """How many windows `frames` frames give: `F - 4` for `valid`, `F` for `same`."""
+def count(frames: Count, padding: str = "valid") -> Count:
+    """The number of windows of F frames: `F - 4` for `valid`, `F` for `same`."""
     return frames - (CONTEXT - 1) if padding == "valid" else frames
 
 
-def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, padding: str = "valid", host: bool = False) -> tf.Tensor:
-    """`windows[b, s, y, x, k] = frames[b, s + k, y, x]`.
+def frame_count(windows: Count, padding: str = "valid") -> Count:
+    """The number of frames of S windows, the inverse of `count`: `S + 4` for `valid`, `S` for `same`."""
+    return windows + (CONTEXT - 1) if padding == "valid" else windows
 
-    With `same`, the first and the last valid frame stand in for the two frames missing at either end, so that the
-    window's middle frame is frame `s`. Steps past a row's last window are zero.
+
+def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, padding: str = "valid", host: bool = False) -> tf.Tensor:
+    """Makes windows of frames: `windows[b, s, y, x, k] = frames[b, s + k, y, x]`.
+
+    With `same`, the first and last valid frames are repeated twice, so the middle frame of window `s` is frame `s`.
+    Windows past the last valid one of a row are zero.
 
     Args:
       frames: [B, F, H, W], any dtype, on any device.
-      lengths: int32 [B], valid frames of each row; None where all are.
+      lengths: int32 [B], valid frames of each row; None where all are valid.
       padding: `valid` or `same`.
-      host: compiled for the CPU, and only there: the same windows in an eighth of the time, but a third of a second
-        to compile for each new shape.
+      host: whether to run a loop compiled for the CPU, and only there. The windows are the same, in an eighth of the
+        time; compilation takes a third of a second for each new shape.
 
     Returns:
       [B, S, H, W, 5] of the same dtype, S = `count(F, padding)`.
+
+    Raises:
+      ValueError: `padding` is something else.
     """
     if padding not in PADDINGS:
         raise ValueError(f"padding: want valid or same, got {padding!r}")
@@ -46,11 +58,11 @@ def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, padding: str = "va
     return windows
 
 
-# On a GPU TensorFlow has no kernel that gathers or stacks bytes: it would do so on the host, and copy there and back.
+# TensorFlow has no GPU kernel that gathers or stacks uint8. It would copy the frames to the host and back.
 
 
 def _gathered(frames: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """Frames `wanted`, int32 [B, N], of each row."""
+    """[B, F, H, W] -> [B, N, H, W]: the frames `wanted`, int32 [B, N], of each row."""
     wide = tf.cast(frames, tf.int32) if frames.dtype == tf.uint8 else frames
     return tf.cast(tf.gather(wide, wanted, batch_dims=1), frames.dtype)
 
@@ -63,7 +75,7 @@ def _stacked(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True, autograph=False)
 def _compiled(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """One loop over the output, which XLA makes of choosing between shifted frames by channel."""
+    """Selects between shifted frames by channel, which XLA compiles to one loop over the output."""
     steps, channel = tf.shape(valid)[1], tf.range(CONTEXT)
     windows = frames[:, :steps, :, :, None]
     for shift in range(1, CONTEXT):
@@ -72,9 +84,8 @@ def _compiled(frames: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 
 def of_batch(batch: dict[str, tf.Tensor], padding: str, host: bool = False) -> dict[str, tf.Tensor]:
-    """A batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames` uint8 [B, F, 112, 112]; see `make`."""
+    """Replaces `frames` uint8 [B, F, 112, 112] of a batch by `windows` uint8 [B, S, 112, 112, 5]; see `make`."""
     frames = batch[BatchKey.FRAMES]
-    total = tf.shape(frames)[1]
-    lengths = batch[BatchKey.LENGTHS] + total - count(total, padding)  # of windows -> of frames
+    lengths = frame_count(batch[BatchKey.LENGTHS], padding)
     rest = {key: value for key, value in batch.items() if key != BatchKey.FRAMES}
     return {BatchKey.WINDOWS: make(frames, lengths, padding, host), **rest}

@@ -1,7 +1,6 @@
-"""Identities of jobs, streams and runs: canonical JSON of their settings, and how two differ.
+"""Canonical JSON of the settings that identify a job, a stream or a run, and how two of them differ.
 
-Settings are compared by value, never by a hash of Python's `repr`: a reworded message or a new field with a default
-changes no identity.
+Settings are compared by value, never by a hash of Python's `repr`, so rewording a message changes no identity.
 """
 
 import json
@@ -25,12 +24,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], absent: Any = None) -> list[tuple[str, Any, Any]]:
+    """Lists `(name, old value, new value)` of each setting in which two trees differ; `absent` stands for no value."""
+    had, has = (flatten(json.loads(canonical(tree))) for tree in (old, new))  # as JSON reads them: tuples are lists
+    pairs = {name: (had.get(name, absent), has.get(name, absent)) for name in [*had, *has]}
+    return [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Describes each setting in which two trees differ, such as `crop.margin was 1.6, is 2.0`."""
-    had, has = (flatten(json.loads(canonical(tree))) for tree in (old, new))  # as JSON reads them: tuples are lists
-    keys = [*had, *(key for key in has if key not in had)]
-    pairs = [(key, had.get(key, "absent"), has.get(key, "absent")) for key in keys]
-    return [f"{key} was {_shown(one)}, is {_shown(other)}" for key, one, other in pairs if one != other]
+    return [f"{name} was {_shown(was)}, is {_shown(now)}" for name, was, now in changes(old, new, absent="absent")]
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.inspection import preview, report, statistics
-from pipeline.records import directory
+from pipeline.records import directory, identity
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip
 from scripts.reports import charts, page
@@ -165,7 +165,7 @@ def sheet(clip: Clip, caption: str) -> Picture:
 
 
 def _settings(dataset: DatasetDir) -> Section:
-    rows = [(name, str(value)) for name, value in statistics.flat(dataset.manifest["conversion"])]
+    rows = [(name, str(value)) for name, value in identity.flatten(dataset.manifest["conversion"]).items()]
     return Section("Settings", wide=[Table(("setting", "value"), rows)])
 
 

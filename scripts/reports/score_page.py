@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from model.evaluate import Prediction, Report, worst
-from pipeline.loading.examples import DataConfig, examples
+from pipeline.loading.examples import DataConfig, select_examples
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Word
@@ -175,7 +175,7 @@ def clips(data: DatasetDir, split: str, config: DataConfig) -> Callable[[Predict
     Raises:
       DataError: there is no such split; the function: the record is damaged.
     """
-    table = examples(data, split, config)
+    table = select_examples(data, split, config)
     words = [f"#{word}" if config.unit == "word" else "" for word in table.word.tolist()]
     names = [f"{data.index.id[record]}{word}" for record, word in zip(table.record, words, strict=True)]
     rows = {name: row for row, name in enumerate(names)}

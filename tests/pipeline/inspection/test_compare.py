@@ -106,8 +106,8 @@ def test_settings_and_rejects(tmp_path: Path) -> None:
     found = compare.difference(a, b)
     assert found.settings == [
         ("crop.margin", a.manifest["conversion"]["crop"]["margin"], 2.0),
-        ("seed", 0, None),
         ("rejected.no_face", 3, 4),
+        ("seed", 0, None),
         ("new", None, "x"),
     ]
     assert (bool(found), found.changed) == (True, {})

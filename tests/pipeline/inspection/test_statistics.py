@@ -68,11 +68,5 @@ def test_names_are_counted() -> None:
     assert statistics.counted(["b", "a", "c", "c"]) == [("c", 2), ("a", 1), ("b", 1)]
 
 
-def test_leaves_are_named_by_their_path() -> None:
-    tree = {"a": 1, "b": {"c": [2, 3], "d": {"e": None}}, "f": {}}
-    assert list(statistics.flat(tree)) == [("a", 1), ("b.c", [2, 3]), ("b.d.e", None)]
-    assert list(statistics.flat({"x": 1}, "y")) == [("y.x", 1)]
-
-
 def test_the_best_guess_is_the_commonest_word_of_each_place() -> None:
     assert statistics.best_guess(["bin blue", "bin red", "lay red now"]) == (2 + 2 + 1) / 7

@@ -26,7 +26,7 @@ def seeds(count: int) -> np.ndarray:
 
 
 def clips(count: int) -> np.ndarray:
-    return augment.keys(np.array([f"s1/c{n}" for n in range(count)]), np.full(count, -1))
+    return augment.example_keys(np.array([f"s1/c{n}" for n in range(count)]), np.full(count, -1))
 
 
 def uniform(shape: list[int], seed: np.ndarray, *rest: object) -> np.ndarray:
@@ -124,7 +124,7 @@ def test_frames_shown_at_another_speed() -> None:
         (7, 1): [3],
     }
     frames, counts = np.array(list(shown)).T
-    rows = augment.played(frames, counts, 8)
+    rows = augment.resample(frames, counts, 8)
     assert rows.shape == (6, 8)
     for row, (count, want) in zip(rows.tolist(), zip(counts.tolist(), shown.values(), strict=True), strict=True):
         assert row[:count] == want
@@ -151,11 +151,11 @@ def test_the_generator_is_splitmix64() -> None:
 def test_a_key_is_of_the_clip_and_its_word_alone() -> None:
     ids = np.array(["s1/a", "s1/b", "s1/a", "ü", "s1/aa", "a/s1"])
     word = np.array([-1, -1, 0, 1, -1, -1])
-    together = augment.keys(ids, word)
+    together = augment.example_keys(ids, word)
     assert (together.dtype, len(set(together.tolist()))) == (np.uint64, 6)
-    alone = [augment.keys(np.array([one]), np.array([number]))[0] for one, number in zip(ids, word, strict=True)]
-    assert together.tolist() == alone
-    assert augment.keys(ids[::2], word[::2]).tolist() == together[::2].tolist()
+    for place in range(6):
+        assert augment.example_keys(ids[[place]], word[[place]]) == together[place]
+    assert augment.example_keys(ids[::2], word[::2]).tolist() == together[::2].tolist()
 
 
 def test_draws_are_spread_and_independent_of_each_other() -> None:
@@ -172,23 +172,23 @@ def test_draws_are_spread_and_independent_of_each_other() -> None:
 
 
 def test_a_draw_keeps_to_its_bounds() -> None:
-    frames, least = np.repeat([10, 50, 50, 120], 500), np.repeat([5, 5, 48, 200], 500)
+    frames, min_frames = np.repeat([10, 50, 50, 120], 500), np.repeat([5, 5, 48, 200], 500)
     config = AugmentConfig(speed=0.5)
-    drawn, _ = augment.draw(clips(2000), frames, least, 90, config, 0, 0)
+    drawn, _ = augment.draw(clips(2000), frames, min_frames, 90, config, 0, 0)
     played = drawn.reshape(4, 500)
     np.testing.assert_allclose(played.min(axis=1), [7, 33, 48, 120], atol=1)
     np.testing.assert_allclose(played.max(axis=1), [20, 90, 90, 120], atol=1)
-    assert (drawn <= augment.longest(frames, 90, config)).all()
-    assert augment.longest(np.array([10, 50, 120]), 90, config).tolist() == [20, 90, 120]
-    assert augment.longest(np.array([10, 50]), None, config).tolist() == [20, 100]
-    np.testing.assert_array_equal(augment.draw(clips(2000), frames, least, None, AugmentConfig(), 0, 0)[0], frames)
+    assert (drawn <= augment.max_drawn_frames(frames, 90, config)).all()
+    assert augment.max_drawn_frames(np.array([10, 50, 120]), 90, config).tolist() == [20, 90, 120]
+    assert augment.max_drawn_frames(np.array([10, 50]), None, config).tolist() == [20, 100]
+    np.testing.assert_array_equal(augment.draw(clips(2000), frames, min_frames, None, AugmentConfig(), 0, 0)[0], frames)
 
 
 def test_a_clip_to_be_looked_at_has_its_words_moved_along() -> None:
     clip = datasets.clip("s1/a", 20, [("bin", 2, 8), ("at", 8, 9), ("now", 12, 20)])
     config, lengths = AugmentConfig(speed=0.5), set()
     for epoch in range(12):
-        seen = augment.varied(clip, config, 0, epoch)
+        seen = augment.apply_to_clip(clip, config, 0, epoch)
         shown = [next(t for t in range(20) if (clip.frames[t] == frame).all()) for frame in seen.frames]
         for word in seen.words:
             own = next(each for each in clip.words if each.text == word.text)
@@ -200,7 +200,8 @@ def test_a_clip_to_be_looked_at_has_its_words_moved_along() -> None:
         lengths.add(len(seen.frames))
     assert min(lengths) < 20 < max(lengths)
     assert seen.id == "s1/a (epoch 11)"
-    np.testing.assert_array_equal(augment.varied(clip, AugmentConfig(flip=1.0), 0, 0).frames, clip.frames[:, :, ::-1])
+    flipped = augment.apply_to_clip(clip, AugmentConfig(flip=1.0), 0, 0)
+    np.testing.assert_array_equal(flipped.frames, clip.frames[:, :, ::-1])
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.loading.batch import Assembler
+from pipeline.loading.batch import Batcher
 from pipeline.loading.buffers import ALIGNMENT
 from pipeline.loading.direct_reader import Reader
-from pipeline.loading.examples import DataConfig, examples
+from pipeline.loading.examples import DataConfig, select_examples
 from pipeline.records.directory import DatasetDir
 from pipeline.vocab import Vocabulary
 
 
 def test_a_batch_takes_the_memory_of_one_that_is_gone(tiny: Callable[[str], DatasetDir]) -> None:
     dataset, config = tiny("raw"), DataConfig(Vocabulary.of_characters())
-    table = examples(dataset, "train", config)
-    assembler = Assembler(dataset, table, config, Reader(dataset), "raise", set())
+    examples = select_examples(dataset, "train", config)
+    batcher = Batcher(dataset, examples, config, Reader(dataset), "raise", set())
 
     def frames(*rows: int) -> np.ndarray:
-        counts = table.frames[list(rows)]
-        batch = assembler(np.array(rows), np.ones(len(rows), np.float32), counts, counts.max() - 4)
+        counts = examples.frames[list(rows)]
+        batch = batcher(np.array(rows), np.ones(len(rows), np.float32), counts, counts.max() - 4)
         assert batch[0].ctypes.data % ALIGNMENT == 0
         return batch[0]
 

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.loading import batch as assemble
+from pipeline.loading import batch
 from pipeline.loading import dataset as data
 from pipeline.loading.direct_reader import Reader
 from pipeline.loading.examples import DataConfig
@@ -56,8 +56,9 @@ def refused(dataset: DatasetDir, reason: str, record: int = BAD) -> None:
     path, offset = place(dataset, record)
     with pytest.raises(tf.errors.UnknownError, match=f"DataError: {path} offset {offset}: .*{reason}") as caught:
         laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
-    assert assemble.problem(caught.value).startswith(f"{path} offset {offset}: ")
-    assert "\n" not in assemble.problem(caught.value)
+    problem = batch.problem(caught.value)
+    assert problem.startswith(f"{path} offset {offset}: ")
+    assert "\n" not in problem
 
 
 def skipped(dataset: DatasetDir, sound: list[laws.Batch], reason: str, **where: Any) -> None:
@@ -66,13 +67,13 @@ def skipped(dataset: DatasetDir, sound: list[laws.Batch], reason: str, **where: 
     met: set[str] = set()
     got = laws.read(data.load(dataset, "train", config, order, on_bad_record="skip", skipped=met, **where))
     gone = str(dataset.index.id[BAD]).encode()
-    for batch, whole in zip(got, sound, strict=True):
+    for left, whole in zip(got, sound, strict=True):
         lost = np.array([name.partition(b"#")[0] == gone for name in whole["ids"]])
         for key in whole:
             if key not in ("frames", "weights"):
-                np.testing.assert_array_equal(batch[key], whole[key], err_msg=key)
-        np.testing.assert_array_equal(batch["frames"], np.where(lost[:, None, None, None], 0, whole["frames"]))
-        np.testing.assert_array_equal(batch["weights"], np.where(lost, 0, whole["weights"]))
+                np.testing.assert_array_equal(left[key], whole[key], err_msg=key)
+        np.testing.assert_array_equal(left["frames"], np.where(lost[:, None, None, None], 0, whole["frames"]))
+        np.testing.assert_array_equal(left["weights"], np.where(lost, 0, whole["weights"]))
     path, offset = place(dataset)
     assert len(met) == 1
     assert f"{path} offset {offset}: " in min(met)
@@ -225,7 +226,7 @@ def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path:
     refused(directory.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
 
-@pytest.mark.parametrize("on_bad_record", assemble.ON_BAD_RECORD)
+@pytest.mark.parametrize("on_bad_record", batch.ON_BAD_RECORD)
 def test_a_shard_that_goes_while_it_is_read_is_never_skipped(dataset: DatasetDir, on_bad_record: str) -> None:
     batches = iter(data.load(dataset, "train", SENTENCE, PlanConfig(1), epochs=None, on_bad_record=on_bad_record))
     next(batches)

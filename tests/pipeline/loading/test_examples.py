@@ -3,8 +3,8 @@ import itertools
 
 import pytest
 
-from pipeline.loading import examples as table
-from pipeline.loading.examples import DataConfig
+from pipeline.loading import examples
+from pipeline.loading.examples import DataConfig, Examples, select_examples
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
@@ -26,8 +26,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
     return datasets.write_dataset(tmp_path_factory.mktemp("words"), splits)
 
 
-def spans(examples: table.Examples) -> list[tuple[int, int]]:
-    return list(zip(examples.start.tolist(), examples.stop.tolist(), strict=True))
+def spans(found: Examples) -> list[tuple[int, int]]:
+    return list(zip(found.start.tolist(), found.stop.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -41,30 +41,30 @@ def spans(examples: table.Examples) -> list[tuple[int, int]]:
     ],
 )
 def test_words_with_their_margin(words: DatasetDir, margin: int, padding: str, expected: list[tuple[int, int]]) -> None:
-    found = table.words(words, "train", dataclasses.replace(WORD, margin=margin, padding=padding))
+    found = examples.word_examples(words, "train", dataclasses.replace(WORD, margin=margin, padding=padding))
     assert spans(found) == expected
     assert found.frames.tolist() == [stop - start for start, stop in expected]
     assert found.record.tolist() == [0, 0, 0, 1]
     assert found.word.tolist() == [0, 1, 2, 0]
-    assert found.inside_start.tolist() == [0, 9, 17, 4]
-    assert found.inside_stop.tolist() == [2, 10, 20, 9]
+    assert found.unit_start.tolist() == [0, 9, 17, 4]
+    assert found.unit_stop.tolist() == [2, 10, 20, 9]
 
 
 def test_sentences_are_whole_clips(words: DatasetDir) -> None:
-    found = table.sentences(words, "train", SENTENCE)
+    found = examples.sentence_examples(words, "train", SENTENCE)
     assert spans(found) == [(0, 20), (0, 9)]
     assert found.word.tolist() == [-1, -1]
-    assert (found.inside_start.tolist(), found.inside_stop.tolist()) == ([0, 0], [20, 9])
+    assert (found.unit_start.tolist(), found.unit_stop.tolist()) == ([0, 0], [20, 9])
 
 
 def test_words_need_word_times(words: DatasetDir) -> None:
-    with pytest.raises(DataError, match="no word times in split 'val': its words cannot be cut; use another split"):
-        table.words(words, "val", WORD)
+    with pytest.raises(DataError, match=r"no word times in split 'val'.*; use another split"):
+        examples.word_examples(words, "val", WORD)
 
 
 def test_another_split_is_refused(words: DatasetDir) -> None:
     with pytest.raises(DataError, match="no split 'dev'; it has train, val"):
-        table.sentences(words, "dev", SENTENCE)
+        examples.sentence_examples(words, "dev", SENTENCE)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
     return datasets.write_dataset(tmp_path_factory.mktemp("spoken"), {"train": [clips[:2], clips[2:]], "val": [[]]})
 
 
-def ids(dataset: DatasetDir, found: table.Examples) -> list[str]:
+def ids(dataset: DatasetDir, found: Examples) -> list[str]:
     return dataset.index.id[found.record].tolist()
 
 
@@ -97,44 +97,44 @@ def ids(dataset: DatasetDir, found: table.Examples) -> list[str]:
     ],
 )
 def test_filters(spoken: DatasetDir, config: DataConfig, chosen: dict[str, object], expected: list[str]) -> None:
-    assert ids(spoken, table.examples(spoken, "train", dataclasses.replace(config, **chosen))) == expected
+    assert ids(spoken, select_examples(spoken, "train", dataclasses.replace(config, **chosen))) == expected
 
 
 def test_a_sentence_that_is_cut_keeps_the_words_that_end_in_it(spoken: DatasetDir) -> None:
     config = dataclasses.replace(SENTENCE, speakers=("s1", "s2"), max_frames=15, overlong="truncate")
-    found = table.examples(spoken, "train", config)
+    found = select_examples(spoken, "train", config)
     assert ids(spoken, found) == ["s1/a", "s1/c"]  # of s2/b, no word ends in the first 15 frames
-    assert found.stop.tolist() == found.inside_stop.tolist() == [15, 12]
-    assert found.kept.tolist() == [2, -1]  # "bin at"; whole
-    assert found.least.tolist() == [6 + 4, 3 + 4]
+    assert found.stop.tolist() == found.unit_stop.tolist() == [15, 12]
+    assert found.words_kept.tolist() == [2, -1]  # "bin at"; whole
+    assert found.min_frames.tolist() == [6 + 4, 3 + 4]
 
 
 def test_a_sentence_cut_to_less_than_its_text_needs_is_left_out(spoken: DatasetDir) -> None:
     tight = dataclasses.replace(SENTENCE, speakers=("s1",), max_frames=9, overlong="truncate")
-    assert ids(spoken, table.examples(spoken, "train", tight)) == ["s1/a"]  # "bin" in 5 windows; of s1/c nothing
+    assert ids(spoken, select_examples(spoken, "train", tight)) == ["s1/a"]  # "bin" in 5 windows; of s1/c nothing
     with pytest.raises(DataError, match="speakers s2, max_frames 9 leave no example of split 'train'; loosen them"):
-        table.examples(spoken, "train", dataclasses.replace(tight, speakers=("s2",)))
+        select_examples(spoken, "train", dataclasses.replace(tight, speakers=("s2",)))
 
 
 def test_a_word_that_is_cut_keeps_its_middle(spoken: DatasetDir) -> None:
     config = dataclasses.replace(WORD, margin=2, max_frames=7, overlong="truncate")
-    found = table.examples(spoken, "train", config)
+    found = select_examples(spoken, "train", config)
     # bin [0, 9) of [0, 11); at [9, 14) of [7, 16); now [14, 30) of [12, 30); at [2, 28) of [0, 30); now [1, 12)
     assert spans(found) == [(1, 8), (8, 15), (18, 25), (11, 18), (3, 10)]
-    assert found.inside_start.tolist() == [0, 9, 14, 2, 1]
+    assert found.unit_start.tolist() == [0, 9, 14, 2, 1]
 
 
 def test_a_sentence_without_word_times_cannot_be_cut(spoken: DatasetDir) -> None:
     config = dataclasses.replace(SENTENCE, max_frames=6, overlong="truncate")
-    with pytest.raises(DataError, match=r"clip s3/d of 9 frames has no word times, .* leave such clips out"):
-        table.examples(spoken, "train", config)
+    with pytest.raises(DataError, match=r"clip s3/d of 9 frames .* first 6 .*--on_long_example=skip"):
+        select_examples(spoken, "train", config)
 
 
 def test_twin_letters_need_a_window_more(tmp_path_factory: pytest.TempPathFactory) -> None:
     clips = [datasets.clip("s1/a", 12, [("soon", 0, 12)])]
     dataset = datasets.write_dataset(tmp_path_factory.mktemp("twins"), {"train": [clips]})
-    assert table.examples(dataset, "train", SENTENCE).least.tolist() == [5 + 4]
-    assert table.examples(dataset, "train", dataclasses.replace(SENTENCE, padding="same")).least.tolist() == [5]
+    assert select_examples(dataset, "train", SENTENCE).min_frames.tolist() == [5 + 4]
+    assert select_examples(dataset, "train", dataclasses.replace(SENTENCE, padding="same")).min_frames.tolist() == [5]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_twin_letters_need_a_window_more(tmp_path_factory: pytest.TempPathFactor
 )
 def test_filters_that_leave_nothing_are_refused(spoken: DatasetDir, chosen: dict[str, object], match: str) -> None:
     with pytest.raises(DataError, match=match):
-        table.examples(spoken, "train", dataclasses.replace(SENTENCE, **chosen))
+        select_examples(spoken, "train", dataclasses.replace(SENTENCE, **chosen))
 
 
 def test_whole_leaves_nothing_out() -> None:
@@ -173,11 +173,11 @@ def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> No
 
 
 def test_labels_are_those_of_each_example(words: DatasetDir) -> None:
-    ids, begins = table.labels(words, table.examples(words, "train", WORD), WORDS)
+    ids, begins = examples.encode_labels(words, select_examples(words, "train", WORD), WORDS)
     assert (ids.tolist(), begins.tolist()) == ([1, 0, 2, 0], [0, 1, 2, 3, 4])
-    ids, begins = table.labels(words, table.examples(words, "train", SENTENCE), LETTERS)
+    ids, begins = examples.encode_labels(words, select_examples(words, "train", SENTENCE), LETTERS)
     texts = [LETTERS.decode(ids[first:last]) for first, last in itertools.pairwise(begins.tolist())]
     assert texts == ["bin at now", "at"]
     cut = DataConfig(LETTERS, max_frames=12, overlong="truncate")
-    ids, begins = table.labels(words, table.examples(words, "train", cut), LETTERS)
+    ids, begins = examples.encode_labels(words, select_examples(words, "train", cut), LETTERS)
     assert LETTERS.decode(ids[: begins[1]]) == "bin at"

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline import vocab
 from pipeline.loading import dataset as data
-from pipeline.loading import examples, mixture
+from pipeline.loading import mixture
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
+from pipeline.loading.examples import DataConfig, select_examples
 from pipeline.loading.plan import PlanConfig
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
@@ -62,7 +62,7 @@ def test_words_of_a_mixture(parts: list[DatasetDir]) -> None:
     ]
     assert words == ["bin", "at", "now"] * 6 + ["soon", "at"] * 3
     with pytest.raises(DataError, match=r"one \+ .*two: word 'soon' is not among the 3"):
-        examples.examples(joined, "train", DataConfig(Vocabulary.of_words(["at", "bin", "now"]), unit="word"))
+        select_examples(joined, "train", DataConfig(Vocabulary.of_words(["at", "bin", "now"]), unit="word"))
 
 
 def test_one_dataset_is_itself(parts: list[DatasetDir]) -> None:

@@ -9,10 +9,12 @@ from pipeline.loading import position
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
+from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "dataset"
 CONFIG, ORDER, VARIED = DataConfig(Vocabulary.of_characters()), PlanConfig(8, seed=1), AugmentConfig(flip=0.5)
 
 
@@ -37,15 +39,15 @@ def test_any_number_of_workers_may_go_on(tiny: Callable[[str], DatasetDir], tmp_
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"order": dataclasses.replace(ORDER, seed=2)}, "seed was 1, now 2; give the old ones, or start anew"),
-        ({"order": PlanConfig(4, seed=2)}, "batch_size was 8, now 4; seed was 1, now 2;"),
-        ({"order": dataclasses.replace(ORDER, mix=(1.0,))}, r"mix was \[\], now \[1.0\]"),
-        ({"config": dataclasses.replace(CONFIG, padding="same")}, "padding was valid, now same"),
-        ({"config": DataConfig(Vocabulary.of_words(["a"]))}, "vocabulary was sha256:[0-9a-f]{16}, now sha256:"),
-        ({"config": dataclasses.replace(CONFIG, max_frames=20)}, "max_frames was None, now 20"),
-        ({"augmented": None}, "flip was 0.5, now 0.0"),
-        ({"split": "val"}, "split was train, now val"),
-        ({"dataset": "png"}, "manifest was sha256:[0-9a-f]{16}, now sha256:"),
+        ({"order": dataclasses.replace(ORDER, seed=2)}, "seed was 1, is 2; use the old settings, or start anew"),
+        ({"order": PlanConfig(4, seed=2)}, "batch_size was 8, is 4; seed was 1, is 2;"),
+        ({"order": dataclasses.replace(ORDER, mix=(1.0,))}, r"mix was \[\], is \[1.0\]"),
+        ({"config": dataclasses.replace(CONFIG, padding="same")}, "padding was valid, is same"),
+        ({"config": DataConfig(Vocabulary.of_words(["a"]))}, "vocabulary was sha256:[0-9a-f]{16}, is sha256:"),
+        ({"config": dataclasses.replace(CONFIG, max_frames=20)}, "max_frames was None, is 20"),
+        ({"augmented": None}, "flip was 0.5, is 0.0"),
+        ({"split": "val"}, "split was train, is val"),
+        ({"dataset": "png"}, "manifest was sha256:[0-9a-f]{16}, is sha256:"),
     ],
 )
 def test_another_stream_is_refused_with_the_difference(
@@ -56,7 +58,7 @@ def test_another_stream_is_refused_with_the_difference(
     position.save(path, **stream, step=3)
     if "dataset" in change:
         change = {"dataset": tiny(change["dataset"])}
-    with pytest.raises(DataError, match=f"position.json: of another stream: {match}"):
+    with pytest.raises(DataError, match=f"position.json: .* another stream: {match}"):
         position.load(path, **{**stream, **change})
 
 
@@ -80,13 +82,71 @@ def test_what_is_no_position_is_refused(tiny: Callable[[str], DatasetDir], tmp_p
         position.load(path, tiny("raw"), "train", CONFIG, ORDER)
 
 
-def test_a_position_of_fewer_settings_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+def test_a_setting_that_a_position_lacks_had_its_default(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
+    path, dataset = tmp_path / "position.json", tiny("raw")
+    position.save(path, dataset, "train", CONFIG, PlanConfig(8), step=3)
+    saved = json.loads(path.read_text())
+    del saved["seed"], saved["mask_frames"]
+    path.write_text(json.dumps(saved))
+    assert position.load(path, dataset, "train", CONFIG, PlanConfig(8)) == 3
+    with pytest.raises(DataError, match="another stream: seed was 0, is 1;"):
+        position.load(path, dataset, "train", CONFIG, ORDER)
+    del saved["split"]  # has no default
+    path.write_text(json.dumps(saved))
+    with pytest.raises(DataError, match="another stream: split was absent, is train;"):
+        position.load(path, dataset, "train", CONFIG, PlanConfig(8))
+
+
+OLD = """{
+ "step": 7,
+ "manifest": "sha256:ac611ab48ccfd872",
+ "split": "train",
+ "vocabulary": "sha256:28104a099437d510",
+ "unit": "word",
+ "margin": 3,
+ "edge": "same",
+ "speakers": [],
+ "words": [],
+ "max_frames": null,
+ "overlong": "skip",
+ "batch_size": 4,
+ "seed": 1,
+ "shuffle": true,
+ "remainder": "drop",
+ "max_windows_per_batch": null,
+ "pad_to_multiple": 1,
+ "mix": [],
+ "shift": 0,
+ "flip": 0.5,
+ "brightness": 0,
+ "contrast": 0.0,
+ "mask_frames": 0,
+ "masks": 1,
+ "speed": 0.0
+}
+"""  # written by commit 316d5c1, before positions had a version
+
+
+def test_a_position_without_a_version_is_read(tmp_path: Path) -> None:
+    path, dataset = tmp_path / "position.json", directory.open_dataset(GOLDEN)
+    path.write_text(OLD)
+    config = DataConfig(Vocabulary.of_words(["at", "bin", "now"]), unit="word", margin=3, padding="same")
+    stream = dataset, "train", config, PlanConfig(4, seed=1), AugmentConfig(flip=0.5)
+    assert position.load(path, *stream) == 7
+    position.save(tmp_path / "new.json", *stream, step=7)
+    new, old = (json.loads(text) for text in ((tmp_path / "new.json").read_text(), OLD))
+    old["padding"] = old.pop("edge")
+    assert new == {"version": 1, **old}
+    with pytest.raises(DataError, match="another stream: padding was same, is valid;"):
+        position.load(path, dataset, "train", dataclasses.replace(config, padding="valid"), *stream[3:])
+
+
+@pytest.mark.parametrize("version", [2, -1, "1", None])
+def test_another_version_is_refused(tiny: Callable[[str], DatasetDir], tmp_path: Path, version: object) -> None:
     path, stream = tmp_path / "position.json", (tiny("raw"), "train", CONFIG, ORDER)
     position.save(path, *stream, step=3)
-    saved = json.loads(path.read_text())
-    del saved["seed"]
-    path.write_text(json.dumps(saved))
-    with pytest.raises(DataError, match="seed was absent, now 1"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
+    with pytest.raises(DataError, match=rf"position\.json: .* version {version}, .* up to 1"):
         position.load(path, *stream)
 
 

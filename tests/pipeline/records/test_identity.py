@@ -9,11 +9,8 @@ def test_equal_values_give_equal_bytes() -> None:
 
 
 def test_a_tree_is_flattened() -> None:
-    assert identity.flatten({"crop": {"margin": 1.6, "box": None}, "fps": 25}) == {
-        "crop.margin": 1.6,
-        "crop.box": None,
-        "fps": 25,
-    }
+    tree = {"crop": {"margin": 1.6, "box": {"left": None}}, "fps": [25, 30], "empty": {}}
+    assert identity.flatten(tree) == {"crop.margin": 1.6, "crop.box.left": None, "fps": [25, 30]}
 
 
 @pytest.mark.parametrize(
