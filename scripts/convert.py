@@ -18,8 +18,8 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
+from pipeline.conversion import dry_run
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.dry_run import forecast, with_work
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.catalog import Catalog
@@ -119,7 +119,7 @@ def main(argv: list[str]) -> None:
     _refuse_amounts(sources, rule)
     split, sources = describe(sources, rule), assign(sources, rule)
     if values.dry_run:
-        rows = forecast(sources, source, output, config, values.workers, values.retry_rejected)
+        rows = dry_run.report(sources, source, output, config, values.workers, values.retry_rejected)
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
     else:
@@ -210,7 +210,7 @@ def _suit_crop(corpus: Corpus) -> None:
 def _follow(states: Iterator[Progress]) -> Progress:
     """Draws the bar; refusals come before it. Returns how far the job has come."""
     first = next(states)
-    if not first.resumed and (idle := with_work(flags.FLAGS.workers, first.shards)):
+    if not first.resumed and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
         print(f"workers: {idle}, which begins anew: stop this one, and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
         for state in itertools.chain([first], states):

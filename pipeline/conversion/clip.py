@@ -1,7 +1,6 @@
 """Converts one clip: decode, crop, label."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pipeline.mouth.crop import Crops
 from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
 from pipeline.video import decode
 
-PAST_END = 3  # frames that a word may outlast its clip, as alignments round
+MAX_FRAMES_PAST_END = 3  # of a word, since alignments round
 
 
 def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[np.ndarray], Crops]) -> Clip:
@@ -26,7 +25,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
     """
     paths.check_video(source.video, root)
     cuts = config.overlong == "truncate"
-    text = spoken(source) if cuts else transcript(source, config)  # what is wrong behind the cut is no matter
+    text = spoken(source) if cuts else transcript(source, config)  # errors after the truncation point are ignored
     seen = decode.read(
         source.video,
         span=source.span,
@@ -40,8 +39,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
-    needed = len(text) + sum(a == b for a, b in itertools.pairwise(text))  # CTC: a blank between twins
-    if needed > windows:
+    if (needed := vocab.min_ctc_windows(text)) > windows:
         raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
     crops = cropper(seen.luma)
     return Clip(
@@ -52,7 +50,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         fps=config.fps,
         frames=crops.frames,
         tracked=crops.tracked,
-        words=tuple(_words(source, config, len(crops.frames))),
+        words=tuple(frame_words(source, config, len(crops.frames))),
     )
 
 
@@ -100,10 +98,10 @@ def _cut(source: ClipSource, config: ConvertConfig) -> ClipSource:
     return dataclasses.replace(source, words=words, text=" ".join(word.text for word in words))
 
 
-def _words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
+def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
     fps = config.fps
     for word in source.words:
-        if word.start * fps >= frames or word.stop * fps > frames + PAST_END:
+        if word.start * fps >= frames or word.stop * fps > frames + MAX_FRAMES_PAST_END:
             said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
             raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
         start = min(round(word.start * fps), frames - 1)

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.conversion import job, lock
 from pipeline.conversion.clip import transcript
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.run_log import Progress
+from pipeline.conversion.progress import Progress
 from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora import paths
 from pipeline.corpora.catalog import Catalog
@@ -26,7 +26,7 @@ ASKED = 20  # videos, of which the header says how long they are
 UNKNOWN_S = 3.0  # taken where none of them says
 
 
-def forecast(
+def report(
     sources: Iterable[ClipSource], root: Path, output: Path, config: ConvertConfig, workers: int, retry_rejected: bool
 ) -> list[tuple[str, str]]:
     """Rows `(what, value)`: clips and shards, transcripts that are known to be bad, what is done already, settings.
@@ -36,7 +36,7 @@ def forecast(
     """
     listing = Catalog.of(sources)
     tasks = plan_shards(listing, config)
-    lock.check(output, lock.job(root, tasks, config), tasks)
+    lock.check(output, lock.Job(root, tasks, config))
     lock.check_free(output)
     left, state = job.survey(tasks, output, config, retry_rejected)
     if finished := (output / directory.MANIFEST).is_file():
@@ -46,7 +46,7 @@ def forecast(
         *_splits(listing, tasks, config),
         ("bad transcripts", _bad_transcripts(listing, config)),
         ("output", f"{output}: {'finished, nothing is left to do' if finished else _state(len(tasks), left, state)}"),
-        ("workers", with_work(workers, len(left)) or str(workers)),
+        ("workers", idle_workers(workers, len(left)) or str(workers)),
         ("to write", _bytes(left, root, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
@@ -84,7 +84,7 @@ def _state(shards: int, left: list[ShardTask], state: Progress) -> str:
     return f"{done} are done, {state.resumed} clips, {state.resumed_rejected} of them rejected"
 
 
-def with_work(workers: int, left: int) -> str:
+def idle_workers(workers: int, left: int) -> str:
     """What is said of more workers than shards; nothing of others."""
     if not 0 < left < workers:
         return ""

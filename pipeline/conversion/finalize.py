@@ -1,4 +1,4 @@
-"""The end of a conversion: what describes the shards, gathered from one at a time, the manifest last."""
+"""Writes what describes the shards of a conversion, the manifest last."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.conversion import progress
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.lock import JOB
-from pipeline.conversion.progress import PROGRESS, Rejected, ShardDone
+from pipeline.conversion.progress import PROGRESS, FinishedShard, Rejected
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.splits import SPLITS
 from pipeline.records import directory, storage, tfds_metadata
@@ -20,14 +20,21 @@ from pipeline.records.index import Index, Row
 from pipeline.schema import SCHEMA_VERSION, DataError, Reason
 
 # What a mended file, disk or machine can change: tried again where that is asked for.
-MENDABLE = {Reason.UNREADABLE, Reason.NO_VIDEO, Reason.TRUNCATED, Reason.TIMED_OUT, Reason.CRASHED, Reason.OUTSIDE_ROOT}
+RETRYABLE = {
+    Reason.UNREADABLE,
+    Reason.NO_VIDEO,
+    Reason.TRUNCATED,
+    Reason.TIMED_OUT,
+    Reason.CRASHED,
+    Reason.OUTSIDE_ROOT,
+}
 
 
-def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
-    """Writes `rejected.csv`, the index, the files of tensorflow-datasets and the manifest.
+def finalize(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
+    """Writes `rejected.csv`, the index, the files for tensorflow-datasets and the manifest.
 
     Raises:
-      DataError: too many clips were rejected, of the shards that are finished; or one is not.
+      DataError: too many clips were rejected, or a shard is not finished.
     """
     reasons = _write_rejects(output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
@@ -55,7 +62,7 @@ def finish(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reje
 
 
 def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
-    """Writes `rejected.csv` of the shards that are finished; how many clips of each reason."""
+    """Writes `rejected.csv` from the finished shards; returns the number of clips of each reason."""
     reasons: Counter[str] = Counter()
     first, whole = None, True
     with (
@@ -65,7 +72,7 @@ def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, 
         table = csv.writer(file)
         table.writerow(field.name for field in dataclasses.fields(Rejected))
         for task in tasks:
-            shard = progress.read(output, task.file(config.name))
+            shard = progress.read_note(output, task.file(config.name))
             rejected = shard.rejected if shard else ()
             table.writerows(dataclasses.astuple(reject) for reject in rejected)
             reasons.update(reject.reason for reject in rejected)
@@ -76,29 +83,33 @@ def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, 
     return reasons
 
 
-def _whole(output: Path, shard: str) -> ShardDone:
-    found = progress.read(output, shard)
+def _whole(output: Path, shard: str) -> FinishedShard:
+    found = progress.read_note(output, shard)
     if found is None:
         raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
     return found
 
 
 def too_many(rejected: int, clips: int, limit: float) -> bool:
-    """Whether so many rejects fail the job: all of the clips, or more than `limit` of them."""
+    """Returns whether the job fails: all clips are rejected, or more than the share `limit`."""
     return rejected == clips or rejected / clips > limit
 
 
 def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, whole: bool, table: Path) -> str:
-    """What is said of so many rejects; `whole`: no clip is left to be converted."""
+    """Describes too many rejects; `whole` says that no clip is left to convert."""
     rejected = reasons.total()
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
     head, allowed = f"all {clips} clips rejected", ""
-    ways = ["what is converted is kept"]
-    if reasons.keys() & MENDABLE:
-        ways.append("--retry_rejected tries again what could not be read, timed out or crashed")
+    ways = ["finished shards are kept"]
+    if reasons.keys() & RETRYABLE:
+        ways.append("--retry_rejected tries unreadable, timed-out and crashed clips again")
     if rejected < clips:
         head = f"{rejected} of {clips} clips rejected{'' if whole else ' already'}"
         allowed = f", more than --max_reject_fraction={limit:g} allows"
         enough = math.ceil(1000 * rejected / clips) / 1000
-        ways.append(f"--max_reject_fraction={enough:g} accepts the rejects" if whole else "a higher one goes on")
+        ways.append(
+            f"--max_reject_fraction={enough:g} accepts the rejects"
+            if whole
+            else "run again with a higher limit to continue"
+        )
     return f"{head} ({shown}){allowed}, such as {first.source}: {first.detail}; see {table}; {'; '.join(ways)}"

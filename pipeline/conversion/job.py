@@ -1,4 +1,4 @@
-"""Clips of a corpus -> a dataset directory: the job over its shards, which resumes and says what it rejected."""
+"""Converts a corpus into a dataset directory, shard by shard; resumes where it stopped."""
 
 import contextlib
 import dataclasses
@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.conversion import finalize, lock, processes, progress
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.progress import PROGRESS, Outcome, writing
-from pipeline.conversion.run_log import Progress, RunLog
+from pipeline.conversion.progress import PROGRESS, Outcome, Progress, writing
+from pipeline.conversion.run_log import RunLog
 from pipeline.conversion.shard import ShardTask, plan_shards, shard_work
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory
@@ -20,7 +20,7 @@ from pipeline.schema import DataError
 
 CLIP_TIMEOUT_S = 120.0
 MAX_REJECT_FRACTION = 0.05
-TELLING = 100  # rejects, which show what is wrong: with more than are allowed, the job ends before all is done
+MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails before it has tried all clips
 
 
 def convert(
@@ -35,85 +35,100 @@ def convert(
     retry_rejected: bool = False,
     flags: dict[str, Any] | None = None,
 ) -> Iterator[Progress]:
-    """Converts `sources`, clips below `root`, into the dataset directory `output`, or goes on where a run ended.
+    """Converts clips into a dataset directory, or continues where an earlier run stopped.
 
-    Yields once at the start and after every clip. The directory is a dataset when the iterator has ended: its manifest
-    is written last. The bytes of the dataset depend on the clips and `config` alone, not on `workers` nor on how often
-    the job was killed; those of `conversion.json`, which says how the runs went and with which `flags`, do.
+    Yields once at the start and after every clip. The dataset is finished when the iterator ends. Its bytes depend on
+    the clips and `config` alone.
 
-    A clip that was rejected stays so when the job goes on, unless `retry_rejected`: then the finished shards of clips
-    whose file, disk or machine may have been mended are made once more, each left as it is until its turn has come. A
-    run with it that is stopped goes on, with it, where it was.
+    Args:
+      sources: clips below `root`.
+      root: of the corpus.
+      output: the dataset directory.
+      config: what decides the bytes.
+      workers: processes.
+      clip_timeout_s: seconds after which a clip is rejected.
+      max_reject_fraction: share of rejected clips above which the job fails. Finished shards are kept.
+      retry_rejected: make shards with rejects in `finalize.RETRYABLE` again, each old shard kept until its new one.
+      flags: logged in `conversion.json`.
 
     Raises:
-      DataError: no clips; another conversion is writing there; what is there was begun from other clips or settings;
-        the output cannot be written; or more than `max_reject_fraction` of the clips were rejected, which ends the job
-        as soon as finished shards have `TELLING` of them (the work done stays, without a manifest).
-      pool.WorkerError: workers die whatever they are given.
+      DataError: no clips, an output of another job or another converter, too many rejects, or a failed write.
+      processes.WorkerError: workers die whatever they are given.
     """
-    tasks = plan_shards(sources, config)  # the clips stay in their listing's file until a worker gets its shard's
-    job = lock.job(root, tasks, config)
-    if (
-        not (output / PROGRESS).is_dir() and (output / directory.MANIFEST).is_file()
-    ):  # finished, perhaps read-only since
-        lock.check(output, job, tasks)
+    job = lock.Job(root, plan_shards(sources, config), config)
+    finished = output / directory.MANIFEST
+    if finished.is_file() and not (output / PROGRESS).is_dir():  # it may be read-only
+        lock.check(output, job)
         yield _finished(output, len(sources))
         return
-    with lock.locked(output, job, tasks):
-        if (output / directory.MANIFEST).is_file():
+    with lock.locked(output, job):
+        if finished.is_file():
             yield _finished(output, len(sources))
         else:
-            left, state = survey(tasks, output, config, retry_rejected)
             limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
-            with RunLog(output, {"workers": workers, **limits, **(flags or {})}, state.resumed) as run_log:
-                if retry_rejected:
-                    _mark(output, [task.file(config.name) for task in left])
-                setup = functools.partial(shard_work, root, output, config)
-                events = processes.run(
-                    left, setup, min(workers, len(left)), clip_timeout_s, output / PROGRESS, DataError
-                )
-                with contextlib.closing(events):
-                    yield from _follow(events, state, run_log, max_reject_fraction)
-                with writing(output):
-                    finalize.finish(output, tasks, config, max_reject_fraction)
+            yield from _run(job, output, workers, retry_rejected, flags or {}, **limits)
         with writing(output):
             _clear(output)
 
 
+def _run(
+    job: lock.Job,
+    output: Path,
+    workers: int,
+    retry_rejected: bool,
+    flags: dict[str, Any],
+    **limits: float,
+) -> Iterator[Progress]:
+    """Makes the shards that are not finished, then the manifest."""
+    tasks, state = survey(job.tasks, output, job.config, retry_rejected)
+    with RunLog(output, {"workers": workers, **limits, **flags}, state.resumed) as run_log:
+        if retry_rejected:
+            _mark(output, [task.file(job.config.name) for task in tasks])
+        setup = functools.partial(shard_work, job.root, output, job.config)
+        processes_used, logs = min(workers, len(tasks)), output / PROGRESS
+        events = processes.run(tasks, setup, processes_used, limits["clip_timeout_s"], logs, DataError)
+        with contextlib.closing(events):
+            yield from _follow(events, state, run_log, limits["max_reject_fraction"])
+        with writing(output):
+            finalize.finalize(output, job.tasks, job.config, limits["max_reject_fraction"])
+
+
 def _mark(output: Path, files: list[str]) -> None:
+    """Marks finished shards that are to be made again, so that a run that is stopped knows them."""
     with writing(output):
         for file in files:
-            progress.again(output, file).touch()
+            progress.retry_path(output, file).touch()
 
 
 def _clear(output: Path) -> None:
-    """Removes what only an unfinished conversion needs; what tells of crashes stays."""
+    """Removes what only an unfinished conversion needs; the log of crashes stays."""
     if (crashes := output / PROGRESS / processes.CRASHES).is_file():
         crashes.replace(output / processes.CRASHES)
     shutil.rmtree(output / PROGRESS)
 
 
 def _finished(output: Path, clips: int) -> Progress:
-    return Progress(clips, resumed=clips, resumed_rejected=sum(directory.read_manifest(output)["rejected"].values()))
+    rejected = sum(directory.read_manifest(output)["rejected"].values())
+    return Progress(clips, resumed=clips, resumed_rejected=rejected)
 
 
 def survey(
     tasks: list[ShardTask], output: Path, config: ConvertConfig, retry_rejected: bool
 ) -> tuple[list[ShardTask], Progress]:
-    """What is left to do, and what earlier runs have done; reads their notes alone.
+    """Returns the shards to make and the progress of earlier runs, from their notes alone.
 
-    With `retry_rejected`, finished shards with clips that may be mended since are left to do too; only those that an
-    earlier run with it has not come to, where there are any.
+    With `retry_rejected`, finished shards with rejects in `finalize.RETRYABLE` are to be made too. If an earlier run
+    with it was stopped, these are only the shards that it has not reached.
     """
     reasons: dict[str, Counter[str]] = {}
     for task in tasks:
-        if shard := progress.read(output, task.file(config.name)):
+        if shard := progress.read_note(output, task.file(config.name)):
             reasons[shard.file] = Counter(reject.reason for reject in shard.rejected)
     clips = sum(len(task.sources) for task in tasks)
     if retry_rejected:
-        mendable = {file for file, counts in reasons.items() if counts.keys() & finalize.MENDABLE}
-        marked = {file for task in tasks if progress.again(output, file := task.file(config.name)).exists()}
-        again = mendable & marked if marked else mendable
+        retryable = {file for file, counts in reasons.items() if counts.keys() & finalize.RETRYABLE}
+        marked = {file for task in tasks if progress.retry_path(output, file := task.file(config.name)).exists()}
+        again = retryable & marked if marked else retryable
         reasons = {file: counts for file, counts in reasons.items() if file not in again}
     left = [task for task in tasks if task.file(config.name) not in reasons]
     rejected = sum(counts.total() for counts in reasons.values())
@@ -122,10 +137,10 @@ def survey(
 
 
 def _follow(events: Iterator[Any], state: Progress, run_log: RunLog, limit: float) -> Iterator[Progress]:
-    """What the workers do, until all is done or more than `limit` of the clips are rejected for good."""
+    """Follows the workers until all shards are finished, or more than `limit` of the clips are rejected for good."""
     yield state
     settled = state.resumed_rejected
-    while not (settled >= TELLING and finalize.too_many(settled, state.clips, limit)):
+    while not (settled >= MIN_REJECTS and finalize.too_many(settled, state.clips, limit)):
         event = next(events, None)
         if event is None:
             return
@@ -135,7 +150,7 @@ def _follow(events: Iterator[Any], state: Progress, run_log: RunLog, limit: floa
             state = _count(state, (event,), 1)
             state = dataclasses.replace(state, stage_seconds=state.stage_seconds + event.outcome.stage_seconds)
             yield state
-        elif isinstance(event, processes.Done):
+        elif isinstance(event, processes.Completed):
             run_log.shard(_outcomes(event.finished), state.stage_seconds)
             settled += sum(outcome.rejected is not None for outcome in _outcomes(event.finished))
 

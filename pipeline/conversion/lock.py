@@ -1,157 +1,211 @@
-"""Who may write into an output directory: one conversion at a time, of the clips and settings it was begun with."""
+"""One converter an output directory, for the clips and settings that its job was begun with."""
 
 import contextlib
 import csv
 import dataclasses
-import fcntl
+import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.conversion import clip, progress
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
-from pipeline.records import directory, storage
-from pipeline.schema import DataError
+from pipeline.corpora.source import ClipSource
+from pipeline.records import directory, identity, storage
+from pipeline.records.index import Row
+from pipeline.schema import ClipError, DataError
 
+VERSION = 2  # of a job's description; 1 had no version, and hashed clips by their `repr`
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
 LOST = "lost+found"  # stands in the root of a file system, which may be the output
 
 
-def job(root: Path, tasks: list[ShardTask], config: ConvertConfig) -> dict[str, Any]:
-    """What must be the same for one run to go on with the work of another: the settings, and the clips in place."""
-    clips = hashlib.sha256()
-    for task in tasks:
-        for source in task.sources:
-            fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
-            fields["video"] = source.video.relative_to(root).as_posix()
-            clips.update(repr((task.file(config.name), fields)).encode())
-    count = sum(len(task.sources) for task in tasks)
-    described = {**dataclasses.asdict(config), "clips": count, "clips_sha256": clips.hexdigest()}
-    return json.loads(json.dumps(described))
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a conversion makes: its shards, from clips below `root`, with `config`."""
+
+    root: Path
+    tasks: list[ShardTask]
+    config: ConvertConfig
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """The identity as JSON: the settings, and a hash of the clips in their places."""
+        clips = hashlib.sha256()
+        for task in self.tasks:
+            for source in task.sources:
+                line = identity.canonical([task.file(self.config.name), _given(source, self.root)])
+                clips.update(f"{line}\n".encode("utf-8", "surrogateescape"))
+        count = sum(len(task.sources) for task in self.tasks)
+        settings = {**dataclasses.asdict(self.config), "clips": count, "clips_sha256": clips.hexdigest()}
+        return json.loads(identity.canonical({"version": VERSION, **settings}))
+
+    @functools.cached_property
+    def ids(self) -> set[str]:
+        """The ids of all clips."""
+        return {source.id for task in self.tasks for source in task.sources}
 
 
-def check(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
+def _given(value: Any, root: Path) -> dict[str, Any]:
+    """The fields of a clip or word that are not at their default, so that a new field changes no identity."""
+    given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default}
+    if isinstance(value, ClipSource):
+        given["video"] = value.video.relative_to(root).as_posix()
+        given["words"] = [_given(word, root) for word in value.words]
+        given["problem"] = bool(value.problem)  # its wording may change
+    return given
+
+
+def check(output: Path, job: Job) -> None:
     """Refuses an output that is not for this job; writes nothing.
 
     Raises:
-      DataError: a file, a directory of something else, the work of another job, or of one whose note is damaged.
+      DataError: a file, a directory of something else, the output of another job, or a damaged note of the job.
     """
-    progress, manifest = output / PROGRESS, output / directory.MANIFEST
+    begun, manifest = output / PROGRESS / JOB, output / directory.MANIFEST
     if output.exists() and not output.is_dir():
-        raise DataError(f"{output}: is a file; --output wants a directory")
-    begun = progress.is_dir() or manifest.is_file()
-    if not begun and output.is_dir() and any(path.name != LOST for path in output.iterdir()):
+        raise DataError(f"{output}: is a file; --output needs a directory")
+    is_conversion = (output / PROGRESS).is_dir() or manifest.is_file()
+    if not is_conversion and output.is_dir() and any(path.name != LOST for path in output.iterdir()):
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
     if manifest.is_file():
-        _check_same(output, directory.read_manifest(output)["conversion"], job, tasks)
-    elif (progress / JOB).is_file():
-        _check_same(output, _noted(output, JOB, dict), job, tasks)
+        _check_same(output, directory.read_manifest(output)["conversion"], job)
+    elif begun.is_file():
+        _check_same(output, _read(output, JOB, dict), job)
 
 
 def check_free(output: Path) -> None:
     """Refuses an output that another conversion holds; writes nothing.
 
     Raises:
-      DataError: it does.
+      DataError: another conversion holds it.
     """
     if (output / PROGRESS / LOCK).is_file():
-        with (output / PROGRESS / LOCK).open() as lock:
-            _lock(lock.fileno(), output)
+        with _held(output):
+            pass
 
 
 @contextlib.contextmanager
-def locked(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> Iterator[None]:
+def locked(output: Path, job: Job) -> Iterator[None]:
     """Holds the output against a second converter, and against another job than the one begun there.
 
     Raises:
-      DataError: as `check` and `check_free`, or it cannot be written.
+      DataError: as `check` and `check_free`, or the output cannot be written.
     """
-    check(output, job, tasks)
-    progress = output / PROGRESS
+    check(output, job)
     with writing(output):
-        progress.mkdir(parents=True, exist_ok=True)
-        lock = (progress / LOCK).open("w")
-    with lock:
-        _lock(lock.fileno(), output)
-        check(output, job, tasks)  # what was there before the lock was had may have changed
+        (output / PROGRESS).mkdir(parents=True, exist_ok=True)
+    with _held(output):
+        check(output, job)  # it may have changed before the lock was taken
         with writing(output):
-            _begin(output, job, tasks)
+            _begin(output, job)
         try:
             yield
-        finally:  # a failing worker has the others killed within their shards, which may be what fills the disk
-            with contextlib.suppress(OSError):  # the next run begins with it
-                _sweep(output)
+        finally:  # workers that are killed leave temporary files, which may be what fills the disk
+            with contextlib.suppress(OSError):  # the next run removes them first
+                _remove_leftovers(output)
 
 
-def _lock(descriptor: int, output: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DataError(f"{output}: another conversion is writing there; wait, or name another --output") from error
+@contextlib.contextmanager
+def _held(output: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            with writing(output / PROGRESS / LOCK):
+                stack.enter_context(storage.locked(output / PROGRESS / LOCK))
+        except DataError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            way_out = "wait, or name another --output"
+            raise DataError(f"{output}: another conversion is writing there; {way_out}") from error
+        yield
 
 
-def _begin(output: Path, job: dict[str, Any], tasks: list[ShardTask]) -> None:
-    """Removes what killed runs have left half-written, and notes the job where it is a new one."""
-    _sweep(output)
-    progress = output / PROGRESS
-    if not (progress / JOB).is_file():
-        storage.write_json(progress / CLIPS, sorted(source.id for task in tasks for source in task.sources))
-        storage.write_json(progress / JOB, job)
+def _begin(output: Path, job: Job) -> None:
+    """Removes what killed runs have left half-written, and notes the job if it is new."""
+    _remove_leftovers(output)
+    if not (output / PROGRESS / JOB).is_file():
+        storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
+        storage.write_json(output / PROGRESS / JOB, job.description)
 
 
-def _sweep(output: Path) -> None:
+def _remove_leftovers(output: Path) -> None:
     for leftover in (*output.glob(".*.tmp"), *(output / PROGRESS).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
 
 
-def _ids(tasks: list[ShardTask]) -> set[str]:
-    return {source.id for task in tasks for source in task.sources}
+def _check_same(output: Path, begun: dict[str, Any], job: Job) -> None:
+    changed = identity.differences(*(_settings(each) for each in (begun, job.description)))
+    if begun.get("version", 1) < VERSION:
+        changed += _other_ids(_begun_ids(output), job.ids) or _other_labels(output, job)
+    elif begun["clips_sha256"] != job.description["clips_sha256"]:
+        changed += _other_ids(_begun_ids(output), job.ids) or ["the same clips, with other files, labels or splits"]
+    if changed:
+        shown = ", ".join(changed)
+        raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
 
 
-def _check_same(output: Path, begun: dict[str, Any], job: dict[str, Any], tasks: list[ShardTask]) -> None:
-    if begun == job:
-        return
-    had, now = (dict(_settings(some)) for some in (begun, job))
-    changed = [f"{key} was {had.get(key)}, is {now.get(key)}" for key in {**had, **now} if had.get(key) != now.get(key)]
-    changed += _other_clips(_ids_begun(output), _ids(tasks))
-    shown = ", ".join(changed) or "the same clips, with other files, words, times, speakers or splits"
-    raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
+def _settings(described: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a job; one that an older job does not have has its default."""
+    defaults = dataclasses.asdict(ConvertConfig("name"))
+    settings = {key: value for key, value in described.items() if key not in ("version", "clips", "clips_sha256")}
+    parts = {name: {**defaults[name], **settings.get(name, {})} for name in ("crop", "encoding")}
+    return {**defaults, **settings, **parts}
 
 
-def _settings(job: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """`{"crop": {"margin": 1.6}}` -> `("crop.margin", 1.6)`; without the clips."""
-    for key, value in job.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{name}", part) for name, part in value.items())
-        elif key not in ("clips", "clips_sha256"):
-            yield key, value
-
-
-def _other_clips(had: set[str], now: set[str]) -> list[str]:
+def _other_ids(had: set[str], now: set[str]) -> list[str]:
     groups = (("new", sorted(now - had)), ("gone", sorted(had - now)))
     return [f"{len(ids)} clips {what}, such as {ids[0]!r}" for what, ids in groups if ids]
 
 
-def _ids_begun(output: Path) -> set[str]:
+def _other_labels(output: Path, job: Job) -> list[str]:
+    """Compares what a job of version 1 has converted with the labels of today."""
+    rows = {row.id: row for row in _converted(output, job)}
+    sources = (source for task in job.tasks for source in task.sources if source.id in rows)
+    changed = next((source.id for source in sources if _relabelled(source, rows[source.id], job.config)), None)
+    return [f"clip {changed!r} with another speaker, text or words"] if changed else []
+
+
+def _relabelled(source: ClipSource, row: Row, config: ConvertConfig) -> bool:
+    truncated = config.overlong == "truncate"
+    words = source.words[: len(row.words)] if truncated else source.words
+    try:
+        text = clip.transcript(source, config)
+        spans = tuple(clip.frame_words(dataclasses.replace(source, words=words), config, row.frames))
+    except ClipError:
+        return True
+    same_text = text.startswith(row.text) if truncated else text == row.text
+    return not same_text or (source.speaker, spans) != (row.speaker, row.words)
+
+
+def _converted(output: Path, job: Job) -> Iterable[Row]:
+    if (output / directory.MANIFEST).is_file():
+        index = directory.open_dataset(output).index
+        return (index.row(number) for number in range(len(index)))
+    notes = (progress.read_note(output, task.file(job.config.name)) for task in job.tasks)
+    return (row for note in notes if note for row in note.rows)
+
+
+def _begun_ids(output: Path) -> set[str]:
     """The clips of the job that was begun, or of the dataset that it has become."""
     if (output / PROGRESS / CLIPS).is_file():
-        return set(_noted(output, CLIPS, list))
+        return set(_read(output, CLIPS, list))
     ids = set(directory.open_dataset(output).index.id.tolist())
     rejected = output / directory.REJECTED
     try:
         with rejected.open(encoding="utf-8", newline="") as file:
             return ids | {row["id"] for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise DataError(f"{rejected}: not as a conversion writes it ({error}); restore it, or convert anew") from error
+        raise DataError(f"{rejected}: not as a conversion writes it ({error}); restore it, or convert again") from error
 
 
-def _noted(output: Path, name: str, kind: type) -> Any:
-    """What was noted when the job was begun."""
+def _read(output: Path, name: str, kind: type) -> Any:
+    """Reads what was noted when the job was begun."""
     path = output / PROGRESS / name
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
@@ -163,4 +217,4 @@ def _noted(output: Path, name: str, kind: type) -> Any:
 
 
 def _damaged(path: Path, output: Path, problem: str) -> DataError:
-    return DataError(f"{path}: damaged ({problem}), so what was begun is not known; remove {output} and convert anew")
+    return DataError(f"{path}: damaged ({problem}), so the job is not known; remove {output} and convert again")

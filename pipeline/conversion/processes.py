@@ -1,4 +1,4 @@
-"""A pool of processes that outlives its workers: one that dies or hangs costs one item of one task, not the job."""
+"""Runs tasks in worker processes; one that dies or hangs costs one item of one task, not the job."""
 
 import contextlib
 import dataclasses
@@ -17,34 +17,34 @@ from pathlib import Path
 from typing import Any
 
 DIED, HUNG = "died", "hung"
-ATTEMPTS = 2  # of a task on the item that ends its worker, before the item is given up
-TICK_S = 1.0  # the pool looks at its clock at least this often
-SILENT_S = 1800.0  # the longest that a worker may load what is heavy, or put on disk what a task has come to
-LAST_WORDS_S = 5.0  # that a worker gets to end in
-PARTING_S = 1.0  # that all get together, when the job is stopped
-CRASHES, KEPT = "crashes.log", 20_000  # what workers said before an item was given up; characters of each
-READY, ENDED = "ready", "ended"  # what a worker says of itself and of its task
-MAX_CRASHES = 10  # items that ended their workers, when no more than that came through: the fault is not theirs
+ATTEMPTS = 2  # deaths of a worker at an item before the item fails
+TICK_S = 1.0  # longest wait for events
+MAX_SILENCE_S = 1800.0  # for a worker to load models, or to finish a task on disk
+EXIT_TIMEOUT_S = 5.0  # for one worker to end
+STOP_TIMEOUT_S = 1.0  # for all workers to end when the job is stopped
+CRASHES, MAX_STDERR_CHARS = "crashes.log", 20_000  # the stderr of workers whose items failed; characters of each
+READY, ENDED = "ready", "ended"  # messages of a worker about itself and its task
+MAX_CRASHES = 10  # failed items, if no more succeeded: then the cause is not the items
 
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """The worker begins with an item of its task."""
+    """A worker starts an item of its task."""
 
     item: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """The worker is done with an item; `outcome` is the task's own business."""
+    """A worker has finished an item; the task defines what `outcome` is."""
 
     item: str
     outcome: Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
-    """A task has ended well, with these items."""
+class Completed:
+    """A task has completed with these items."""
 
     task: Any
     finished: tuple[Finished, ...]
@@ -52,7 +52,7 @@ class Done:
 
 @dataclasses.dataclass(frozen=True)
 class Restarted:
-    """A task is begun anew: what it had reported as finished is void."""
+    """A task starts again; the items that it had finished are void."""
 
     task: Any
     void: tuple[Finished, ...]
@@ -60,7 +60,7 @@ class Restarted:
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """An item that cannot be done.
+    """An item that failed.
 
     Attributes:
       how: `DIED` or `HUNG`.
@@ -79,13 +79,13 @@ class WorkerError(RuntimeError):
 
 
 class _Clock:
-    """Seconds in which this process ran: those in which Ctrl-Z had stopped it, and its workers, do not count."""
+    """Counts the seconds in which this process ran, not those in which Ctrl-Z had stopped it and its workers."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._seen = time.monotonic()
 
-    def look(self) -> float:
+    def read(self) -> float:
         seen = time.monotonic()
         self.now += min(seen - self._seen, 2 * TICK_S)
         self._seen = seen
@@ -93,20 +93,20 @@ class _Clock:
 
 
 class _Worker:
-    """A process, the task it has or will get, and the item it is at since a time."""
+    """A process, its task, and its current item with the time of its start."""
 
     def __init__(self, task: Any, setup: Callable[[], Work], log: Path, fatal: type[Exception], now: float) -> None:
         self.task, self.since = task, now
         self.item: str | None = None
         self.finished: list[Finished] = []
-        self.counted: set[str] = set()  # items of the task that came through or were given up before
+        self.counted: set[str] = set()  # items of the task that succeeded or failed before
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
         self.log = log
         log.write_bytes(b"")
         self.process = context.Process(target=_serve, args=(end, setup, log, fatal), daemon=True)
-        resource_tracker.ensure_running()  # where it starts it unblocks SIGINT
-        # Ctrl-C reaches the whole process group; blocked from the start in the worker, so that the parent decides
+        resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
+        # Ctrl-C reaches the whole process group; workers block it from the start, so that the parent decides
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
@@ -115,30 +115,30 @@ class _Worker:
         end.close()
 
     def send_task(self, failed: dict[str, Failed], counted: set[str]) -> None:
-        """To a worker that waits for it: one that still loads would not take a large task off the pipe."""
+        """Sends a task to a worker that waits for it; one that still loads would not take a large task off the pipe."""
         self.finished, self.counted = [], counted
-        with contextlib.suppress(BrokenPipeError):  # it has died: what it says next is that
+        with contextlib.suppress(BrokenPipeError):  # it has died, which is reported next
             self.pipe.send((self.task, failed))
 
-    def end(self, patience_s: float = LAST_WORDS_S) -> None:
+    def end(self, timeout_s: float = EXIT_TIMEOUT_S) -> None:
         self.process.kill()
-        self.process.join(patience_s)  # one that waits for a dead disk cannot be killed, and is left to itself
+        self.process.join(timeout_s)  # a worker that waits for a dead disk cannot be killed
         self.pipe.close()
 
     def cause_of_death(self) -> str:
-        """The name of a signal, or the last line of the log."""
-        self.process.join(LAST_WORDS_S)
+        """Returns the name of a signal, or the last line on stderr."""
+        self.process.join(EXIT_TIMEOUT_S)
         ended = self.process.exitcode
         self.end()
         if ended is None:
-            return f"closed its pipe and did not end in {LAST_WORDS_S:g} s"
+            return f"closed its pipe and did not end in {EXIT_TIMEOUT_S:g} s"
         if ended < 0:
             return _signal_name(-ended)
-        lines = self.last_words().split("\n")
+        lines = self.stderr_tail().split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"exit {ended}")
 
-    def last_words(self) -> str:
-        return self.log.read_text("utf-8", "replace")[-KEPT:]
+    def stderr_tail(self) -> str:
+        return self.log.read_text("utf-8", "replace")[-MAX_STDERR_CHARS:]
 
 
 def _signal_name(number: int) -> str:
@@ -149,30 +149,30 @@ def _signal_name(number: int) -> str:
 
 
 def _serve(pipe: connection.Connection, setup: Callable[[], Work], log: Path, fatal: type[Exception]) -> None:
-    """Works until the parent is gone. Errors that are not `fatal` end the process, as a crash would."""
+    """Makes tasks until the parent is gone. Errors that are not `fatal` end the process, as a crash would."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)  # what libraries have to say must not cross the progress bar
+        os.dup2(file.fileno(), 2)  # output of libraries would break the progress bar
     faulthandler.enable()
     try:
         work = setup()
-        _tell(pipe, READY)
+        _send(pipe, READY)
         while True:
-            for event in work(*_told(pipe)):
-                _tell(pipe, event)
-            _tell(pipe, ENDED)
+            for event in work(*_receive(pipe)):
+                _send(pipe, event)
+            _send(pipe, ENDED)
     except fatal as error:
-        _tell(pipe, fatal(str(error)))
+        _send(pipe, fatal(str(error)))
 
 
-def _tell(pipe: connection.Connection, event: Any) -> None:
+def _send(pipe: connection.Connection, event: Any) -> None:
     try:
         pipe.send(event)
     except BrokenPipeError:  # the parent is gone
         sys.exit(1)
 
 
-def _told(pipe: connection.Connection) -> Any:
+def _receive(pipe: connection.Connection) -> Any:
     try:
         return pipe.recv()
     except EOFError:  # the parent is gone
@@ -180,55 +180,54 @@ def _told(pipe: connection.Connection) -> Any:
 
 
 def _end_with_parent() -> None:
-    """Ends this process with its parent, in the middle of an item too."""
+    """Ends this process with its parent, even within an item."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
 def run(
     tasks: list[Any], setup: Callable[[], Work], workers: int, timeout_s: float, logs: Path, fatal: type[Exception]
-) -> Iterator[Started | Finished | Done | Restarted]:
-    """Runs every task on `workers` processes and yields what they report, in the order it comes.
+) -> Iterator[Started | Finished | Completed | Restarted]:
+    """Runs every task on `workers` processes and yields what they report, in the order it arrives.
 
-    A task is work over named items. The work gets the items given up so far and leaves them out. A worker that dies, of
-    a signal or of an error, is replaced and its task begun anew; an item at which a worker dies a second time is given
-    up. An item that takes longer than `timeout_s` seconds is given up at once. A worker gets a task once its setup is
-    over. Workers end when this process does, however it ends.
+    A task is work over named items. A worker that dies, by a signal or an error, is replaced and its task starts again.
+    An item fails if a worker dies at it a second time, or if it takes longer than `timeout_s`. The work is told which
+    items have failed and leaves them out. Workers end when this process ends, however it ends.
 
     Args:
       tasks: picklable, hashable.
-      setup: called once in each worker, to load what is heavy; picklable. Returns the work.
+      setup: called once in each worker to load models; picklable. Returns the work.
       workers: processes, at least 1.
       timeout_s: seconds for an item.
-      logs: the directory for what workers write to stderr, `worker-1.log` and so on; `CRASHES` gathers it of the items
-        that were given up because their workers died.
-      fatal: an error of the work that ends the job; made of a message alone.
+      logs: directory for the stderr of workers, `worker-1.log` and so on; `CRASHES` collects it for items that failed
+        because their workers died.
+      fatal: an error of the work that ends the job; constructed from a message alone.
 
     Raises:
       fatal: the work raised it.
-      WorkerError: a worker died twice outside of any item, or said nothing there for `SILENT_S` seconds; or at least as
-        many items end their workers as come through.
+      WorkerError: a worker died twice outside of any item, or was silent there for `MAX_SILENCE_S` seconds; or at
+        least as many items end their workers as succeed.
     """
     pool = _Pool(tasks, setup, timeout_s, logs, fatal)
     try:
-        while pool.fill(workers):
-            for worker in pool.ready():
-                yield from pool.hear(worker)
+        while pool.start_workers(workers):
+            for worker in pool.wait():
+                yield from pool.receive(worker)
     finally:
         _end(pool.workers)
 
 
 def _end(workers: list[_Worker]) -> None:
-    """Kills all before it waits for any: the waits would add up."""
+    """Kills all workers before it waits for any, since the waits would add up."""
     for worker in workers:
         worker.process.kill()
-    last = time.monotonic() + PARTING_S
+    last = time.monotonic() + STOP_TIMEOUT_S
     for worker in workers:
         worker.end(max(0.0, last - time.monotonic()))
 
 
 class _Pool:
-    """The workers, what is left to do, and who died of what."""
+    """The workers, the tasks that wait, and the deaths so far."""
 
     def __init__(
         self, tasks: list[Any], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception]
@@ -241,30 +240,30 @@ class _Pool:
         self._deaths: Counter[tuple[Any, str | None]] = Counter()
         self._failed: dict[Any, dict[str, Failed]] = {}
         self._clock = _Clock()
-        self._through = 0  # items, each once however often its task is begun anew
-        self._counted: dict[Any, set[str]] = {}  # of tasks begun anew
+        self._succeeded = 0  # items, each once however often its task starts again
+        self._counted: dict[Any, set[str]] = {}  # of tasks that started again
 
-    def fill(self, workers: int) -> bool:
-        """Starts workers for the tasks that wait; whether there are any workers."""
+    def start_workers(self, workers: int) -> bool:
+        """Starts workers for the tasks that wait; returns whether there are any workers."""
         while self._waiting and len(self.workers) < workers:
-            log, now = next(self._logs), self._clock.look()
+            log, now = next(self._logs), self._clock.read()
             self.workers.append(_Worker(self._waiting.pop(), self._setup, log, self._fatal, now))
         return bool(self.workers)
 
-    def ready(self) -> list[_Worker]:
-        """Waits a little for workers that have something to say, have died, or are over their time."""
-        now = self._clock.look()
-        patience = min(TICK_S, *(max(0.0, self._end_of_time(worker) - now) for worker in self.workers))
-        speaking = connection.wait([worker.pipe for worker in self.workers], patience)
-        self._clock.look()
-        late = [worker for worker in self.workers if self._clock.now >= self._end_of_time(worker)]
+    def wait(self) -> list[_Worker]:
+        """Waits up to `TICK_S` for workers that have sent an event, have died, or have timed out."""
+        now = self._clock.read()
+        timeout_s = min(TICK_S, *(max(0.0, self._deadline(worker) - now) for worker in self.workers))
+        speaking = connection.wait([worker.pipe for worker in self.workers], timeout_s)
+        self._clock.read()
+        late = [worker for worker in self.workers if self._clock.now >= self._deadline(worker)]
         return [worker for worker in self.workers if worker.pipe in speaking or worker in late]
 
-    def _end_of_time(self, worker: _Worker) -> float:
-        return worker.since + (SILENT_S if worker.item is None else self._timeout_s)
+    def _deadline(self, worker: _Worker) -> float:
+        return worker.since + (MAX_SILENCE_S if worker.item is None else self._timeout_s)
 
-    def hear(self, worker: _Worker) -> Iterator[Started | Finished | Done | Restarted]:
-        """Passes on what a worker reports; replaces one that will report no more."""
+    def receive(self, worker: _Worker) -> Iterator[Started | Finished | Completed | Restarted]:
+        """Passes on the events of a worker; replaces a worker that has died or timed out."""
         if not worker.pipe.poll():
             yield self._replace(worker, HUNG)
             return
@@ -276,15 +275,15 @@ class _Pool:
         if isinstance(event, self._fatal):
             raise event
         worker.item = event.item if isinstance(event, Started) else None
-        worker.since = self._clock.look()
+        worker.since = self._clock.read()
         if isinstance(event, Finished):
             worker.finished.append(event)
-            self._through += event.item not in worker.counted
+            self._succeeded += event.item not in worker.counted
         if event == READY:
             self._send_task(worker)
         elif event == ENDED:
-            yield Done(worker.task, tuple(worker.finished))
-            self._dismiss(worker)
+            yield Completed(worker.task, tuple(worker.finished))
+            self._next_task(worker)
         else:
             yield event
 
@@ -292,8 +291,8 @@ class _Pool:
         failed = self._failed.get(worker.task, {})
         worker.send_task(failed, self._counted.get(worker.task, set()) | failed.keys())
 
-    def _dismiss(self, worker: _Worker) -> None:
-        """A new task for a worker, or the end."""
+    def _next_task(self, worker: _Worker) -> None:
+        """Gives a worker its next task, or ends it."""
         if self._waiting:
             worker.task = self._waiting.pop()
             self._send_task(worker)
@@ -312,18 +311,18 @@ class _Pool:
         return Restarted(worker.task, tuple(worker.finished))
 
     def _blame(self, worker: _Worker, end: Failed) -> None:
-        """Gives an item up that has ended its workers."""
+        """Lets the item fail that has ended its workers."""
         self._deaths[worker.task, worker.item] += end.how == DIED
         if end.how == DIED and self._deaths[worker.task, worker.item] < ATTEMPTS:
             return
         if worker.item is None and end.how == HUNG:
-            raise WorkerError(f"a worker said nothing for {SILENT_S:g} s outside of any item, see {worker.log}")
+            raise WorkerError(f"a worker was silent for {MAX_SILENCE_S:g} s outside of any item, see {worker.log}")
         if worker.item is None:
             raise WorkerError(f"a worker died {ATTEMPTS} times outside of any item ({end.cause}), see {worker.log}")
         self._failed.setdefault(worker.task, {})[worker.item] = end
         if end.how == DIED:
             with self._crashes.open("a", encoding="utf-8") as file:
-                file.write(f"{worker.item}: {end.cause}\n{worker.last_words()}\n")
-        deadly = sum(item.how == DIED for items in self._failed.values() for item in items.values())
-        if deadly >= MAX_CRASHES and deadly >= self._through:
-            raise WorkerError(f"{deadly} items ended their workers, {worker.item} too ({end.cause}), see {worker.log}")
+                file.write(f"{worker.item}: {end.cause}\n{worker.stderr_tail()}\n")
+        crashed = sum(item.how == DIED for items in self._failed.values() for item in items.values())
+        if crashed >= MAX_CRASHES and crashed >= self._succeeded:
+            raise WorkerError(f"{crashed} items ended their workers, {worker.item} too ({end.cause}), see {worker.log}")

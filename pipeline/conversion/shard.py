@@ -1,4 +1,4 @@
-"""The unit of work of a conversion: which clips make a shard, and the shard made from them."""
+"""Plans and makes shards, the unit of work of a conversion."""
 
 import dataclasses
 import functools
@@ -22,12 +22,12 @@ from pipeline.records.example import to_example
 from pipeline.records.index import Row
 from pipeline.schema import ClipError, DataError, Reason
 
-LONGEST_DETAIL = 500  # characters, of a text that may have a million
+MAX_DETAIL = 500  # characters, of a text that may have a million
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """The unit of work: which clips go into which shard, in which order."""
+    """A shard to make: the clips that go into it, in order."""
 
     split: str
     shard: int
@@ -39,29 +39,29 @@ class ShardTask:
 
 
 def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[ShardTask]:
-    """Every split's clips in a seeded permutation of their sorted ids, cut into shards of nearly equal size.
+    """Deals the clips of each split to shards of nearly equal size, in a seeded permutation of their sorted ids.
 
     Raises:
       DataError: there are no clips.
     """
-    listing = Catalog.of(sources)
-    if not len(listing):
+    catalog = Catalog.of(sources)
+    if not len(catalog):
         raise DataError("the corpus has no clips, nothing to convert; see how --source has to be laid out (--help)")
-    if strays := set(listing.split.values) - set(SPLITS):
-        stray = listing.ids[listing.split.rows(*strays)[0]]
+    if strays := set(catalog.split.values) - set(SPLITS):
+        stray = catalog.ids[catalog.split.rows(*strays)[0]]
         raise ValueError(f"split: want one of {', '.join(SPLITS)} for every clip, not so for {stray}")
     tasks = []
     for number, split in enumerate(SPLITS):
-        members = listing.split.rows(split)
+        members = catalog.split.rows(split)
         order = np.random.default_rng((config.seed, number)).permutation(len(members))
         count = -(-len(members) // config.clips_per_shard)
         for shard, chosen in enumerate(np.array_split(order, count) if count else []):
-            tasks.append(ShardTask(split, shard, count, Selection(listing, members[chosen])))
+            tasks.append(ShardTask(split, shard, count, Selection(catalog, members[chosen])))
     return tasks
 
 
 def shard_work(root: Path, output: Path, config: ConvertConfig) -> processes.Work:
-    """Loads the landmark models once; returns the work on one shard."""
+    """Loads the landmark models; returns the function that makes one shard."""
     tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
     return functools.partial(convert_shard, root, output, config, MouthCropper(config.crop))
 
@@ -74,7 +74,7 @@ def convert_shard(
     task: ShardTask,
     failed: dict[str, processes.Failed],
 ) -> Iterator[processes.Started | processes.Finished]:
-    """Writes one shard and, after it, the file that says so; memory holds one clip at a time.
+    """Writes one shard, then the note that it is finished. Memory holds one clip at a time.
 
     Raises:
       DataError: the shard cannot be written.
@@ -96,14 +96,14 @@ def convert_shard(
             record = to_example(clip, config.encoding)
             rows.append(Row.of(clip, writer.write(record), len(record)))
             yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
-        with progress.writing(path):  # until here, a stop leaves the shard that this one replaces finished
-            progress.place(output, path.name).unlink(missing_ok=True)
+        with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
+            progress.note_path(output, path.name).unlink(missing_ok=True)
     with progress.writing(path):
-        progress.note(output, path.name, rows, rejects)
+        progress.write_note(output, path.name, rows, rejects)
 
 
 class _Writer:
-    """A `ShardWriter` that says in a line what the system refuses it; what its block raises passes as it is."""
+    """A `ShardWriter` whose own errors name the file; errors of its block pass as they are."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._shard = path, tfrecord.ShardWriter(path)
@@ -123,7 +123,7 @@ class _Writer:
 
 
 class _Watch:
-    """Where the time of a clip goes: reading until `crop` is called, writing once it has returned."""
+    """Measures the stages of a clip: reading until `crop` is called, writing after it has returned."""
 
     def __init__(self, cropper: MouthCropper) -> None:
         self._cropper = cropper
@@ -141,10 +141,10 @@ class _Watch:
 
 
 def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
-    place = source_path(source, root)
-    detail = printable(error.detail.removeprefix(f"{root}/")).removeprefix(f"{place}: ")  # the corpus may lie anywhere
-    detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}…"
-    return Rejected(source.id, place, str(error.reason), detail)
+    path = source_path(source, root)
+    detail = printable(error.detail.removeprefix(f"{root}/")).removeprefix(f"{path}: ")  # the corpus may lie anywhere
+    detail = detail if len(detail) <= MAX_DETAIL else f"{detail[:MAX_DETAIL]}…"
+    return Rejected(source.id, path, str(error.reason), detail)
 
 
 def _failed(end: processes.Failed) -> ClipError:

@@ -17,7 +17,7 @@ from pipeline.records.index import Index
 
 COLUMNS = ("speaker", "text", "frames", "tracked")
 SPLIT, WORDS, BYTES = "split", "words", "bytes"
-CLIPS = "clips_sha256"  # of a conversion: of the clips and of where they go, which are compared one by one
+NOT_SETTINGS = ("version", "clips_sha256")  # of a conversion: clips and their places are compared one by one
 CRC_BYTES = 4  # behind a record's payload
 UNITS = {"pixels": "levels of 255", "tracked": "frames", "source": ""}  # what records alone tell
 Track = Callable[[list[Any]], Iterable[Any]]
@@ -73,7 +73,7 @@ def _lacking(rows: dict[str, int], others: dict[str, int]) -> np.ndarray:
 
 def _settings(dataset: DatasetDir) -> dict[str, Any]:
     """The conversion's settings, and beside them the number of rejected clips per reason."""
-    conversion = {key: value for key, value in dataset.manifest["conversion"].items() if key != CLIPS}
+    conversion = {key: value for key, value in dataset.manifest["conversion"].items() if key not in NOT_SETTINGS}
     return {**conversion, "rejected": dataset.manifest["rejected"]}
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.conversion import dry_run
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.dry_run import forecast
 from pipeline.conversion.job import convert
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
@@ -22,7 +22,7 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:
-    return dict(forecast(clips, corpus, output, config, 4, False))
+    return dict(dry_run.report(clips, corpus, output, config, 4, False))
 
 
 def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def check_unfinished(output: Path) -> None:
     """Nothing but noted shards has a final name, and nothing is left half-written."""
     assert named(output).keys() <= {path.stem for path in done_files(output)}
     for path in done_files(output):
-        assert progress.read(output, path.stem) is not None
+        assert progress.read_note(output, path.stem) is not None
     assert not list(output.rglob(".*.tmp"))
 
 
@@ -381,8 +381,8 @@ def kill(process: subprocess.Popen, send: Callable[[int, int], None]) -> None:
 
 KILLED_AT = """
 import os, signal, sys
-from pipeline import convert, finish
-from scripts import cli
+from pipeline.conversion import finalize, job
+from scripts.common import cli
 from scripts.convert import main
 {place} = lambda *_: os.killpg(0, signal.SIGKILL)
 cli.run(main, resumes=True)
@@ -407,9 +407,9 @@ def test_kills_at_every_stage_leave_the_same_bytes(many: Path, tmp_path: Path, d
     wait_for(".progress/*tfrecord-0000[1-9]*.json", output, process)
     kill(process, os.kill)
     assert 0 < len(done_files(output)) < 33  # of 31 shards for training, and one each for validation and test
-    for place in ("finish.shards.save_index", "finish.tfds_files.write", "convert._clear"):
+    for place in ("finalize.directory.save_index", "finalize.tfds_metadata.write", "job._clear"):
         die_at(place, many, output)
-        assert (output / directory.MANIFEST).exists() == (place == "convert._clear"), place
+        assert (output / directory.MANIFEST).exists() == (place == "job._clear"), place
         assert len(done_files(output)) == 33
     assert run(many, output)[0].resumed == 64
     run(many, tmp_path / "whole", workers=1)

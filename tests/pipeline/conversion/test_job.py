@@ -39,10 +39,10 @@ RULE = SplitRule(val="2", test="1")
 ROOT = Path(__file__).parents[3]
 KILLED = """
 import os, signal
-from pipeline import convert
-from scripts import cli
+from pipeline.conversion import run_log
+from scripts.common import cli
 from scripts.convert import main
-convert.Journal.shard = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+run_log.RunLog.shard = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 cli.run(main, resumes=True)
 """  # once the first shard is whole
 FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset_info.json", CONVERSION}
@@ -341,7 +341,7 @@ def test_a_retry_that_is_stopped_loses_nothing_and_goes_on(
         patch.setattr(conversion.RunLog, "shard", _stop)  # the first is whole, and the second is not given out yet
         with pytest.raises(KeyboardInterrupt):
             run(root, output, retry_rejected=True)
-    assert [len(progress.read(output, file).rejected) for file in (first, second)] == [0, 1]
+    assert [len(progress.read_note(output, file).rejected) for file in (first, second)] == [0, 1]
     with pytest.raises(DataError, match="1 of 8 clips rejected"):
         run(root, output)
     assert run(root, output, retry_rejected=True)[0] == Progress(clips=8, resumed=6)
@@ -360,8 +360,8 @@ def test_a_retry_goes_on_with_what_it_has_marked_alone(corpus: Path, tmp_path: P
         return [task.file("grid") for task in conversion.survey(tasks, output, CONFIG, True)[0]]
 
     assert left() == [first]
-    progress.again(output, second).touch()  # as a retry marks what it has to do, and is stopped in the last of it
-    progress.place(output, second).unlink()
+    progress.retry_path(output, second).touch()  # as a retry marks what it has to do, and is stopped in the last of it
+    progress.note_path(output, second).unlink()
     assert left() == [second]
 
 
@@ -372,7 +372,7 @@ def test_a_job_that_cannot_come_good_any_more_ends_early(
     digest: Callable[[Path], dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conversion, "TELLING", 2)
+    monkeypatch.setattr(conversion, "MIN_REJECTS", 2)
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     for video in root.glob("s*/*.mp4"):
         video.write_bytes(b"no video")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.conversion import processes
-from pipeline.conversion.processes import DIED, HUNG, Done, Failed, Finished, Restarted, Started
+from pipeline.conversion.processes import DIED, HUNG, Completed, Failed, Finished, Restarted, Started
 
 ROOT = Path(__file__).parents[3]
 KILLED = Failed(DIED, "SIGKILL")
@@ -109,8 +109,8 @@ def run(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: floa
 @contextlib.contextmanager
 def apart(folder: Path, *tasks: tuple[str, ...], timeout_s: float) -> Iterator[subprocess.Popen]:
     """`run` in a process group of its own, which prints the outcomes."""
-    call = f"test_pool.run(test_pool.Path({str(folder)!r}), *{tasks!r}, timeout_s={timeout_s})"
-    main = f"from tests.pipeline import test_pool; print(test_pool.outcomes({call}))"
+    call = f"test_processes.run(test_processes.Path({str(folder)!r}), *{tasks!r}, timeout_s={timeout_s})"
+    main = f"from tests.pipeline.conversion import test_processes; print(test_processes.outcomes({call}))"
     command = [sys.executable, "-c", main]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
@@ -148,7 +148,7 @@ def test_every_item_is_done_once_in_the_order_of_its_task(tmp_path: Path) -> Non
     tasks = [("a", "b"), ("c",), (), ("d", "e", "f")]
     events = run(tmp_path, *tasks)
     assert outcomes(events) == dict.fromkeys("abcdef", "fine")
-    done = {event.task: event.finished for event in events if isinstance(event, Done)}
+    done = {event.task: event.finished for event in events if isinstance(event, Completed)}
     assert done == {Task(items): tuple(Finished(item, "fine") for item in items) for items in tasks}
     order = [event.item for event in events if isinstance(event, Started)]
     for items in tasks:
@@ -259,7 +259,7 @@ def test_all_workers_are_killed_before_any_is_waited_for(tmp_path: Path, monkeyp
     assert [name for name, *_ in calls[:3]] == ["kill", "kill", "kill"]  # the third ends the first
     waits = [seconds for name, *rest in calls if name == "join" for seconds in rest]
     assert len(waits) == 2
-    assert max(waits) <= processes.PARTING_S
+    assert max(waits) <= processes.STOP_TIMEOUT_S
     assert not any(alive(pid) for pid in pids)
 
 
@@ -317,7 +317,7 @@ def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_outside_of_any_item_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool, silent_s: int
 ) -> None:
-    monkeypatch.setattr(processes, "SILENT_S", silent_s)
+    monkeypatch.setattr(processes, "MAX_SILENCE_S", silent_s)
     begins = hanging_setup if hangs else functools.partial(setup, tmp_path)
     said = rf"a worker said nothing for {silent_s} s outside of any item, see .*/worker-1.log"
     with pytest.raises(processes.WorkerError, match=said):
@@ -329,7 +329,7 @@ def test_a_large_task_does_not_wait_for_a_worker_that_still_begins(tmp_path: Pat
     tasks = [Task((name,), bytes(4_000_000)) for name in "ab"]
     events = processes.run(tasks, functools.partial(first_setup_waits, tmp_path), 2, 60, tmp_path, Full)
     seen = list(itertools.islice(events, 3))
-    assert [type(event) for event in seen] == [Started, Finished, Done]  # by the second worker
+    assert [type(event) for event in seen] == [Started, Finished, Completed]  # by the second worker
     (tmp_path / "go on").touch()
     assert outcomes([*seen, *events]) == {"a": "fine", "b": "fine"}
 
@@ -341,7 +341,7 @@ def test_a_worker_that_cannot_be_started_leaves_ctrl_c_as_it_was(tmp_path: Path)
 
 
 def test_the_pools_own_kill_is_not_told_as_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "LAST_WORDS_S", 0.5)
+    monkeypatch.setattr(processes, "EXIT_TIMEOUT_S", 0.5)
     found = outcomes(run(tmp_path, ("mute", "a")))
     assert found == {"mute": Failed(DIED, "closed its pipe and did not end in 0.5 s"), "a": "fine"}
     assert not any(alive(int(pid)) for pid in (tmp_path / "mute").read_text().split())
@@ -351,7 +351,7 @@ def test_a_task_given_to_a_dead_worker_is_not_lost(tmp_path: Path) -> None:
     events = begin(tmp_path, ("a",), ("b",), workers=1)
     seen = [next(events), next(events)]
     done = next(events)
-    assert isinstance(done, Done)
+    assert isinstance(done, Completed)
     pid = int((tmp_path / "a").read_text())
     os.kill(pid, signal.SIGKILL)  # idle, about to get the next task
     while alive(pid):

@@ -35,14 +35,14 @@ def test_other_errors_pass() -> None:
 
 def test_a_shard_is_done_when_noted_and_as_it_was(tmp_path: Path) -> None:
     (tmp_path / progress.PROGRESS).mkdir()
-    assert progress.read(tmp_path, "a") is None
+    assert progress.read_note(tmp_path, "a") is None
     (tmp_path / "a").write_bytes(b"12345")
-    progress.note(tmp_path, "a", [], [])
-    assert (progress.read(tmp_path, "a").bytes, progress.read(tmp_path, "a").records) == (5, 0)
+    progress.write_note(tmp_path, "a", [], [])
+    assert (progress.read_note(tmp_path, "a").bytes, progress.read_note(tmp_path, "a").records) == (5, 0)
     (tmp_path / "a").write_bytes(b"1234")
-    assert progress.read(tmp_path, "a") is None
+    assert progress.read_note(tmp_path, "a") is None
     (tmp_path / "a").unlink()
-    assert progress.read(tmp_path, "a") is None
+    assert progress.read_note(tmp_path, "a") is None
 
 
 def test_a_shard_with_a_damaged_note_is_not_done(tmp_path: Path) -> None:
@@ -50,18 +50,18 @@ def test_a_shard_with_a_damaged_note_is_not_done(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     rows = [Row("s1/x", "s1", "bin", 0, 7, 5, 5, (Word("bin", 0, 3),)), Row("s1/y", "s1", "at", 23, 7, 6, 6, ())]
     rejected = [Rejected("s1/é", "s1/é.mp4", "no_face", "no face in any of 9 frames")]
-    progress.note(tmp_path, "a", rows, rejected)
-    assert progress.read(tmp_path, "a").rows == tuple(rows)
-    assert progress.read(tmp_path, "a").rejected == tuple(rejected)
-    noted = progress.place(tmp_path, "a")
+    progress.write_note(tmp_path, "a", rows, rejected)
+    assert progress.read_note(tmp_path, "a").rows == tuple(rows)
+    assert progress.read_note(tmp_path, "a").rejected == tuple(rejected)
+    noted = progress.note_path(tmp_path, "a")
     whole = noted.read_bytes()
     for damaged in (*(whole[:at] for at in range(len(whole) - 2)), bytes(len(whole)), b"[]", b"{}", b'"a"', b"7"):
         noted.write_bytes(damaged)
-        assert progress.read(tmp_path, "a") is None, damaged
+        assert progress.read_note(tmp_path, "a") is None, damaged
     for at in range(len(whole)):
         noted.write_bytes(whole)
         datasets.flip(noted, at)
-        found = progress.read(tmp_path, "a")
+        found = progress.read_note(tmp_path, "a")
         assert found is None or (found.rows, found.rejected) == (tuple(rows), tuple(rejected)), at  # white space
 
 

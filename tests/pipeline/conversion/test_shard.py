@@ -191,11 +191,11 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
     assert rejected[3].detail == "ended the process that converted it 2 times (SIGSEGV)"
     assert min(dataclasses.astuple(outcomes[0].stage_seconds)) > 0
     assert [outcome.stage_seconds.cropping for outcome in outcomes[1:]] == [0, 0, 0]
-    noted = progress.read(tmp_path, path.name)
+    noted = progress.read_note(tmp_path, path.name)
     assert (noted.records, noted.rejected) == (1, tuple(rejected[1:]))
     assert [row.id for row in noted.rows] == ["s1/bbaf2n"]
     path.write_bytes(path.read_bytes()[:-1])
-    assert progress.read(tmp_path, path.name) is None
+    assert progress.read_note(tmp_path, path.name) is None
 
 
 def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
@@ -209,7 +209,7 @@ def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
     clips = list(grid.clips(root))
     (tmp_path / progress.PROGRESS).mkdir()
     list(shard.convert_shard(root, tmp_path, CONFIG, CROPPER, ShardTask("train", 0, 1, tuple(clips)), {}))
-    told = [reject.detail for reject in progress.read(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
+    told = [reject.detail for reject in progress.read_note(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
     assert told == [
         f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r} (--alphabet, --unknown)",
         "s1/bbaf2n/1.png: not an image that can be read (neither JPEG, PNG nor BMP)",

@@ -67,7 +67,7 @@ def test_memory_hardly_grows_with_the_corpus(tmp_path: Path, by: str) -> None:
         tracemalloc.start()
         sources = assign(spoken(count), SplitRule(by))
         tasks = shard.plan_shards(sources, config.ConvertConfig("grid"))
-        with lock.locked(tmp_path / str(count), lock.job(ROOT, tasks, config.ConvertConfig("grid")), tasks):
+        with lock.locked(tmp_path / str(count), lock.Job(ROOT, tasks, config.ConvertConfig("grid"))):
             assert shared_speakers(sources) == ([] if by == "speaker" else [f"s{n}" for n in range(9)])
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
