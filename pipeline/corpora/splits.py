@@ -79,7 +79,7 @@ def describe(sources: Iterable[ClipSource], rule: SplitRule) -> str:
         return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"
     if "val" in Catalog.of(sources).split.values:
         return "as published"
-    return f"as published, and without a val: {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
+    return f"as published; val is {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
 
 
 def _drawn_split(catalog: Catalog, rule: SplitRule) -> np.ndarray:

@@ -114,13 +114,7 @@ def _paint_folds(image: np.ndarray, shape: Lips, u: np.ndarray, v: np.ndarray) -
 
 
 def _paint_skin(
-    image: np.ndarray,
-    style: LipStyle,
-    mouth: Mouth,
-    shape: Lips,
-    u: np.ndarray,
-    v: np.ndarray,
-    shade: np.ndarray,
+    image: np.ndarray, style: LipStyle, mouth: Mouth, shape: Lips, u: np.ndarray, v: np.ndarray, shade: np.ndarray
 ) -> None:
     upper = np.clip((v - shape.outer_top) / np.maximum(shape.inner_top - shape.outer_top, 1e-3), 0, 1)
     lower = np.clip((v - shape.inner_bottom) / np.maximum(shape.outer_bottom - shape.inner_bottom, 1e-3), 0, 1)

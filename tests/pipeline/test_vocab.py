@@ -9,16 +9,14 @@ WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("Bin  Blue\tAT\n", "bin blue at"), ("", ""), (" \u2003", ""), ("ÉTÉ", "été")],
+    ("text", "expected"), [("Bin  Blue\tAT\n", "bin blue at"), ("", ""), (" \u2003", ""), ("ÉTÉ", "été")]
 )
 def test_normalise(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("symbols", "windows"),
-    [("", 0), ("bin", 3), ("bee", 4), ("aaa", 5), ("abab", 4), ([7, 7, 2], 4)],
+    ("symbols", "windows"), [("", 0), ("bin", 3), ("bee", 4), ("aaa", 5), ("abab", 4), ([7, 7, 2], 4)]
 )
 def test_min_ctc_windows_leaves_a_blank_between_equal_neighbours(symbols: Sequence, windows: int) -> None:
     assert min_ctc_windows(symbols) == windows
@@ -37,11 +35,7 @@ def test_words_are_numbered_in_the_order_of_the_alphabet() -> None:
 
 @pytest.mark.parametrize(
     ("vocabulary", "text"),
-    [
-        (Vocabulary.of_characters(), "it's 4 o'clock"),
-        (WORDS, "bin at now"),
-        (Vocabulary.of_characters("äöü "), "ü ä"),
-    ],
+    [(Vocabulary.of_characters(), "it's 4 o'clock"), (WORDS, "bin at now"), (Vocabulary.of_characters("äöü "), "ü ä")],
 )
 def test_decode_inverts_encode(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.decode(vocabulary.encode(text)) == text

@@ -79,8 +79,7 @@ def cut(name: str, span: tuple[float, float] | None, split: str, video: str | Pa
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
-    [((0, 2), (1, 3)), ((0, 9), (1, 3)), ((1, 3), None), (None, None), ((1, 2), (1, 2))],
+    ("one", "other"), [((0, 2), (1, 3)), ((0, 9), (1, 3)), ((1, 3), None), (None, None), ((1, 2), (1, 2))]
 )
 def test_the_same_frames_in_two_splits_are_refused(
     one: tuple[float, float] | None, other: tuple[float, float] | None
@@ -149,7 +148,7 @@ def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> Non
         (
             SplitRule("corpus", val="5%"),
             "train",
-            "as published, and without a val: 5% of train, drawn by clip, seed 0 (--val=0: none)",
+            "as published; val is 5% of train, drawn by clip, seed 0 (--val=0: none)",
         ),
     ],
 )

@@ -70,8 +70,7 @@ def test_no_pose_is_no_face() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracked", "gap"),
-    [("0001111", "0 to 2"), ("1110001", "3 to 5"), ("1111000", "4 to 6"), ("0010000011", "3 to 7")],
+    ("tracked", "gap"), [("0001111", "0 to 2"), ("1110001", "3 to 5"), ("1111000", "4 to 6"), ("0010000011", "3 to 7")]
 )
 def test_a_gap_longer_than_the_limit_is_named(tracked: str, gap: str) -> None:
     flags = np.array([c == "1" for c in tracked])

@@ -330,8 +330,7 @@ def test_arguments_out_of_range(tmp_path: Path, settings: dict[str, object], mat
 
 
 @pytest.mark.parametrize(
-    ("name", "frames"),
-    [("s1/bbaf2n.mp4", 75), ("s1/sbbbzp.mp4", 74), ("s1/bbbm2p.mpg", 75), ("s2/swwp2s.mpg", 75)],
+    ("name", "frames"), [("s1/bbaf2n.mp4", 75), ("s1/sbbbzp.mp4", 74), ("s1/bbbm2p.mpg", 75), ("s2/swwp2s.mpg", 75)]
 )
 def test_grid_passes_untouched(name: str, frames: int, grid_clips: Path) -> None:
     seen = decode.read(grid_clips / name)

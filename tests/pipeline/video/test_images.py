@@ -81,10 +81,7 @@ def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     reject(tmp_path / "c", Reason.UNREADABLE, "3.png: 16x14 .* 16x12")
 
 
-@pytest.mark.parametrize(
-    ("width", "match"),
-    [(8001, "8001x8000 .* 64 megapixels"), (60_000, "decompression bomb")],
-)
+@pytest.mark.parametrize(("width", "match"), [(8001, "8001x8000 .* 64 megapixels"), (60_000, "decompression bomb")])
 def test_huge_sizes_are_refused_by_the_header(tmp_path: Path, width: int, match: str) -> None:
     fill(tmp_path / "c", ["1.bmp"])
     data = (tmp_path / "c" / "1.bmp").read_bytes()
@@ -123,12 +120,7 @@ def test_a_directory_that_cannot_be_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "fitted"),
-    [
-        ((360, 288), (360, 288)),
-        ((1280, 720), (1280, 720)),
-        ((1920, 1080), (1280, 720)),
-        ((1, 5000), (1, 1280)),
-    ],
+    [((360, 288), (360, 288)), ((1280, 720), (1280, 720)), ((1920, 1080), (1280, 720)), ((1, 5000), (1, 1280))],
 )
 def test_fit(size: tuple[int, int], fitted: tuple[int, int]) -> None:
     assert images.fit(*size) == fitted
