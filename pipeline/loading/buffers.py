@@ -1,4 +1,4 @@
-"""Memory that passes between NumPy and TensorFlow without a copy: a batch's, taken again when it is gone."""
+"""Reusable batch memory that NumPy and TensorFlow share without a copy."""
 
 import weakref
 
@@ -16,10 +16,10 @@ def aligned(size: int) -> np.ndarray:
 
 
 class Buffers:
-    """Memory for batches, taken again when the batch that had it is gone.
+    """Reuses the memory of batches that are no longer referenced.
 
-    What the system hands out anew it clears page by page. As many stay as were ever wanted at once, each as large as
-    its largest batch.
+    The operating system zeroes fresh pages, so buffers are reused. As many are kept as were ever in use at once, each
+    as large as its largest batch.
     """
 
     def __init__(self) -> None:

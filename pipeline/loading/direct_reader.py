@@ -1,4 +1,4 @@
-"""Frames of records, read from a shard straight into the batch that they are for.
+"""Reads frames of records from a shard directly into their batch.
 
 TensorFlow's reader hands out a record whole and as a string: the pixels are copied three times on their way into a
 batch, and a word costs what its sentence does. Here the system puts raw frames in their place, the CRC is taken there,
@@ -78,7 +78,7 @@ class Reader:
             (self._read_raw if raw else self._read_images)(record, start, stop, out)
         except ValueError as error:
             problem = directory.record_problem(self._dataset, record)
-            raise DataError(problem or f"{directory.place(self._dataset, record)}: {error}") from error
+            raise DataError(problem or f"{directory.location(self._dataset, record)}: {error}") from error
 
     def _read_raw(self, record: int, start: int, stop: int, out: np.ndarray) -> None:
         index = self._dataset.index

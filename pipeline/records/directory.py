@@ -1,4 +1,4 @@
-"""Shards on disk: written under a temporary name, described by a manifest and an index, opened and verified."""
+"""Opens and verifies a dataset directory: shards, an index, and a manifest that describes both."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example
 from pipeline.records.index import Index, Row
 from pipeline.records.storage import replacing, sha256
-from pipeline.records.tfrecord import FOOTER_BYTES, payload
+from pipeline.records.tfrecord import FOOTER_BYTES, GZIP_MAGIC, GZIPPED, payload
 from pipeline.schema import SCHEMA_VERSION, Clip, DataError
 
 MANIFEST = "manifest.json"
@@ -24,27 +24,28 @@ REJECTED = "rejected.csv"
 
 
 def shard_name(name: str, split: str, shard: int, shards: int) -> str:
-    """The conventional name, which tensorflow-datasets reads too."""
+    """The file name of a shard, by the convention of tensorflow-datasets."""
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
 
 
 def last_crc(path: Path) -> str:
-    """A shard's last four bytes, the CRC of its last record, in hexadecimal; empty where it has no record."""
+    """The last four bytes of a shard, the CRC of its last record, in hexadecimal; empty for an empty shard."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
         return file.read().hex()
 
 
 def save_index(path: Path, index: Index) -> None:
+    """Writes the columns of an index as an npz file."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **index.columns())
 
 
 def load_index(path: Path, manifest: dict[str, Any]) -> Index:
-    """Reads what `save_index` wrote.
+    """Reads an index that `save_index` wrote.
 
     Raises:
-      DataError: it is something else, or breaks a rule of `checks`.
+      DataError: the file is no index, or breaks a rule of `checks`.
     """
     columns = checks.load_columns(path, Index.names())
     checks.check_index(path, columns, manifest)
@@ -57,9 +58,9 @@ class DatasetDir:
 
     Attributes:
       root: the directory.
-      manifest: `manifest.json` as it is.
+      manifest: the content of `manifest.json`.
       index: every record.
-      shards: paths, in the order that `index.shard` counts.
+      shards: paths; `index.shard` is a position in them.
     """
 
     root: Path
@@ -77,14 +78,14 @@ class DatasetDir:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the manifest, hence of every byte of the data."""
+        """SHA-256 of the manifest, which holds that of every shard and of the index."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     def records(self, split: str) -> np.ndarray:
         """int64 [n]: the index rows of a split.
 
         Raises:
-          DataError: there is no such split.
+          DataError: there is no such split; the message lists the splits.
         """
         if split not in self.splits:
             raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
@@ -92,17 +93,17 @@ class DatasetDir:
 
 
 def open_dataset(root: Path) -> DatasetDir:
-    """Opens a finished dataset directory; every shard is there, as long as the manifest says, and ends as it says.
+    """Opens a finished dataset directory and checks each shard's size and last CRC against the manifest.
 
     Raises:
-      DataError: no directory, no manifest, another schema version, a manifest or an index that breaks a rule of
-        `checks`, or shards that are missing, cut or of another conversion; all are named.
+      DataError: the directory or its manifest is missing, the schema version is another, the manifest or index breaks a
+        rule of `checks`, or shards are missing, truncated, compressed or of another conversion; all are named.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
     if not (root / MANIFEST).is_file():
         begun = (root / ".progress").is_dir()
-        way_out = "run the same scripts.convert again: it resumes" if begun else "name what scripts.convert has written"
+        way_out = "run the same scripts.convert again to resume it" if begun else "name the output of scripts.convert"
         raise DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
     manifest = read_manifest(root)
     if manifest.get("schema_version") != SCHEMA_VERSION:
@@ -110,7 +111,7 @@ def open_dataset(root: Path) -> DatasetDir:
         raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
     checks.check_manifest(root / MANIFEST, manifest)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-    _refuse(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
+    _raise_problems(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
     if not (root / INDEX).is_file():
         raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
     if sha256(root / INDEX) != manifest["index"]["sha256"]:
@@ -118,20 +119,20 @@ def open_dataset(root: Path) -> DatasetDir:
     index = load_index(root / INDEX, manifest)
     dataset = DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
     foreign = [number for number, shard in enumerate(shards) if _is_foreign(dataset, number, shard.get("last_crc"))]
-    _refuse(root, [f"{dataset.shards[number].name} is of another conversion" for number in foreign])
+    _raise_problems(root, [f"{dataset.shards[number].name} is of another conversion" for number in foreign])
     return dataset
 
 
-def _refuse(root: Path, problems: list[str]) -> None:
+def _raise_problems(root: Path, problems: list[str]) -> None:
     if problems:
         raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a dataset directory.
+    """Reads the manifest of a dataset directory.
 
     Raises:
-      DataError: it is not one that a conversion wrote.
+      DataError: the file is not a manifest that a conversion wrote.
     """
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
@@ -147,13 +148,16 @@ def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
     if not path.is_file():
         return f"{path.name} is missing"
     if (size := path.stat().st_size) != shard["bytes"]:
+        with path.open("rb") as file:
+            if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+                return f"{path.name} is {GZIPPED}"
         return f"{path.name} has {size} bytes, the manifest says {shard['bytes']}"
     return None
 
 
 def _is_foreign(dataset: DatasetDir, number: int, crc: str | None) -> bool:
-    """Whether a shard ends in a sound record of another CRC; what is damaged is left to those who read it."""
-    if crc is None or last_crc(dataset.shards[number]) == crc:  # datasets of the time before do not say
+    """Whether a shard ends in a sound record of another CRC; a damaged record is reported when it is read."""
+    if crc is None or last_crc(dataset.shards[number]) == crc:  # old manifests have no `last_crc`
         return False
     try:
         record_bytes(dataset, int(np.flatnonzero(dataset.index.shard == number)[-1]))
@@ -162,16 +166,16 @@ def _is_foreign(dataset: DatasetDir, number: int, crc: str | None) -> bool:
     return True
 
 
-def place(dataset: DatasetDir, record: int) -> str:
-    """Where a record lies, for messages."""
+def location(dataset: DatasetDir, record: int) -> str:
+    """The shard and byte offset of a record, for messages."""
     return f"{dataset.shards[dataset.index.shard[record]]} offset {dataset.index.offset[record]}"
 
 
 def record_bytes(dataset: DatasetDir, record: int) -> bytes:
-    """A record's serialized Example, by its row in the index; header and CRC are checked.
+    """Reads the serialized Example of an index row, and checks its header and CRC.
 
     Raises:
-      ValueError: it is damaged.
+      ValueError: the record is damaged.
       OSError: the shard cannot be read.
     """
     index = dataset.index
@@ -179,30 +183,30 @@ def record_bytes(dataset: DatasetDir, record: int) -> bytes:
 
 
 def read_record(dataset: DatasetDir, record: int) -> Clip:
-    """One record, header and CRC checked, by its place in the index.
+    """Reads the clip of an index row, and checks the record's header and CRC.
 
     Raises:
-      DataError: it is damaged; shard, offset and reason are named.
+      DataError: the record is damaged; shard, offset and reason are named.
       OSError: the shard cannot be read.
     """
     try:
         return from_example(record_bytes(dataset, record), dataset.encoding)
     except (ValueError, DataError) as error:
-        raise DataError(f"{place(dataset, record)}: {error}") from error
+        raise DataError(f"{location(dataset, record)}: {error}") from error
 
 
 def verify(dataset: DatasetDir) -> Iterator[str | None]:
-    """Checks every shard's SHA-256 and every record against the index; yields a problem, or None, for each."""
+    """Checks the SHA-256 of every shard, and every record against the index; yields a problem or None for each."""
     for shard in (shard for split in dataset.manifest["splits"].values() for shard in split["shards"]):
         path = dataset.root / shard["file"]
         same = sha256(path) == shard["sha256"]
-        yield None if same else f"{path}: its SHA-256 is not the manifest's: changed since the conversion"
+        yield None if same else f"{path}: its SHA-256 is not the manifest's; the file has changed since the conversion"
     for record in range(len(dataset.index)):
         yield record_problem(dataset, record)
 
 
 def record_problem(dataset: DatasetDir, record: int) -> str | None:
-    """What is wrong with a record, in one line; None where it is sound and as the index says.
+    """The problem of a record, in one line; None if it is sound and agrees with the index.
 
     Raises:
       OSError: the shard cannot be read.
@@ -214,4 +218,4 @@ def record_problem(dataset: DatasetDir, record: int) -> str | None:
         return str(error)
     names = [field.name for field in dataclasses.fields(Row)]
     differing = [name for name in names if getattr(found, name) != getattr(expected, name)]
-    return f"{place(dataset, record)}: differs from the index in {', '.join(differing)}" if differing else None
+    return f"{location(dataset, record)}: differs from the index in {', '.join(differing)}" if differing else None

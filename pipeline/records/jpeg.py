@@ -1,4 +1,4 @@
-"""Many small jpegs in one call: those of one writer, end to end, are one tall jpeg that restarts at each of them."""
+"""Decodes many small jpegs in one call, joined into one tall jpeg with a restart marker after each."""
 
 import functools
 import io
@@ -13,7 +13,7 @@ _SCAN = b"\xff\xda"  # begins the segment before the pixels
 _SCAN_BYTES = 10
 _RESTARTS = [bytes([0xFF, 0xD0 + number]) for number in range(8)]
 _END = b"\xff\xd9"
-MOST_ROWS = 65500  # of one jpeg, by libjpeg
+MAX_ROWS = 65500  # of one jpeg, by libjpeg
 
 
 def encode(image: np.ndarray, quality: int) -> bytes:
@@ -39,7 +39,7 @@ def decode_alike(values: Sequence[bytes], side: int) -> np.ndarray | None:
     head = values[0][: len(sample)]
     alike = all(value.startswith(head) and value.endswith(_END) for value in values)
     known = head[: _QUALITY.start] == sample[: _QUALITY.start] and head[_QUALITY.stop :] == sample[_QUALITY.stop :]
-    if not (alike and known and side * len(values) <= MOST_ROWS):
+    if not (alike and known and side * len(values) <= MAX_ROWS):
         return None
     scans = bytearray()
     for number, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""The framing of a TFRecord file: shards written record by record, and records read and checked at byte offsets.
+"""The framing of TFRecord files: writes shards, and reads and checks records at byte offsets.
 
 A record is its length (8 bytes), a masked CRC-32C of that (4), the payload, and a masked CRC-32C of the payload (4).
 """
@@ -17,12 +17,14 @@ from pipeline.records.storage import fill, opened, replacing
 LENGTH_BYTES = 8
 HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
 FOOTER_BYTES = 4  # CRC of the payload
+GZIP_MAGIC = b"\x1f\x8b\x08"  # a record of a fitting length begins so too: only a header that is wrong is compared
+GZIPPED = "gzip-compressed; records are read at byte offsets: decompress it, or convert anew with --encoding=png"
 
 
 class ShardWriter:
-    """Writes records to one shard and notes where each lies.
+    """Writes records to one shard; a context manager.
 
-    The shard has its name only after the `with` block ends without an error.
+    The shard gets its name only when the `with` block ends without an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +41,7 @@ class ShardWriter:
         self._stack.__exit__(*error)
 
     def write(self, record: bytes) -> int:
-        """Appends a record; returns its byte offset."""
+        """Appends a record and returns its byte offset."""
         offset = self._offset
         self._writer.write(record)
         self._offset += HEADER_BYTES + len(record) + FOOTER_BYTES
@@ -47,21 +49,23 @@ class ShardWriter:
 
 
 def check_header(header: bytes | bytearray, length: int) -> None:
-    """Refuses a record whose header, 12 bytes, does not say this length: what it says is not to be reserved.
+    """Checks that a header, 12 bytes, states this length, so that no memory is reserved for a forged one.
 
     Raises:
-      ValueError: it says another.
+      ValueError: the header states another length, is damaged, or is that of a gzip file.
     """
     if (says := int.from_bytes(header[:LENGTH_BYTES], "little")) != length:
+        if header.startswith(GZIP_MAGIC):
+            raise ValueError(f"the shard is {GZIPPED}")
         raise ValueError(f"the record is damaged, its header says {says:,} bytes, the index {length:,}")
     check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
 
 
 def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | bytearray) -> None:
-    """Refuses bytes, in pieces, whose CRC-32C is not the four that follow them, masked as TFRecords do.
+    """Checks the CRC-32C of bytes, given in pieces, against the masked one, 4 bytes, that follows them.
 
     Raises:
-      ValueError: it is another.
+      ValueError: the CRCs differ.
     """
     crc = functools.reduce(lambda value, piece: crc32c.crc32c(piece, value), pieces, 0)
     rotated = (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
@@ -70,10 +74,10 @@ def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | 
 
 
 def payload(path: Path, offset: int, length: int) -> bytes:
-    """A record's payload of `length` bytes, its header at `offset`; header and CRC are checked.
+    """Reads the payload, `length` bytes, of the record whose header is at `offset`, and checks header and CRC.
 
     Raises:
-      ValueError: it is damaged.
+      ValueError: the record is damaged.
       OSError: the shard cannot be read.
     """
     header, found, footer = bytearray(HEADER_BYTES), bytearray(length), bytearray(FOOTER_BYTES)

@@ -9,7 +9,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.schema import CROP
 from tests import datasets
 
-MOST = jpeg.MOST_ROWS // CROP
+FULL = jpeg.MAX_ROWS // CROP
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:
@@ -30,9 +30,9 @@ def test_jpegs_decoded_at_once_are_those_decoded_one_by_one(frames: int, quality
 
 def test_the_longest_jpeg_and_one_frame_more() -> None:
     images = [jpeg.encode(frame, 50) for frame in datasets.pixels(90, 1)] * 7
-    np.testing.assert_array_equal(jpeg.decode_alike(images[:MOST], CROP), one_by_one(images[:MOST]))
-    assert jpeg.decode_alike(images[: MOST + 1], CROP) is None
-    np.testing.assert_array_equal(Encoding("jpeg").decode(images[: MOST + 1]), one_by_one(images[: MOST + 1]))
+    np.testing.assert_array_equal(jpeg.decode_alike(images[:FULL], CROP), one_by_one(images[:FULL]))
+    assert jpeg.decode_alike(images[: FULL + 1], CROP) is None
+    np.testing.assert_array_equal(Encoding("jpeg").decode(images[: FULL + 1]), one_by_one(images[: FULL + 1]))
 
 
 def written(frame: np.ndarray, **options: object) -> bytes:
