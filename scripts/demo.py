@@ -3,7 +3,7 @@
     python -m scripts.demo
 
 Needs no data. Everything it makes lies below --output; the commands it runs are printed, so that you can run them on
-your own videos. Run again, it goes on from where it was stopped.
+your own videos. If it is stopped, the same command continues.
 """
 
 import concurrent.futures

@@ -39,7 +39,7 @@ flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, an
 flags.DEFINE_list("among", [], "words to single out: how many of them are right, and a matrix of them alone")
 DECODE = decoding_flags.define()
 DAMAGED = cli.Options(
-    experiment.Damaged, {"on_bad_record": "at a damaged record: raise an error that names it, or skip and count it"}
+    experiment.Damaged, {"on_bad_record": "at a damaged record, raise an error that names it, or skip and count it"}
 )
 
 

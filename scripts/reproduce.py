@@ -5,8 +5,8 @@
 
 grid-words: words cut by their times. grid-sentences: whole sentences, read without any times; they start from the CNN,
 LSTM and head of grid-words, which is trained first. The commands are printed as they are run; scripts/recipes holds
-their settings. The test split is scored at the end and decides nothing. Run again, it goes on from where it was
-stopped.
+their settings. The test split is scored at the end and decides nothing. If it is stopped, the same
+command continues.
 """
 
 from pathlib import Path

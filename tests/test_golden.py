@@ -20,7 +20,7 @@ CONVERSION = (
     *("--clips_per_shard=3", "--workers=2", "--max_reject_fraction=0.2"),
 )
 TRAINING = (
-    *("--unit=word", "--use_in_word", "--margin=2", "--padding=same", "--width=0.02", "--lstm_units=4"),
+    *("--unit=word", "--use_in_word", "--word_margin=2", "--padding=same", "--width=0.02", "--lstm_units=4"),
     *("--batch_size=4", "--epochs=4", "--shift=2", "--dropout=0.1"),
 )
 
@@ -50,7 +50,7 @@ def test_a_conversion_resumes(
     shutil.copytree(GOLDEN / state, output)
     resumed = {"dataset": 8, "begun": 3}[state]
     (printed,) = commands.run(["convert", *CONVERSION, f"--source={corpus}", f"--output={output}"])
-    assert f"{resumed} were done" in printed
+    assert f"{resumed} were finished" in printed
     want, got = digest(GOLDEN / "dataset"), digest(output)
     shards = [name for name in want if "tfrecord" in name]
     assert len(shards) == 3
@@ -71,5 +71,5 @@ def test_a_run_resumes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(GOLDEN / "run", run)
     (printed,) = commands.run(["train", f"--data={GOLDEN / 'dataset'}", f"--output={run}", *TRAINING])
-    assert "done; 12 of 12 steps" in printed
+    assert "finished; 12 of 12 steps" in printed
     assert "loss 1.1023" in printed

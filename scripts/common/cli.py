@@ -105,7 +105,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
 
     Args:
       main: the command.
-      resumes: whether the same command goes on where it was stopped; only what is said then depends on it.
+      resumes: whether the same command continues where it was stopped, which is then printed.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -121,7 +121,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            print(f"stopped{'; the same command goes on from here' if resumes else ''}", file=sys.stderr, flush=True)
+            print(f"stopped{'; the same command continues from here' if resumes else ''}", file=sys.stderr, flush=True)
             sys.stdout.flush()
             os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
 

@@ -84,7 +84,6 @@ def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
         (converting(output=tmp_path / "full"), [tmp_path / "full", "--output"]),
         (converting("--crop=resize", "--smoothing=9"), ["--smoothing: goes with --crop=face, and --crop is resize"]),
         (converting("--max_reject_fraction=nan"), ["--max_reject_fraction: want a number, got nan"]),
-        (converting("--compression=gzip"), ["--compression=gzip: records are read at byte offsets", "--encoding=png"]),
         (converting("--quality=92"), [f"{quality} raw: leave it out, or --encoding=jpeg"]),
         (converting("--quality=80", "--encoding=png"), [f"{quality} png"]),
         (converting("--quality=101", "--encoding=jpeg"), ["--quality: want 1 to 100, got 101"]),

@@ -64,8 +64,8 @@ def test_lrs2_keeps_its_split_truncates_and_replaces_unknown_characters(tmp_path
     commands.run(
         converting("lrs", tmp_path / "lrs2", whole),
         converting(
-            "lrs", tmp_path / "lrs2", truncated, "--max_frames=40", "--overlong=truncate", "--max_reject_fraction=0.9",
-            f"--alphabet={ALPHABET}", "--unknown=unk",
+            "lrs", tmp_path / "lrs2", truncated, "--max_frames=40", "--on_too_long=truncate",
+            "--max_reject_fraction=0.9", f"--alphabet={ALPHABET}", "--unknown=unk",
         ),
     )  # fmt: skip
     opened = directory.open_dataset(whole)

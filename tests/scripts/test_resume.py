@@ -56,9 +56,9 @@ def test_a_run_stopped_four_times_in_mid_epoch_equals_an_unbroken_one(tmp_path: 
         code, printed = commands.altered(stopped, *command, str(run))
         assert (code, _position(run)) == (-number if number == signal.SIGKILL else 1, left), printed
         if number != signal.SIGKILL:
-            assert f"stopped: the same command goes on from here; {left[0] * STEPS + left[1]} of 18 steps" in printed
+            assert f"stopped: the same command continues from here; {left[0] * STEPS + left[1]} of 18 steps" in printed
     (printed,) = commands.run([*command, str(run)])
-    assert "done; 18 of 18 steps" in printed
+    assert "finished; 18 of 18 steps" in printed
     stderr = whole.communicate()[1]
     assert whole.returncode == 0, stderr
     want, got = _weights(tmp_path / "whole"), _weights(run)

@@ -76,7 +76,7 @@ def test_training_goes_on_and_starts_from_another_run(place: Path) -> None:
     read = ["--decoder=beam", "--lexicon=grid", f"--data={place / 'data'}"]
     resumed, alike, other = commands.run(["train", *same], ["train", *tuned], ["train", *named, "--labels=words"])
     (score,) = commands.run(["evaluate", f"--run={place / 'named'}", *read])
-    assert "was done already; 1 of 1 steps; best validation: " in resumed
+    assert "already finished; 1 of 1 steps; best validation: " in resumed
     assert f"starts from {place / 'sentences'}: its CNN, LSTM and head\n" in alike
     assert f"starts from {place / 'words'}: its CNN, LSTM and head\n" in other
     assert json.loads((place / "named" / "run.json").read_text())["data"]["vocabulary"]["unit"] == "word"

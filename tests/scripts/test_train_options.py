@@ -62,7 +62,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_patience_ends_training_early(printed: dict[str, str]) -> None:
     """Of three examples that validate at most four error rates come one after the other, each smaller."""
-    assert "done early: no better for --patience epochs; " in printed["slow"]
+    assert "stopped early: no better for --patience epochs; " in printed["slow"]
     assert " of 27 steps; validation: loss " in printed["slow"]
 
 
@@ -73,12 +73,12 @@ def test_a_wait_for_data_is_told_with_what_helps(printed: dict[str, str]) -> Non
 
 def test_damaged_records_are_skipped_and_counted(printed: dict[str, str]) -> None:
     assert "skipped: 1 damaged record, named above" in printed["damaged"]
-    assert "done; 3 of 3 steps" in printed["damaged"]
+    assert "finished; 3 of 3 steps" in printed["damaged"]
 
 
 def test_cached_frames_are_read_once(printed: dict[str, str]) -> None:
     """The shard is empty when the second epoch begins."""
-    assert "done; 6 of 6 steps" in printed["vanishing"]
+    assert "finished; 6 of 6 steps" in printed["vanishing"]
 
 
 def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, str]) -> None:
@@ -89,7 +89,7 @@ def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, 
 
 def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_typed(printed: dict[str, str]) -> None:
     assert "damaged: its CNN, LSTM and head\n" in printed["tuned"]
-    assert "was done already; 3 of 3 steps; best validation: " in printed["again"]
+    assert "already finished; 3 of 3 steps; best validation: " in printed["again"]
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
 
 
@@ -111,8 +111,8 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
     commands.mistakes_in_turn(
         "train",
         ([*command, "--label_smoothing=0.1"], ["--label_smoothing=0.1: goes with --unit=word"]),
-        ([*command, "--margin=5"], ["--margin=5: goes with --unit=word"]),
-        ([*command, "--overlong=truncate"], ["--overlong=truncate: goes with --max_frames"]),
+        ([*command, "--word_margin=5"], ["--word_margin=5: needs --unit=word"]),
+        ([*command, "--on_long_example=truncate"], ["--on_long_example=truncate: needs --max_frames"]),
         ([*command, "--masks=2"], ["--masks: goes with mask_frames"]),
         ([*command, "--batch_size=4", "--patience=2"], ["--patience=2: goes with a split 'val'"]),
         ([*command, "--precision=half"], ["--precision: want one of float32, mixed_bfloat16, mixed_float16", "'half'"]),

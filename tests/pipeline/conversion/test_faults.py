@@ -445,7 +445,7 @@ def test_signals_stop_without_waiting_for_the_clip_in_a_state_that_resumes(
     send(process.pid, number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert stderr.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert stderr.splitlines()[-1] == "stopped; the same command continues from here"
     assert "Traceback" not in stderr
     before = named(output)
     state, *_ = states = run(many, output)

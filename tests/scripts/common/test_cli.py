@@ -98,7 +98,7 @@ def test_a_users_mistake_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPat
     ("number", "how", "said"),
     [
         (signal.SIGINT, "", "stopped\n"),
-        (signal.SIGTERM, ", resumes=True", "stopped; the same command goes on from here\n"),
+        (signal.SIGTERM, ", resumes=True", "stopped; the same command continues from here\n"),
     ],
     ids=str,
 )

@@ -35,7 +35,7 @@ def test_a_step_that_is_stopped_may_end_in_its_own_way(number: signal.Signals, t
         parent.send_signal(number)
         assert parent.wait() == 1
         assert child.with_suffix(".saved").exists(), "it was not waited for"
-        assert parent.stderr.read() == "stopped; the same command goes on from here\n"
+        assert parent.stderr.read() == "stopped; the same command continues from here\n"
 
 
 def test_a_path_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
