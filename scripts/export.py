@@ -1,19 +1,19 @@
-"""Writes a run as a TensorFlow SavedModel: mouth frames in, text out, with nothing of this project needed to read it.
+"""Exports a run as a TensorFlow SavedModel: mouth frames in, text out. It runs without Lipflow.
 
     python -m scripts.export --run=runs/sentences --output=exported
 
     read = tf.saved_model.load("exported").signatures["serving_default"]
     read(frames=frames, lengths=lengths)        # {"text": string [B], "score": float32 [B]}
 
-frames is uint8 [B, F, 112, 112], mouths cut out as the run's own data was (input.json in the output says how); lengths
-is int32 [B], how many frames of each row count. Runs trained with --use_in_word also take in_word, uint8 [B, F], 1 at
-the frames of the word itself. score is the log probability of the word, or of the best path through the text; texts are
-read greedily.
+frames: uint8 [B, F, 112, 112], mouth crops as input.json in the output describes them. lengths: int32 [B], valid
+frames of each row. in_word, for runs trained with --use_in_word: uint8 [B, F], 1 at the frames of the word itself.
+score: log probability of the word, or of the best path. Texts are decoded greedily.
 
-With --streaming there are also start, step and finish, which take frames as they come (--nobidirectional runs):
+--streaming adds start, step and finish, which read frames as they arrive. It needs a run trained with
+--nobidirectional:
 
     state = start(streams=tf.constant(1))
-    state = step(frames=frames, **state)        # any number of frames; state["text"], state["score"]: so far
+    state = step(frames=frames, **state)        # any number of frames; state["text"] and state["score"] so far
     state = finish(**state)
 """
 
@@ -31,8 +31,8 @@ from scripts.common import cli, experiment
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("output", None, "directory to write", required=True)
-flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
-flags.DEFINE_bool("streaming", False, "also for frames as they come; the run has to be of one direction")
+flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
+flags.DEFINE_bool("streaming", False, "also export start, step and finish for frames as they arrive")
 
 
 def main(argv: list[str]) -> None:
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         graphs |= Stream(model, *known, windows.make, border).signatures()
     about = {"fps": opened.fps, "crop": dataclasses.asdict(opened.crop), "padding": data.padding, "symbols": known[0]}
     export.save(model, graphs, about, output)
-    print(f"{output}: a SavedModel with {', '.join(graphs)}; {export.ABOUT} says what its frames have to look like")
+    print(f"{output}: a SavedModel with {', '.join(graphs)}; {export.ABOUT} describes its input")
 
 
 if __name__ == "__main__":

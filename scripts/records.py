@@ -1,15 +1,14 @@
-"""Looks into a dataset directory.
+"""Inspects dataset directories.
 
 python -m scripts.records stats --data=DIR                   counts, lengths, speakers, vocabulary, bytes
 python -m scripts.records verify --data=DIR                  every record against manifest and index
-python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record in words
+python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record as text
 python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
-python -m scripts.records report --data=DIR --output=R.html  plots, rejects and lip frames as one page for a browser
-python -m scripts.records diff A B                           settings and clips in which B differs from A
+python -m scripts.records report --data=DIR --output=R.html  plots, rejects and lip frames as one HTML page
+python -m scripts.records diff A B                           settings and clips that differ
 
-diff compares the datasets as they were written (verify finds later damage): settings, index, and the checksum of every
-record. It opens --clips of the records that differ and says by how much. Like diff(1) it exits with 0 where it found no
-difference and with 1 where it found some; a mistake exits with 1 too, and with a line `error: ...`.
+diff compares settings, index, and the checksum of every record as written; verify finds later damage. It opens --clips
+of the records that differ and prints by how much. Like diff(1) it exits with 0 if it found no difference, else with 1.
 """
 
 import functools
@@ -32,23 +31,23 @@ from scripts.common import cli
 from scripts.reports import dataset_page
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-FEW = 5  # clips named where there are more
-VARIANTS = 3  # of each clip
+MAX_NAMED = 5  # clips of each kind of difference
+VARIANTS = 3  # augmentation draws of each clip
 
 flags.DEFINE_string("data", None, "dataset directory; diff takes two as its arguments instead")
-flags.DEFINE_string("id", None, "show, preview: this clip; default: the first (show), a draw (preview)")
+flags.DEFINE_string("id", None, "show, preview: id of the clip; default: the first (show), a random draw (preview)")
 flags.DEFINE_integer(
     "clips",
     None,
-    "how many clips preview (default 4) and report (12) draw and show, and how many diff opens (100)",
+    "number of clips that preview (default 4) and report (12) show, and that diff opens (100)",
     lower_bound=1,
     upper_bound=100,
 )
-flags.DEFINE_integer("seed", 0, "preview, report: of the draw", lower_bound=0)
-flags.DEFINE_string("output", None, "preview, report: the file to write; default preview.png, report.html")
-flags.DEFINE_bool("augment", False, f"preview: {VARIANTS} draws of each clip beside it, varied by the flags below")
+flags.DEFINE_integer("seed", 0, "preview, report: seed of the random draw", lower_bound=0)
+flags.DEFINE_string("output", None, "preview, report: file to write; default: preview.png, report.html")
+flags.DEFINE_bool("augment", False, f"preview: show {VARIANTS} augmentations of each clip, by the flags below")
 AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
-flags.DEFINE_bool("all", False, f"diff: name every clip, not the first {FEW} of a kind")
+flags.DEFINE_bool("all", False, f"diff: name every clip, not only the first {MAX_NAMED} of a kind")
 
 
 def _stats(dataset: DatasetDir) -> None:
@@ -61,8 +60,8 @@ def _verify(dataset: DatasetDir) -> None:
     for problem in problems:
         print(problem)
     if problems:
-        raise DataError(f"{dataset.root}: {len(problems)} problems; restore the shards or convert anew")
-    print(f"{dataset.root}: {len(dataset.shards)} shards, {len(dataset.index)} records, all as written")
+        raise DataError(f"{dataset.root}: {len(problems)} problems, listed above; restore the shards or convert again")
+    print(f"{dataset.root}: {len(dataset.shards)} shards, {len(dataset.index)} records, all sound")
 
 
 def _show(dataset: DatasetDir) -> None:
@@ -89,7 +88,7 @@ def _preview(dataset: DatasetDir) -> None:
     output = _output("preview.png")
     kind = PICTURES.get(output.suffix.lower())
     if kind is None:
-        raise DataError(f"--output={output}: unknown file extension; want a picture such as preview.png")
+        raise DataError(f"--output={output}: not a picture; name a file such as preview.png")
     clips = [directory.read_record(dataset, record) for record in chosen]
     clips = _with_variants(clips) if flags.FLAGS.augment else clips
     with storage.replacing(output) as temporary:
@@ -98,17 +97,17 @@ def _preview(dataset: DatasetDir) -> None:
 
 
 def _with_variants(clips: list[Clip]) -> list[Clip]:
-    """Each clip, and how the first epochs of training would vary it."""
+    """Returns each clip, followed by its augmentation in the first epochs of training."""
     config, seed = AUGMENT.build(), flags.FLAGS.seed
     if config == AugmentConfig():
-        raise DataError(f"--augment: nothing to vary; give some of --{', --'.join(cli.AUGMENT)}")
+        raise DataError(f"--augment: no augmentation is given; give some of --{', --'.join(cli.AUGMENT)}")
     return [each for c in clips for each in (c, *(augment.apply_to_clip(c, config, seed, n) for n in range(VARIANTS)))]
 
 
 def _report(dataset: DatasetDir) -> None:
     output = _output("report.html")
     if output.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"--output={output}: unknown file extension; want a page such as report.html")
+        raise DataError(f"--output={output}: not an HTML file; name a file such as report.html")
     html = dataset_page.html(dataset, _clips(12), flags.FLAGS.seed, _bar("clip"))
     with storage.replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -117,7 +116,7 @@ def _report(dataset: DatasetDir) -> None:
 
 def _diff(a: DatasetDir, b: DatasetDir) -> None:
     found = compare.difference(a, b, _bar("shard"))
-    most = None if flags.FLAGS.all else FEW
+    most = None if flags.FLAGS.all else MAX_NAMED
     _print_settings(found)
     for name, dataset, rows in zip("AB", (a, b), found.only, strict=True):
         _print_clips(f"only in {name}", dataset.index.id[rows[:most]].tolist(), len(rows))
@@ -137,9 +136,9 @@ def _counted(found: compare.Difference) -> str:
 
 
 def _named(dataset: DatasetDir, otherwise: list[int]) -> list[int]:
-    """The index row of --id, or `otherwise`."""
+    """Returns the index row of --id, or `otherwise`."""
     if not len(dataset.index):
-        raise DataError(f"{dataset.root}: holds no clips, nothing to show; convert some")
+        raise DataError(f"{dataset.root}: holds no clips; convert some")
     if not flags.FLAGS.id:
         return otherwise
     found = np.flatnonzero(dataset.index.id == flags.FLAGS.id)
@@ -157,7 +156,7 @@ def _output(default: str) -> Path:
     if output.is_dir():
         raise DataError(f"--output={output}: is a directory; name a file such as {output / default}")
     if not output.parent.is_dir():
-        raise DataError(f"--output={output}: there is no directory {output.parent}; make it, or name another")
+        raise DataError(f"--output={output}: no such directory {output.parent}; make it, or name another")
     return output
 
 
@@ -212,7 +211,7 @@ def main(argv: list[str]) -> None:
     if command == "diff":
         if len(rest) != 2 or flags.FLAGS.data is not None:
             raise DataError(
-                f"diff wants two dataset directories and no --data, got {' '.join(rest) or 'none'} (see --help)"
+                f"diff takes two dataset directories and no --data, got {' '.join(rest) or 'none'} (see --help)"
             )
         _diff(*(directory.open_dataset(Path(root)) for root in rest))
         return

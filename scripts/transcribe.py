@@ -5,14 +5,15 @@
     python -m scripts.transcribe --run=runs/sentences --format=srt --output=clip.srt --overlay=seen.mp4 clip.mp4
     python -m scripts.transcribe --run=runs/sentences --decoder=beam --lexicon=vocabulary 0
 
-Read are files; directories, with all videos below them in natural order (a directory of images is one); `-`, a video on
-the standard input; and cameras by their number, 0 for /dev/video0, which record for --seconds.
+Inputs are files; directories, with all videos below them (a directory of images is one video); `-`, a video on the
+standard input; and cameras by number, 0 for /dev/video0, which record for --seconds.
 
-Videos are cropped and cut into windows exactly as the run's own data was. A sentence run prints the sentence; a word
-run takes each video to hold one word, as LRW's do. Videos that cannot be read are named at the end, and the exit is 1.
+Videos are cropped and windowed as the run's own data was. A sentence run prints the sentence. A word run expects one
+word in each video, as in LRW. Videos that cannot be read are named at the end, and the exit code is 1.
 
-text: `VIDEO: what it says`. json: an object a line, {"id", "text", "score", "words": [{"word", "start", "stop",
-"score"}]}, times in seconds, a word's score from 0 to 1, the text's its log probability. srt: subtitles of one video.
+--format=text prints `VIDEO: transcript`. --format=json prints one object a line: {"id", "text", "score", "words":
+[{"word", "start", "stop", "score"}]}, with times in seconds, word scores from 0 to 1, and the log probability of the
+text. --format=srt prints subtitles of one video.
 """
 
 import contextlib
@@ -46,18 +47,23 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 }
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
-flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
-flags.DEFINE_integer("max_frames", ConvertConfig.max_frames, "longer videos are refused", lower_bound=5)
-flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt is for one video")
+flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
+flags.DEFINE_integer(
+    "max_frames",
+    ConvertConfig.max_frames,
+    "largest number of frames in a video; longer ones are refused",
+    lower_bound=5,
+)
+flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt takes one video")
 flags.DEFINE_string("output", None, "file to write instead of printing")
-flags.DEFINE_string("overlay", None, "mp4 file to write: the one video with the mouth's box, and the words under it")
-flags.DEFINE_float("seconds", 5.0, "how long a camera records", lower_bound=0.5)
+flags.DEFINE_string("overlay", None, "mp4 file to write: the one video with a box around the mouth and the words below")
+flags.DEFINE_float("seconds", 5.0, "length of a camera's recording", lower_bound=0.5)
 DECODE = decoding_flags.define()
 
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """A video that was read, and where its mouth was; its first frame is shown at second `begins`."""
+    """The transcript and mouth crops of a video; its first frame is at second `begins`."""
 
     transcript: Transcript
     crops: Crops
@@ -67,10 +73,10 @@ class Read:
 def read(
     opened: experiment.Run, cropper: MouthCropper, name: str, path: Path, max_frames: int, how: decoding.DecodeConfig
 ) -> Read:
-    """What one video says.
+    """Reads the lips in one video.
 
     Raises:
-      ClipError: it cannot be read, shows no face, or is shorter than a window.
+      ClipError: the video cannot be read, shows no face, or is shorter than a window.
     """
     seen = decode.read(path, fps=opened.fps, max_frames=max_frames)
     if windows.count(len(seen.luma), opened.data.padding) < 1:
@@ -99,7 +105,7 @@ def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConf
 def main(argv: list[str]) -> None:
     values = flags.FLAGS
     if not argv:
-        raise DataError("want video files to read (see --help)")
+        raise DataError("give video files to read (see --help)")
     names = inputs.listed(argv)
     _check(names)
     opened = experiment.open_run(Path(values.run), values.weights)
@@ -117,19 +123,21 @@ def main(argv: list[str]) -> None:
                 detail = error.detail.removeprefix(f"{name}: ")
                 failed.append(f"{printable(name)}: {error.reason}: {printable(detail)}")
     if failed:
-        raise DataError(f"{len(failed)} of {len(names)} videos not read: {'; '.join(failed)}")
+        raise DataError(f"{len(failed)} of {len(names)} videos could not be read: {'; '.join(failed)}")
 
 
 def _check(names: list[str]) -> None:
-    """Refuses before anything is read what could not be written after."""
+    """Refuses flags that contradict each other or the inputs, before anything is read."""
     values = flags.FLAGS
     for flag, asked in (("--format=srt", values.format == "srt"), ("--overlay", values.overlay)):
         if asked and len(names) != 1:
-            raise DataError(f"{flag}: is for one video, got {len(names)}; read them one at a time")
+            raise DataError(f"{flag}: takes one video, got {len(names)}; read them one at a time")
     if values["seconds"].present and not any(map(inputs.is_camera, names)):
-        raise DataError(f"--seconds={values.seconds:g}: is how long a camera records, and none is read; leave it out")
+        raise DataError(
+            f"--seconds={values.seconds:g}: is the length of a camera's recording, and no camera is read; leave it out"
+        )
     if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
-        raise DataError(f"--overlay={values.overlay}: want a file such as seen.mp4")
+        raise DataError(f"--overlay={values.overlay}: name a file such as seen.mp4")
     read = list(map(Path, names))
     for flag in ("output", "overlay"):
         if values[flag].value:
@@ -139,20 +147,20 @@ def _check(names: list[str]) -> None:
 
 
 def _check_file(flag: str, path: Path, others: list[Path]) -> None:
-    """Refuses a file that cannot be written, or is one of `others`."""
+    """Refuses an output file that cannot be written, or is one of `others`."""
     if path.is_dir():
         raise DataError(f"--{flag}={path}: is a directory; name a file")
     if not path.parent.is_dir():
-        raise DataError(f"--{flag}={path}: there is no directory {path.parent}; make it, or name another")
+        raise DataError(f"--{flag}={path}: no such directory {path.parent}; make it, or name another")
     if not os.access(path.parent, os.W_OK):
-        raise DataError(f"--{flag}={path}: {path.parent} may not be written to; name another directory")
+        raise DataError(f"--{flag}={path}: {path.parent} is not writable; name another directory")
     if path.resolve() in [other.resolve() for other in others]:
-        raise DataError(f"--{flag}={path}: would be written over what is read, or written besides; name another file")
+        raise DataError(f"--{flag}={path}: would overwrite an input or another output; name another file")
 
 
 @contextlib.contextmanager
 def _printer(output: str | None) -> Iterator[TextIO]:
-    """The standard output, or a file that gets its name once all is written."""
+    """Yields the standard output, or a file that gets its name once all is written."""
     if output is None:
         yield sys.stdout
         return

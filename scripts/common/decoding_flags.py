@@ -1,4 +1,4 @@
-"""How sentences are read: the flags that evaluate and transcribe share, and the lexicons they name."""
+"""The decoding flags that evaluate and transcribe share, and the lexicons they name."""
 
 from collections.abc import Iterable
 
@@ -22,44 +22,42 @@ def define() -> cli.Options:
         "lexicon",
         "none",
         LEXICONS,
-        "texts that beam may read: none, any; vocabulary, the words of the data that the run was trained on; "
-        "grid, GRID's sentences of six words",
+        "texts that --decoder=beam may read. none: any; vocabulary: words of the data that the run was trained on; "
+        "grid: GRID's sentences of six words",
     )
     return cli.Options(
         DecodeConfig,
         {
-            "decoder": "sentence runs: greedy, the best path; beam, the likeliest text of a prefix beam search",
-            "beam_width": "texts that beam follows at a time",
+            "decoder": "how a sentence run is decoded. greedy: best path; beam: prefix beam search",
+            "beam_width": "number of texts that --decoder=beam follows",
         },
     )
 
 
 def build(options: cli.Options, opened: experiment.Run) -> DecodeConfig:
-    """What the flags ask for.
+    """Builds the decoding configuration from the flags.
 
     Raises:
-      DataError: it does not go together, or with the run.
+      DataError: the flags contradict each other or the run.
     """
     name = flags.FLAGS.lexicon
     if opened.model.config.head == "word" and (flags.FLAGS.decoder, name) != ("greedy", "none"):
-        raise DataError(
-            "--decoder, --lexicon: the run names single words, there is no text to search for; leave them out"
-        )
+        raise DataError("--decoder, --lexicon: a word run has no text to search for; leave them out")
     if flags.FLAGS["beam_width"].present and flags.FLAGS.decoder != "beam":
-        raise DataError(f"--beam_width={flags.FLAGS.beam_width}: goes with --decoder=beam; leave it out")
+        raise DataError(f"--beam_width={flags.FLAGS.beam_width}: needs --decoder=beam; leave it out")
     return options.build(lexicon=lexicon(name, opened.data.vocabulary, opened.words))
 
 
 def lexicon(name: str, vocabulary: Vocabulary, words: Iterable[str]) -> Lexicon | None:
-    """A lexicon over a run's symbols, of those words that they can spell.
+    """Builds a lexicon over a run's symbols, of the words that they can spell.
 
     Args:
       name: one of LEXICONS.
       vocabulary: the run's symbols.
-      words: of "vocabulary".
+      words: those of "vocabulary".
 
     Raises:
-      DataError: there is no such word, in one of the slots or at all.
+      DataError: no word can be spelled, in one of the slots or at all.
     """
     if name == "none":
         return None

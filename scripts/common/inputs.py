@@ -1,4 +1,4 @@
-"""Where videos to read come from: files, directories, a camera, the standard input."""
+"""Inputs of `scripts.transcribe`: files, directories, a camera, the standard input."""
 
 import contextlib
 import shutil
@@ -15,17 +15,16 @@ from pipeline.schema import ClipError, DataError, Reason
 from pipeline.video import images
 
 STDIN = "-"
-CLOCK = Fraction(1, 90_000)  # seconds, of a recording
+TIME_BASE = Fraction(1, 90_000)  # seconds
 
 
 def listed(names: Sequence[str]) -> list[str]:
-    """What is to be read: a directory is replaced by the videos in it, in natural order, whatever their depth.
+    """Replaces each directory by the videos below it, in natural order.
 
-    Left out are hidden files and directories, and links to directories. A directory of images, and of no videos, is a
-    video itself.
+    Hidden files, hidden directories and links to directories are skipped. A directory of images is a video.
 
     Raises:
-      DataError: a directory holds neither.
+      DataError: a directory holds neither videos nor images.
     """
     return [each for name in names for each in (_below(Path(name)) if Path(name).is_dir() else [name])]
 
@@ -48,14 +47,14 @@ def _videos(directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def at_hand(name: str, seconds: float) -> Iterator[Path]:
-    """The path of a video for as long as it is needed: a recording, or the standard input, is kept till then.
+    """Yields the path of a video; a recording or the standard input is kept in a temporary file until the block ends.
 
     Args:
-      name: of a file or directory; `-`, the standard input; or the number of a camera, where no file is called so.
-      seconds: how long a camera records.
+      name: a file or directory; `-` for the standard input; or the number of a camera, if no file has that name.
+      seconds: length of a camera's recording.
 
     Raises:
-      ClipError: there is no such camera, or it does not work.
+      ClipError: the camera does not exist or does not work.
     """
     if name != STDIN and not is_camera(name):
         yield Path(name)
@@ -69,33 +68,33 @@ def at_hand(name: str, seconds: float) -> Iterator[Path]:
             record(f"/dev/video{name}", path, seconds, "v4l2")
         try:
             yield path
-        except ClipError as error:  # told of what the user knows
+        except ClipError as error:  # the user does not know the temporary file
             raise ClipError(error.reason, error.detail.replace(str(path), "the recording")) from error
 
 
 def is_camera(name: str) -> bool:
-    """Whether a name is the number of a camera."""
+    """Returns whether a name is the number of a camera."""
     return name.isdecimal() and not Path(name).exists()
 
 
 def record(device: str, path: Path, seconds: float, format: str) -> None:
-    """Keeps the first pictures of a device in a file, without loss.
+    """Records a device into a file, without loss.
 
     Args:
       device: such as `/dev/video0`.
       path: the file to write.
-      seconds: how long.
-      format: libav's name for the kind of device, such as `v4l2`.
+      seconds: length of the recording.
+      format: FFmpeg's name for the kind of device, such as `v4l2`.
 
     Raises:
-      ClipError: UNREADABLE: there is no such device, or it gives no pictures.
+      ClipError: UNREADABLE: the device does not exist, or gives no pictures.
     """
     try:
         with av.open(device, format=format) as camera, av.open(str(path), "w", format="matroska") as file:
             source = camera.streams.video[0]
             stream = file.add_stream("ffv1", rate=source.average_rate)
             stream.width, stream.height, stream.pix_fmt = source.width, source.height, "yuv420p"
-            stream.codec_context.time_base = stream.time_base = CLOCK
+            stream.codec_context.time_base = stream.time_base = TIME_BASE
             for frame in _first(camera.decode(source), seconds):
                 file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
@@ -104,7 +103,7 @@ def record(device: str, path: Path, seconds: float, format: str) -> None:
 
 
 def _first(frames: Iterator[av.VideoFrame], seconds: float) -> Iterator[av.VideoFrame]:
-    """The frames of the first `seconds`, timed from 0 on: a camera's clock may have begun long ago."""
+    """Yields the frames of the first `seconds`, with times from 0; a camera's clock starts anywhere."""
     begins = None
     for frame in frames:
         begins = frame.pts if begins is None else begins

@@ -1,4 +1,4 @@
-"""A video with the mouth's box drawn into it, and under it the words as they are read."""
+"""Writes a video with a box around the mouth, and the words below the picture as they are read."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,25 +16,32 @@ from pipeline.video import decode
 from scripts.common import subtitles
 from scripts.common.subtitles import Line, Word
 
-FOUND, LOST = (60, 220, 120), (235, 60, 50)  # the box where a face is seen, and where its place was bridged
-BAND, PAST, LAST = (18, 20, 24), (190, 195, 202), (255, 214, 80)  # under the picture; its words, and the newest
-ROOM = 8  # pixels left and right of a line
+FOUND, LOST = (
+    (60, 220, 120),
+    (235, 60, 50),
+)  # colour of the box where a face was found, and where its place was interpolated
+BAND, PAST, LAST = (
+    (18, 20, 24),
+    (190, 195, 202),
+    (255, 214, 80),
+)  # colours below the picture: background, earlier words, the newest word
+SIDE_MARGIN = 8  # pixels left and right of a line
 ENCODER = {"crf": "20"}
 
 
 def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: float, output: Path) -> None:
-    """Writes H.264 in MP4, at the rate that the video was read at and without sound.
+    """Writes H.264 in MP4, at the run's frame rate and without sound.
 
     Args:
       path: the video that was read.
-      crops: its mouths.
-      words: what was read.
+      crops: its mouth crops.
+      words: its transcript.
       fps: frames a second.
-      begins: the second of the video at which its first frame is shown.
+      begins: time of the first frame, in seconds.
       output: the file to write.
 
     Raises:
-      ClipError: the video cannot be read any more.
+      ClipError: the video can no longer be read.
       DataError: the file cannot be written.
     """
     seconds = begins + np.arange(len(crops.corners)) / fps
@@ -59,7 +66,7 @@ def _encode(pictures: Iterator[Image.Image], fps: float, path: Path) -> None:
 def drawn(
     pictures: Iterable[np.ndarray], crops: Crops, lines: Sequence[Line], seconds: Sequence[float]
 ) -> Iterator[Image.Image]:
-    """The pictures, uint8 [H, W, 3] and at `seconds`, with box and words: RGB, of even sides."""
+    """Draws box and words on pictures, uint8 [H, W, 3] at `seconds`; yields RGB images of even sides."""
     font = None
     for picture, corners, tracked, second in zip(pictures, crops.corners, crops.tracked, seconds, strict=True):
         font = font or _font(lines, picture.shape)
@@ -67,10 +74,10 @@ def drawn(
 
 
 def _font(lines: Sequence[Line], shape: tuple[int, ...]) -> ImageFont.FreeTypeFont:
-    """As large as a fourteenth of the picture's height, or so that the longest line fits."""
+    """Returns a font of a fourteenth of the picture's height, or smaller so that the longest line fits."""
     size = max(10, shape[0] // 14)
-    longest = max((ImageFont.load_default(size).getlength(line.text) for line in lines), default=0)
-    return ImageFont.load_default(min(size, max(8, size * (shape[1] - 2 * ROOM) / max(longest, 1))))
+    max_length = max((ImageFont.load_default(size).getlength(line.text) for line in lines), default=0)
+    return ImageFont.load_default(min(size, max(8, size * (shape[1] - 2 * SIDE_MARGIN) / max(max_length, 1))))
 
 
 def _line_at(lines: Sequence[Line], second: float) -> Line | None:
@@ -92,16 +99,16 @@ def _page(
     draw = ImageDraw.Draw(page)
     outline = [tuple(corner) for corner in corners.tolist()]
     draw.line([*outline, outline[0]], colour, max(1, round(height / 144)), "curve")
-    draw.rectangle((0, height, width, below), BAND)  # the box may reach beyond the picture
+    draw.rectangle((0, height, width, below), BAND)  # the box may extend beyond the picture
     if line is not None:
-        _say(draw, line, second, ((width - font.getlength(line.text)) / 2, height + font.size / 2), font)
+        _draw_words(draw, line, second, ((width - font.getlength(line.text)) / 2, height + font.size / 2), font)
     return page
 
 
-def _say(
+def _draw_words(
     draw: ImageDraw.ImageDraw, line: Line, second: float, corner: tuple[float, float], font: ImageFont.FreeTypeFont
 ) -> None:
-    """The words of a line that have begun, the newest in another colour, each where it stands in the whole line."""
+    """Draws the words of a line that have started, each at its place in the line, the newest in another colour."""
     begun = [word.text for word in line.words if word.start <= second]
     for number, text in enumerate(begun):
         before = " ".join([*begun[:number], ""])

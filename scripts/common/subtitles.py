@@ -1,4 +1,4 @@
-"""What was read, in seconds: as words, as JSON, and as subtitles."""
+"""Transcripts in seconds: words, JSON and subtitles."""
 
 import dataclasses
 import math
@@ -8,14 +8,14 @@ from typing import Any
 from model.alignment import Reading
 from pipeline.schema import CONTEXT
 
-LONGEST = 42  # characters of a line, as subtitles have them
-PAUSE = 1.0  # seconds of silence that begin a new line
-SHORTEST = 1.0  # seconds that a line stays, where the next one lets it
+MAX_CHARACTERS = 42  # of a line, as is usual for subtitles
+PAUSE = 1.0  # seconds of silence that start a new line
+MIN_SECONDS = 1.0  # that a line is shown, unless the next one starts
 
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """A word, its seconds in the video, and how sure it is, 0 to 1."""
+    """A word, its start and stop in seconds of the video, and its score, 0 to 1."""
 
     text: str
     start: float
@@ -25,10 +25,10 @@ class Word:
 
 @dataclasses.dataclass(frozen=True)
 class Transcript:
-    """What a video says.
+    """The transcript of a video.
 
     Attributes:
-      id: the video, as the user named it.
+      id: the name of the video, as the user gave it.
       score: log probability of the text, nats.
     """
 
@@ -38,7 +38,7 @@ class Transcript:
     words: tuple[Word, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Seconds to the millisecond, scores to four digits; null where no text was possible."""
+        """Returns seconds to the millisecond and scores to four digits; null if no text was possible."""
         words = [
             {"word": w.text, "start": round(w.start, 3), "stop": round(w.stop, 3), "score": round(w.score, 4)}
             for w in self.words
@@ -48,14 +48,14 @@ class Transcript:
 
 
 def timed(name: str, reading: Reading, padding: str, fps: float, begins: float) -> Transcript:
-    """A reading in windows as one in seconds; a window is where its middle frame is.
+    """Converts a reading from windows to seconds; a window is at its middle frame.
 
     Args:
       name: of the video.
       reading: of all its windows.
       padding: as the windows were made with.
       fps: frames a second.
-      begins: the second of the video at which the first frame is shown.
+      begins: time of the first frame, in seconds.
     """
     middle = CONTEXT // 2 if padding == "valid" else 0
 
@@ -68,7 +68,7 @@ def timed(name: str, reading: Reading, padding: str, fps: float, begins: float) 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Words that are shown together, from the first one's start until `stop`."""
+    """Words that are shown together, from the start of the first until `stop`."""
 
     words: tuple[Word, ...]
     stop: float
@@ -83,9 +83,9 @@ class Line:
 
 
 def lines(words: Sequence[Word]) -> list[Line]:
-    """Words in lines of at most 42 characters, or one word; a second of silence begins a new one.
+    """Groups words into lines of at most `MAX_CHARACTERS`, or one word; a `PAUSE` starts a new line.
 
-    A line stays for a second at least, but never into the next one.
+    A line is shown for `MIN_SECONDS` or more, but never beyond the start of the next one.
     """
     groups: list[list[Word]] = []
     for word in words:
@@ -95,18 +95,18 @@ def lines(words: Sequence[Word]) -> list[Line]:
             groups.append([word])
     starts = [group[0].start for group in groups]
     return [
-        Line(tuple(group), min(max(group[-1].stop, group[0].start + SHORTEST), end))
+        Line(tuple(group), min(max(group[-1].stop, group[0].start + MIN_SECONDS), end))
         for group, end in zip(groups, [*starts[1:], math.inf], strict=False)
     ]
 
 
 def _belongs(word: Word, line: list[Word]) -> bool:
     length = sum(len(each.text) + 1 for each in line) + len(word.text)
-    return length <= LONGEST and word.start - line[-1].stop < PAUSE
+    return length <= MAX_CHARACTERS and word.start - line[-1].stop < PAUSE
 
 
 def srt(words: Sequence[Word]) -> str:
-    """Words as SubRip subtitles, a caption a line; empty where there are no words."""
+    """Formats words as SubRip subtitles, one caption per line; empty if there are no words."""
     captions = [
         f"{number}\n{_clock(line.start)} --> {_clock(line.stop)}\n{line.text}\n"
         for number, line in enumerate(lines(words), 1)

@@ -1,4 +1,4 @@
-"""The README's results on GRID as commands run in turn; scripts/recipes holds their settings."""
+"""Runs the commands of the published results on GRID, one after the other."""
 
 import json
 from pathlib import Path
@@ -7,26 +7,29 @@ from pipeline.corpora import grid
 from pipeline.records.directory import open_dataset
 from scripts.common.commands import step
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent
 LETTERS = tuple(grid.SLOTS[3].values())
 READINGS = {  # of sentences
     "best path": [],
     "of GRID's grammar": ["--decoder=beam", "--lexicon=grid"],
 }
-Score = tuple[str, Path]  # what was read, and the directory of its report
+Score = tuple[str, Path]  # what is scored, and the directory of its report
 
 
 def convert(source: Path, data: Path) -> None:
+    """Converts GRID with the recipe's split."""
     step("convert", f"--flagfile={RECIPES / 'grid-convert.flags'}", f"--source={source}", f"--output={data}")
 
 
 def words(data: Path, output: Path, seed: int) -> list[Score]:
+    """Trains and scores a word run."""
     run = output / f"words-seed{seed}"
     _train("grid-words", data, run, seed)
     return [("words", _evaluate(data, run))]
 
 
 def sentences(data: Path, output: Path, seed: int) -> list[Score]:
+    """Trains a word run, a sentence run from it, and scores the latter with and without the grammar."""
     run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
     _train("grid-words", data, start, seed)
     _train("grid-sentences", data, run, seed, f"--init_from={start}")
@@ -44,13 +47,13 @@ def _evaluate(data: Path, run: Path, *how: str) -> Path:
 
 
 def _letters(data: Path) -> str:
-    """Those that are there: a part of GRID may lack some."""
+    """Returns the letters that the data has; a part of GRID may lack some."""
     known = open_dataset(data).manifest["vocabulary"]["words"]
     return ",".join(letter for letter in LETTERS if letter in known)
 
 
 def rows(name: str, directory: Path) -> list[tuple[str, str]]:
-    """What a report says, for a table."""
+    """Returns the figures of a report as table rows."""
     report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     right, said = report["right_among"], report["said_among"]
     return [
