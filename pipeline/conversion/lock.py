@@ -140,11 +140,13 @@ def _remove_leftovers(output: Path) -> None:
 
 
 def _check_same(output: Path, begun: dict[str, Any], job: Job) -> None:
-    changed = identity.differences(*(_settings(each) for each in (begun, job.description)))
+    now = job.description
+    changed = identity.differences(*(_settings(each) for each in (begun, now)))
     if begun.get("version", 1) < VERSION:
         changed += _other_ids(_begun_ids(output), job.ids) or _other_labels(output, job)
-    elif begun["clips_sha256"] != job.description["clips_sha256"]:
-        changed += _other_ids(_begun_ids(output), job.ids) or ["the same clips, with other files, labels or splits"]
+    elif begun["clips_sha256"] != now["clips_sha256"]:
+        changed += _other_ids(_begun_ids(output), job.ids)
+        changed = changed or ["the same clips, with other files, labels or splits"]
     if changed:
         shown = ", ".join(changed)
         raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")

@@ -204,7 +204,7 @@ def test_other_settings_or_clips_are_refused_with_the_difference(
     for changed, match in (
         (clips[1:], r"\(1 clips gone, such as 's1/bbaf2n'\)"),
         ([dataclasses.replace(clips[0], id="s1/new"), *clips[1:]], r"\(1 clips new, such as 's1/new', 1 clips gone"),
-        ([dataclasses.replace(clips[0], text="bin"), *clips[1:]], r"\(the same clips, with other files, words"),
+        ([dataclasses.replace(clips[0], text="bin"), *clips[1:]], r"\(the same clips, with other files, labels"),
     ):
         with pytest.raises(DataError, match=match):
             list(convert(changed, corpus, output, CONFIG))
@@ -212,7 +212,7 @@ def test_other_settings_or_clips_are_refused_with_the_difference(
 
 def test_outputs_that_are_something_else_are_refused(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="is a file; --output wants a directory"):
+    with pytest.raises(DataError, match="file: is a file; --output"):
         run(corpus, tmp_path / "file")
     with pytest.raises(DataError, match="holds something else than a conversion"):
         run(corpus, tmp_path)

@@ -10,7 +10,7 @@ from pipeline.records.index import Row
 from pipeline.schema import DataError, Word
 from tests import datasets
 
-WAYS = "make room, or make it writable; the same command then goes on with what is done"
+WAYS = "make room, or make it writable; then run the same command again to continue"
 
 
 @pytest.mark.parametrize(
