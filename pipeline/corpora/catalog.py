@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.corpora.source import ClipSource, SpokenWord
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
 
@@ -50,7 +50,7 @@ class Listing(Sequence[ClipSource]):
       videos: uint64 [N], of each clip's video, the same for the same one, also behind links; seldom for another.
     """
 
-    ids: Texts
+    ids: StringArray
     speaker: Names
     split: Names
     videos: np.ndarray
@@ -87,7 +87,7 @@ class Listing(Sequence[ClipSource]):
         if twice := next((a for a, b in itertools.pairwise(ids[row] for row in order) if a == b), None):
             raise DataError(f"clip {twice!r} stands twice in the corpus; ids have to be unique: rename or remove one")
         return cls(
-            ids=Texts.of(ids[row] for row in order),
+            ids=StringArray.of(ids[row] for row in order),
             speaker=speakers.names(order),
             split=splits.names(order),
             videos=np.frombuffer(videos, np.uint64)[order],

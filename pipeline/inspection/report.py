@@ -13,7 +13,7 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import identity
 from pipeline.records.directory import REJECTED, DatasetDir
 from pipeline.records.index import Index
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
 
@@ -54,7 +54,7 @@ def _split(dataset: DatasetDir, number: int, name: str) -> Split:
     )
 
 
-def words(texts: Texts) -> list[str]:
+def words(texts: StringArray) -> list[str]:
     """Every word of every text, in order."""
     return " ".join(texts).split()
 

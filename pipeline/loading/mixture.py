@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline import vocab
 from pipeline.records.directory import DatasetDir
-from pipeline.records.index import Index, after
-from pipeline.records.strings import Texts
+from pipeline.records.index import Index, shift_concatenate
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
 PARTS = "datasets"  # the key of a mixture's manifest that lists what it is made of
@@ -47,13 +47,13 @@ def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
     return np.searchsorted(ends[:-1], record, side="right")
 
 
-def own_ids(dataset: DatasetDir) -> Texts:
+def own_ids(dataset: DatasetDir) -> StringArray:
     """The ids as the records have them: a mixture's without the name of the dataset."""
     if PARTS not in dataset.manifest:
         return dataset.index.id
     before = [len(part["name"]) + 1 for part in dataset.manifest[PARTS]]
     parts = sources(dataset, np.arange(len(dataset.index)))
-    return Texts.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
+    return StringArray.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
 
 
 def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
@@ -92,8 +92,8 @@ def _index(datasets: Sequence[DatasetDir], splits: list[str]) -> Index:
     """Rows of one dataset after the other's."""
     places = [np.array([splits.index(split) for split in dataset.splits]) for dataset in datasets]
     return dataclasses.replace(
-        Index.joined([dataset.index for dataset in datasets]),
+        Index.concatenate([dataset.index for dataset in datasets]),
         split=np.concatenate([place[d.index.split] for place, d in zip(places, datasets, strict=True)]),
-        shard=after([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
-        id=Texts.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
+        shard=shift_concatenate([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
+        id=StringArray.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
     )
