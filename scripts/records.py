@@ -84,7 +84,7 @@ def _show(dataset: DatasetDir) -> None:
 
 
 def _preview(dataset: DatasetDir) -> None:
-    chosen = _named(dataset, preview.draw(dataset, _clips(4), flags.FLAGS.seed))
+    chosen = _named(dataset, preview.sample(dataset, _clips(4), flags.FLAGS.seed))
     output = _output("preview.png")
     kind = PICTURES.get(output.suffix.lower())
     if kind is None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.corpora.source import ClipSource, SpokenWord
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
 
@@ -51,7 +51,7 @@ class Catalog(Sequence[ClipSource]):
       videos: uint64 [N], a hash of each clip's video path, with links resolved.
     """
 
-    ids: Texts
+    ids: StringArray
     speaker: Categorical
     split: Categorical
     videos: np.ndarray
@@ -86,7 +86,7 @@ class Catalog(Sequence[ClipSource]):
         if repeated := next((a for a, b in itertools.pairwise(ids[row] for row in order) if a == b), None):
             raise DataError(f"clip {repeated!r} is in the corpus twice; ids must be unique: rename or remove one")
         return cls(
-            ids=Texts.of(ids[row] for row in order),
+            ids=StringArray.of(ids[row] for row in order),
             speaker=speakers.build(order),
             split=splits.build(order),
             videos=np.frombuffer(videos, np.uint64)[order],

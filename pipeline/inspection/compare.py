@@ -1,7 +1,7 @@
-"""What differs between two datasets: settings, which clips they hold, and what of a clip.
+"""Compares two datasets: their settings, their clips, and the content of the clips of both.
 
-Index columns and checksums are compared as whole arrays, so that hundreds of thousands of clips take seconds; records
-are opened only for the few clips that are looked into.
+Index columns and checksums are compared as whole arrays, so hundreds of thousands of clips take seconds. Records are
+opened only for a sample of clips.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ COLUMNS = ("speaker", "text", "frames", "tracked")
 SPLIT, WORDS, BYTES = "split", "words", "bytes"
 NOT_SETTINGS = ("version", "clips_sha256")  # of a conversion: clips and their places are compared one by one
 CRC_BYTES = 4  # behind a record's payload
-UNITS = {"pixels": "levels of 255", "tracked": "frames", "source": ""}  # what records alone tell
+UNITS = {"pixels": "levels of 255", "tracked": "frames", "source": ""}  # compared only in opened records
 Track = Callable[[list[Any]], Iterable[Any]]
 
 
@@ -28,11 +28,11 @@ class Difference:
     """How dataset B differs from dataset A.
 
     Attributes:
-      settings: key, value in A, value in B, of every setting and number of rejects that differs; None where it lacks.
-      only: int64 index rows, sorted by clip id: the clips that only A has, and those that only B has.
-      both: int64 [n, 2], sorted by clip id: the rows in A and in B of the clips that both have.
-      changed: what differs -> int64 [m], the places in `both` of the clips that differ in it. `bytes` are the
-        record's: the pixels, too, and fields that the index lacks; not looked at where one is raw, say, and one jpeg.
+      settings: (name, value in A, value in B) of each setting and reject count that differs; None for no value.
+      only: int64 index rows of the clips that only A has, and of those that only B has, sorted by clip id.
+      both: int64 [n, 2], the rows in A and in B of the clips that both have, sorted by clip id.
+      changed: field -> int64 [m], the positions in `both` of the clips that differ in it. `bytes` compares records,
+        pixels included, if both datasets have the same encoding.
     """
 
     settings: list[tuple[str, Any, Any]]
@@ -45,7 +45,7 @@ class Difference:
 
 
 def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
-    """Compares two datasets as they were written; damage since then is what `shards.verify` finds.
+    """Compares two datasets as they were written; `directory.verify` finds later damage.
 
     Args:
       a: an opened dataset directory.
@@ -67,7 +67,7 @@ def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
 
 
 def _lacking(rows: dict[str, int], others: dict[str, int]) -> np.ndarray:
-    """int64: the rows of the ids that others lack, sorted by id."""
+    """int64 [n]: the rows of the ids that `others` lacks, sorted by id."""
     return np.array([rows[name] for name in sorted(rows.keys() - others.keys())], np.int64)
 
 
@@ -95,7 +95,7 @@ def _words_differ(a: Index, b: Index, both: np.ndarray) -> np.ndarray:
 
 
 def _records_differ(a: DatasetDir, b: DatasetDir, both: np.ndarray, track: Track) -> np.ndarray:
-    """Bool [n]: by length and CRC-32C; clips at the same place of shards of one SHA-256 are the same, unread."""
+    """Bool [n]: whether records differ in length or CRC-32C; equal offsets in shards of equal SHA-256 are not read."""
     rows_a, rows_b = both.T
     same_shard = _digests(a)[a.index.shard[rows_a]] == _digests(b)[b.index.shard[rows_b]]
     same_place = same_shard & (a.index.offset[rows_a] == b.index.offset[rows_b])
@@ -111,27 +111,27 @@ def _digests(dataset: DatasetDir) -> np.ndarray:
 
 
 def _checksums(dataset: DatasetDir, rows: np.ndarray, track: Track) -> np.ndarray:
-    """Uint32 [n]: the masked CRC-32C that a TFRecord keeps behind its payload; four bytes a record are read."""
+    """Uint32 [n]: the masked CRC-32C after the payload of each record; four bytes per record are read."""
     index, found = dataset.index, np.zeros(len(rows), np.uint32)
     order = np.argsort(index.shard[rows], kind="stable")
     numbers, starts = np.unique(index.shard[rows[order]], return_index=True)
-    own_rows = np.split(order, starts)[1:]  # what stands before the first start is empty
+    own_rows = np.split(order, starts)[1:]  # the part before the first start is empty
     for number, own in track(list(zip(numbers, own_rows, strict=True))):
         ends = index.offset[rows[own]] + tfrecord.HEADER_BYTES + index.length[rows[own]]
         with dataset.shards[number].open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            content.madvise(mmap.MADV_RANDOM)  # otherwise much is read ahead for nothing
+            content.madvise(mmap.MADV_RANDOM)  # otherwise the system reads ahead
             sums = np.frombuffer(content, np.uint8)[ends[:, None] + np.arange(CRC_BYTES)]
             found[own] = sums.view("<u4")[:, 0]  # uint8 [n, 4] -> uint32 [n]
     return found
 
 
 def change(a: DatasetDir, b: DatasetDir, what: str, row_a: int, row_b: int) -> str:
-    """A clip's id and what it has in A and in B, in words."""
+    """Describes a change of a clip: its id, and the values in A and in B."""
     name = a.index.id[row_a]
-    return name if what == BYTES else f"{name}: {_told(a, what, row_a)} -> {_told(b, what, row_b)}"
+    return name if what == BYTES else f"{name}: {_describe(a, what, row_a)} -> {_describe(b, what, row_b)}"
 
 
-def _told(dataset: DatasetDir, what: str, row: int) -> str:
+def _describe(dataset: DatasetDir, what: str, row: int) -> str:
     if what == SPLIT:
         return dataset.splits[dataset.index.split[row]]
     if what == WORDS:
@@ -139,28 +139,28 @@ def _told(dataset: DatasetDir, what: str, row: int) -> str:
     return repr(getattr(dataset.index.row(row), what))
 
 
-def worth_opening(a: DatasetDir, b: DatasetDir, found: Difference, most: int) -> np.ndarray:
-    """Int64 [m, 2]: up to `most` pairs of index rows, evenly spread, of clips whose pixels may differ.
+def worth_opening(a: DatasetDir, b: DatasetDir, found: Difference, max_clips: int) -> np.ndarray:
+    """Int64 [m, 2]: up to `max_clips` pairs of index rows, evenly spread, of clips whose pixels may differ.
 
-    They have as many frames in A as in B, and either other bytes or another encoding.
+    Their frame counts are equal, and their bytes or the encodings differ.
     """
     same_encoding = a.encoding.name == b.encoding.name
     chosen = found.changed.get(BYTES, np.array([], int)) if same_encoding else np.arange(len(found.both))
     chosen = np.setdiff1d(chosen, found.changed.get("frames", []))
-    return found.both[chosen[np.linspace(0, len(chosen) - 1, min(most, len(chosen))).astype(int)]]
+    return found.both[chosen[np.linspace(0, len(chosen) - 1, min(max_clips, len(chosen))).astype(int)]]
 
 
 def look_into(a: DatasetDir, b: DatasetDir, rows: Iterable[tuple[int, int]]) -> Iterator[dict[str, float]]:
-    """What differs in the records of each pair of index rows, and by how much.
+    """Opens the records of each pair of index rows and yields by how much they differ.
 
     Args:
       a: an opened dataset directory.
       b: another.
-      rows: pairs of rows, in A and in B, of clips with equally many frames.
+      rows: pairs of rows, in A and in B, of clips with equal frame counts.
 
     Yields:
-      `pixels`: mean absolute difference, in levels of 255; `tracked`: frames that are tracked in one alone;
-      `source`: 1 where the videos' paths differ; each only where it is not 0.
+      `pixels`: mean absolute difference, in levels of 255; `tracked`: frames that are tracked in one dataset only;
+      `source`: 1 if the paths of the videos differ. Entries of 0 are left out.
 
     Raises:
       DataError: a record is damaged.

@@ -1,4 +1,4 @@
-"""A clip as a picture: its lip frames in rows, the words under them."""
+"""Draws contact sheets: the lip frames of clips in rows, with their words below."""
 
 from collections.abc import Sequence
 
@@ -14,26 +14,26 @@ BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (170, 170, 170)
 WORD, LOST = (20, 90, 170), (200, 30, 30)
 
 
-def draw(dataset: DatasetDir, most: int, seed: int) -> list[int]:
-    """The index rows of `most` clips, or of all where there are fewer, drawn by `seed`."""
-    return np.random.default_rng(seed).permutation(len(dataset.index))[:most].tolist()
+def sample(dataset: DatasetDir, max_clips: int, seed: int) -> list[int]:
+    """The index rows of up to `max_clips` clips, sampled without replacement by `seed`."""
+    return np.random.default_rng(seed).permutation(len(dataset.index))[:max_clips].tolist()
 
 
 def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
-    """Every frame of every clip, with the frame's word under it; a red bar marks frames that were interpolated.
+    """Draws every frame of every clip with its word below; a red bar marks interpolated frames.
 
     Args:
       clips: at least one.
-      scale: size of a frame's picture against its 112 pixels.
+      scale: size of a drawn frame relative to 112 pixels.
 
     Returns:
-      An RGB picture, 15 frames wide.
+      An RGB image, 15 frames wide.
     """
     return stacked([part for clip in clips for part in (title([_described(clip)], scale), strip(clip, scale))])
 
 
 def stacked(parts: Sequence[Image.Image]) -> Image.Image:
-    """Pictures, at least one, below each other."""
+    """Stacks images, at least one, vertically."""
     sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), BACKGROUND)
     top = 0
     for part in parts:
@@ -43,9 +43,9 @@ def stacked(parts: Sequence[Image.Image]) -> Image.Image:
 
 
 def strip(clip: Clip, scale: float = 0.75, step: int = 1) -> Image.Image:
-    """Every `step`-th frame of a clip, as in `contact_sheet`, without its title.
+    """Draws every `step`-th frame of a clip, as in `contact_sheet`, without its title.
 
-    A frame that stands for others has the bar if one of them was interpolated, and the first word among them.
+    A frame that represents others has the red bar if one of them was interpolated, and their first word.
     """
     size, shown = _side(scale), range(0, len(clip.frames), step)
     rows = -(-len(shown) // COLUMNS)
@@ -67,7 +67,7 @@ def _side(scale: float) -> int:
 
 
 def title(lines: Sequence[str], scale: float = 0.75) -> Image.Image:
-    """Lines of text to stand over a strip of the same `scale`, with a line's room above them; cut where too long."""
+    """Draws lines of text as the title of a strip of the same `scale`; long lines are truncated."""
     picture = Image.new("RGB", (COLUMNS * _side(scale), (1 + len(lines)) * TEXT_HEIGHT), BACKGROUND)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for number, line in enumerate(lines, 1):
@@ -80,7 +80,7 @@ def _described(clip: Clip) -> str:
 
 
 def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:
-    """A word under the frames that it begins in, a dot under its others, the number of a frame without a word."""
+    """Writes a word below its first frame, a dot below its others, and the number of a frame without a word."""
     font, at = ImageFont.load_default(11), (corner[0] + 2, corner[1] + 1)
     spoken = [word for word in clip.words if word.start < frames.stop and frames.start < word.stop]
     begun = [word for word in spoken if word.start in frames]

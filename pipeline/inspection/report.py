@@ -1,4 +1,4 @@
-"""The figures of a dataset's report: who speaks what in each split, how well mouths were tracked, what was rejected."""
+"""Figures for the report of a dataset: its splits, the tracking of mouths, rejects and conversion runs."""
 
 import csv
 import dataclasses
@@ -13,17 +13,17 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import identity
 from pipeline.records.directory import REJECTED, DatasetDir
 from pipeline.records.index import Index
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A split's size.
+    """The size of a split.
 
     Attributes:
-      words: said in all; `distinct`: different ones.
-      bytes: of the records.
+      words: the number of spoken words; `distinct`: of different ones.
+      bytes: of the payloads of all records.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Split:
 
 
 def splits(dataset: DatasetDir) -> list[Split]:
-    """Every split, in the manifest's order."""
+    """The size of every split, in the order of the manifest."""
     return [_split(dataset, number, name) for number, name in enumerate(dataset.splits)]
 
 
@@ -54,28 +54,28 @@ def _split(dataset: DatasetDir, number: int, name: str) -> Split:
     )
 
 
-def words(texts: Texts) -> list[str]:
+def words(texts: StringArray) -> list[str]:
     """Every word of every text, in order."""
     return " ".join(texts).split()
 
 
 def tracked(index: Index) -> np.ndarray:
-    """float64 [N], 0 to 1: the share of each clip's frames that lie in no bridged gap."""
+    """float64 [N], 0 to 1: the fraction of tracked frames of each clip; the others were interpolated."""
     return index.tracked / np.maximum(index.frames, 1)
 
 
-def worst_tracked(index: Index, most: int) -> np.ndarray:
-    """int64: the index rows of up to `most` clips with bridged gaps, the worst first, equals by id."""
+def worst_tracked(index: Index, max_clips: int) -> np.ndarray:
+    """int64 [n]: the rows of up to `max_clips` clips with interpolated frames, the worst first, ties sorted by id."""
     share = tracked(index)
     lossy = np.flatnonzero(share < 1).tolist()
-    return np.array(sorted(lossy, key=lambda row: (share[row], index.id[row]))[:most], np.int64)
+    return np.array(sorted(lossy, key=lambda row: (share[row], index.id[row]))[:max_clips], np.int64)
 
 
-def rejects(dataset: DatasetDir, most: int) -> list[Rejected]:
-    """Up to `most` rows of `rejected.csv` a reason, in its order; none if the file is gone.
+def rejects(dataset: DatasetDir, max_per_reason: int) -> list[Rejected]:
+    """Reads up to `max_per_reason` rows of `rejected.csv` per reason, in their order; none if the file is missing.
 
     Raises:
-      DataError: a row is not one that a conversion wrote; its line is named.
+      DataError: a row is not as a conversion writes it; its line is named.
     """
     path = dataset.root / REJECTED
     if not path.is_file():
@@ -91,7 +91,7 @@ def rejects(dataset: DatasetDir, most: int) -> list[Rejected]:
             for row in rows:
                 reject = Rejected(*row)
                 shown[reject.reason] += 1
-                if shown[reject.reason] <= most:
+                if shown[reject.reason] <= max_per_reason:
                     found.append(reject)
         except (TypeError, ValueError, csv.Error) as error:
             raise DataError(f"{path} line {rows.line_num}: want {','.join(header)} ({error}); restore it") from error
@@ -99,10 +99,10 @@ def rejects(dataset: DatasetDir, most: int) -> list[Rejected]:
 
 
 def runs(dataset: DatasetDir) -> list[dict[str, Any]]:
-    """What `conversion.json` says of each run that worked on the dataset; none if the file is gone.
+    """Reads the flattened entries of `conversion.json`, one per run of the conversion; none if the file is missing.
 
     Raises:
-      DataError: it is not as a conversion writes it.
+      DataError: the file is not as a conversion writes it.
     """
     path = dataset.root / CONVERSION
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A dataset in numbers, from its index alone."""
+"""Describes a dataset in numbers, from its manifest and index alone."""
 
 import itertools
 from collections import Counter
@@ -11,7 +11,7 @@ from pipeline.records.directory import DatasetDir
 
 
 def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
-    """What the dataset holds, as rows `(what, value)`; no shard is read."""
+    """Summarizes a dataset as rows `(name, value)`; no shard is read."""
     index, conversion = dataset.index, dataset.manifest["conversion"]
     rows = [("records", f"{len(index)} in {len(dataset.shards)} shards")]
     for number, split in enumerate(dataset.splits):
@@ -33,15 +33,15 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
-    return rows + _mended(dataset)
+    return rows + _changed_clips(dataset)
 
 
-def _mended(dataset: DatasetDir) -> list[tuple[str, str]]:
-    """How many clips a conversion has cut or spelled otherwise, where it was asked to, which once it could not be."""
+def _changed_clips(dataset: DatasetDir) -> list[tuple[str, str]]:
+    """Counts the clips that the conversion truncated or respelled, if it was asked to; old manifests do not say."""
     index, conversion, rows = dataset.index, dataset.manifest["conversion"], []
     if conversion.get("overlong") == "truncate":
-        most = conversion["max_frames"]
-        rows.append(("cut", f"at most {np.count_nonzero(index.frames == most)} clips: those of {most} frames"))
+        limit = conversion["max_frames"]
+        rows.append(("cut", f"at most {np.count_nonzero(index.frames == limit)} clips: those of {limit} frames"))
     if conversion.get("unknown") == "unk":
         clips = sum(vocab.UNKNOWN in text for text in index.text)
         rows.append(("spelled with", f"{vocab.UNKNOWN}, for characters outside the alphabet: {clips} clips"))
@@ -49,10 +49,10 @@ def _mended(dataset: DatasetDir) -> list[tuple[str, str]]:
 
 
 def best_guess(truths: Sequence[str]) -> float:
-    """The word accuracy of one fixed answer, the commonest word in each place: what a blind reader can reach.
+    """The word accuracy, 0 to 1, of a constant answer: the most frequent word at each position.
 
     Args:
-      truths: what was said, words separated by one space; at least one.
+      truths: references, words separated by one space; at least one.
     """
     said = [truth.split() for truth in truths]
     places = itertools.zip_longest(*said)
@@ -61,19 +61,19 @@ def best_guess(truths: Sequence[str]) -> float:
 
 
 def counted(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Each name and how often it comes, the commonest first, equals by name."""
+    """Each name and its count, the most frequent first, ties sorted by name."""
     return sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def lengths(frames: np.ndarray, fps: float) -> str:
-    """The range and the median of lengths in frames, in words."""
+    """Describes the range and the median of lengths in frames."""
     if not len(frames):
         return "none"
     median = int(np.median(frames))
     return f"{frames.min()} to {frames.max()}, median {median} ({median / fps:.2f} s at {fps:g} fps)"
 
 
-def _most_common(names: Iterable[str], most: int = 10) -> str:
+def _most_common(names: Iterable[str], max_shown: int = 10) -> str:
     counts = counted(names)
-    shown = ", ".join(f"{name} {n}" for name, n in counts[:most])
-    return shown + (f", and {len(counts) - most} more" if len(counts) > most else "")
+    shown = ", ".join(f"{name} {n}" for name, n in counts[:max_shown])
+    return shown + (f", and {len(counts) - max_shown} more" if len(counts) > max_shown else "")

@@ -1,4 +1,4 @@
-"""Batches on the accelerator: frames are prefetched to it, windows are made there."""
+"""Prefetches batches of frames to the accelerator and makes windows there."""
 
 from collections.abc import Iterator
 
@@ -9,23 +9,23 @@ from pipeline.schema import BatchKey
 
 
 def default_device() -> str:
-    """The first GPU, else the CPU."""
+    """The name of the first GPU, or of the CPU if there is none."""
     return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
 
 
 def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = None) -> Iterator[dict[str, tf.Tensor]]:
-    """Iterates over a dataset of `dataset.load` with `windows` on `device`, whatever its layout.
+    """Iterates over a dataset of `dataset.load`, in either layout, and yields batches with `windows` on `device`.
 
-    uint8 frames are copied ahead, two batches at most, and become windows where the model is: 19 times fewer bytes
-    cross the bus than as float32 windows. Strings and int32 stay in the host's memory.
+    Frames are prefetched as uint8, two batches at most, and become windows on the device. So 19 times fewer bytes cross
+    the bus than as float32 windows. Strings and int32 stay in host memory.
 
     Args:
       ds: batches with `frames` uint8 [B, F, 112, 112], or with `windows` already.
-      padding: as the dataset was loaded with.
+      padding: the padding that the dataset was loaded with.
       device: such as `/GPU:0`; None for the first GPU, else the CPU.
 
     Yields:
-      The batch with `windows` uint8 [B, S, 112, 112, 5] in the place of `frames`.
+      Batches with `windows` uint8 [B, S, 112, 112, 5] in place of `frames`.
     """
     device = device or default_device()
     host = is_host(device)
@@ -39,9 +39,9 @@ def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = No
 
 
 def is_host(device: str) -> bool:
-    """Whether a device is the CPU: nothing is copied there, and windows are made by the compiled loop."""
+    """Whether a device is the CPU, where nothing is copied and the compiled loop makes the windows."""
     return tf.DeviceSpec.from_string(device).device_type == "CPU"
 
 
-# Once a process: each epoch and validation would otherwise trace and compile it anew.
+# Traced once per process, not once per epoch.
 _to_windows = tf.function(windows.of_batch, reduce_retracing=True, autograph=False)

@@ -1,4 +1,4 @@
-"""Several dataset directories as one."""
+"""Joins several dataset directories to one."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ import numpy as np
 
 from pipeline import vocab
 from pipeline.records.directory import DatasetDir
-from pipeline.records.index import Index, after
-from pipeline.records.strings import Texts
+from pipeline.records.index import Index, shift_concatenate
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
-PARTS = "datasets"  # the key of a mixture's manifest that lists what it is made of
+PARTS = "datasets"  # the key in a mixture's manifest that lists its datasets
 
 
 def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
-    """Datasets of the same crops, frame rate and encoding, split by split; one alone is itself.
+    """Joins datasets of the same crop, frame rate and encoding, split by split; a single dataset is returned as it is.
 
-    Clip ids become `name:id`, after the directory's name. `PlanConfig.mix` says how much of an epoch each fills.
+    Clip ids become `name:id` with the directory's name. `PlanConfig.mix` sets the share of an epoch of each dataset.
 
     Raises:
-      DataError: they were converted with other settings, which are named, or two directories have the same name.
+      DataError: crop, frame rate, encoding or alphabet differ, or two directories have the same name.
     """
     if len(datasets) == 1:
         return datasets[0]
@@ -42,18 +42,18 @@ def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
 
 
 def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
-    """Which dataset of a mixture each index row int64 [N] is from, int64 [N]; 0 where there is but one."""
+    """int64 [N]: the dataset of a mixture from which each index row, int64 [N], comes; 0 if there is only one."""
     ends = np.cumsum([part["records"] for part in dataset.manifest.get(PARTS, [])], dtype=np.int64)
     return np.searchsorted(ends[:-1], record, side="right")
 
 
-def own_ids(dataset: DatasetDir) -> Texts:
-    """The ids as the records have them: a mixture's without the name of the dataset."""
+def own_ids(dataset: DatasetDir) -> StringArray:
+    """The clip ids as the records hold them, without the dataset name that a mixture adds."""
     if PARTS not in dataset.manifest:
         return dataset.index.id
     before = [len(part["name"]) + 1 for part in dataset.manifest[PARTS]]
     parts = sources(dataset, np.arange(len(dataset.index)))
-    return Texts.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
+    return StringArray.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
 
 
 def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
@@ -65,7 +65,7 @@ def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
     alphabets = {dataset.manifest["vocabulary"]["characters"] for dataset in (one, other)}
     if len(alphabets) > 1 and any(vocab.UNKNOWN in alphabet for alphabet in alphabets):
         raise DataError(
-            f"{other.root}: cannot be mixed: its alphabet is another than that of {one.root}, so is what is unknown; "
+            f"{other.root}: cannot be mixed: its alphabet, so its unknown characters, differ from those of {one.root}; "
             "convert one of them anew, with the other's --alphabet and --unknown"
         )
 
@@ -89,11 +89,11 @@ def _records(manifest: dict[str, Any], split: str) -> int:
 
 
 def _index(datasets: Sequence[DatasetDir], splits: list[str]) -> Index:
-    """Rows of one dataset after the other's."""
-    places = [np.array([splits.index(split) for split in dataset.splits]) for dataset in datasets]
+    """The concatenated rows, with splits and shards numbered anew."""
+    numbers = [np.array([splits.index(split) for split in dataset.splits]) for dataset in datasets]
     return dataclasses.replace(
-        Index.joined([dataset.index for dataset in datasets]),
-        split=np.concatenate([place[d.index.split] for place, d in zip(places, datasets, strict=True)]),
-        shard=after([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
-        id=Texts.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
+        Index.concatenate([dataset.index for dataset in datasets]),
+        split=np.concatenate([own[d.index.split] for own, d in zip(numbers, datasets, strict=True)]),
+        shard=shift_concatenate([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
+        id=StringArray.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
     )

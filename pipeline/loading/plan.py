@@ -1,7 +1,7 @@
-"""An epoch as a plan: which examples, in which order, in which batch, on which worker. Pure NumPy.
+"""Plans an epoch: which example goes to which batch, in which order, on which worker. Pure NumPy.
 
-A plan is a function of (examples, settings, epoch) alone, and every epoch has as many steps, so the order is
-reproducible, any step of it can be reached at once, and the position in the data is one integer.
+A plan is a function of (examples, settings, epoch) alone, and all epochs have the same number of steps. So the order is
+reproducible, every step can be reached at once, and a position in the data is one integer.
 """
 
 import dataclasses
@@ -12,24 +12,27 @@ import numpy as np
 
 from pipeline.schema import DataError
 
-POOL_BATCHES = 32  # batches that are sorted by length together
+POOL_BATCHES = 32  # batches in a pool; the examples of a pool are sorted by length
 DRAW, POOL, TURN = 1, 2, 3  # the streams of random numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class PlanConfig:
-    """How an epoch is laid out.
+    """How examples are ordered and batched.
 
     Attributes:
-      batch_size: examples of a global batch, over all workers.
+      batch_size: examples in a global batch, over all workers.
       seed: of the permutations, and of augmentation.
-      shuffle: a new global permutation each epoch; else the order of the index.
-      remainder: `drop` the examples that fill no batch, or `pad` the last batch with rows of weight 0.
-      max_windows_per_batch: the most a batch may have, padding included; a batch of longer examples holds fewer, the
-        largest divisor of `batch_size` that keeps to it. None for no bound.
-      pad_to_multiple: batches are padded to a multiple of this many windows, so that there are few shapes.
-      mix: the share of an epoch that each dataset of a mixture fills, in any unit; empty: each example once an epoch.
-      worker, workers: this reader's place among those that share each batch.
+      shuffle: whether each epoch has a new global permutation; otherwise examples keep the order of the index.
+      remainder: `drop` the examples of an incomplete last batch, or `pad` it with rows of weight 0.
+      max_windows_per_batch: maximum of windows in a batch, padding included. A batch of long examples has fewer rows:
+        the largest divisor of `batch_size` within this limit. None for no limit.
+      pad_to_multiple: batches are padded to a multiple of this number of windows, so that there are few shapes.
+      mix: the share of an epoch of each dataset of a mixture, in any unit; empty: each example once per epoch.
+      worker, workers: the number of this worker, and of all that share each batch.
+
+    Raises:
+      ValueError: a field is outside its range, or `workers` does not divide `batch_size`.
     """
 
     batch_size: int = 8
@@ -70,9 +73,10 @@ class Batches:
     """The batches of an epoch, as one worker sees them.
 
     Attributes:
-      examples: int64 [steps, batch_size / workers], rows of examples; -1 where the budget leaves a place empty.
-      weights: float32 of the same shape: 0 where a row repeats an example only to fill the last batch, or for -1.
-      windows: int64 [steps], what every row of the batch is padded to, the same for all workers.
+      examples: int64 [steps, batch_size / workers], positions of examples; -1 where `max_windows_per_batch` leaves a
+        row empty.
+      weights: float32 of the same shape; 0 where a row is empty or only pads the last batch.
+      windows: int64 [steps], the number of windows that the batch is padded to on all workers.
     """
 
     examples: np.ndarray
@@ -82,7 +86,7 @@ class Batches:
 
 @dataclasses.dataclass(frozen=True)
 class _Stratum:
-    """Examples of one dataset that go into batches of one size, and how many of them come in an epoch."""
+    """The examples of one dataset that go into batches of one size, and how many of them an epoch reads."""
 
     size: int
     source: int
@@ -94,20 +98,20 @@ class Plan:
     """The epochs of N examples.
 
     Attributes:
-      steps: batches of each epoch.
+      steps: batches per epoch.
     """
 
     def __init__(self, windows: np.ndarray, config: PlanConfig, source: np.ndarray | None = None) -> None:
-        """Lays out what does not depend on the epoch.
+        """Computes what does not depend on the epoch.
 
         Args:
-          windows: int64 [N], the most that each example can have.
-          config: the layout.
-          source: int64 [N], which dataset of a mixture each example is from; None where there is but one.
+          windows: int64 [N], the maximum that each example has in any epoch.
+          config: the settings.
+          source: int64 [N], the dataset of a mixture from which each example comes; None if there is only one.
 
         Raises:
-          DataError: `mix` does not have a share for each dataset, or the budget is less than the longest example, or
-            the workers do not divide the smaller batches that it makes.
+          DataError: `mix` lacks a share for a dataset, `max_windows_per_batch` is less than the longest example, or
+            `workers` does not divide the smaller batches.
         """
         source = np.zeros_like(windows) if source is None else source
         self._config = config
@@ -118,12 +122,12 @@ class Plan:
     def epoch(self, number: int, windows: np.ndarray) -> Batches:
         """The batches of an epoch.
 
-        Examples are permuted over the whole split; within each run of 32 batches they are sorted by length, so that a
-        batch pads little, and the batches are then permuted again.
+        Examples are permuted over the whole split. Within each pool of 32 batches they are sorted by length, to reduce
+        padding. Then the batches are permuted.
 
         Args:
           number: of the epoch, from 0.
-          windows: int64 [N], of each example in this epoch, no more than the plan was made for.
+          windows: int64 [N], of each example in this epoch, at most those that the plan was made for.
         """
         order = self._order(number)
         examples = np.full((self.steps, self._config.batch_size), -1, np.int64)
@@ -136,10 +140,10 @@ class Plan:
             examples[here, :size] = filled.reshape(steps, size)
             weights[here, :size] = (np.arange(size * steps) < len(rows)).reshape(steps, size)
             done, step = done + len(rows), step + steps
-        longest = np.where(examples < 0, 0, windows[examples]).max(axis=1, initial=0)
+        max_windows = np.where(examples < 0, 0, windows[examples]).max(axis=1, initial=0)
         turn = self._permuted(np.arange(self.steps), TURN, number)
         mine = slice(self._config.worker, None, self._config.workers)
-        return Batches(examples[turn, mine], weights[turn, mine], _round_up(longest[turn], self._config))
+        return Batches(examples[turn, mine], weights[turn, mine], _round_up(max_windows[turn], self._config))
 
     def _order(self, epoch: int) -> np.ndarray:
         """int64 [n]: the examples of an epoch, those of the smallest batches first."""
@@ -150,7 +154,7 @@ class Plan:
         return np.concatenate(parts)[: self._counted]
 
     def _draw(self, stratum: _Stratum, epoch: int) -> np.ndarray:
-        """The next `count` of an endless chain of permutations, so that no example comes twice before all have."""
+        """The next `count` examples of an endless chain of permutations, so that none repeats before all were read."""
         rows, first = stratum.rows, epoch * stratum.count
         turns = range(first // len(rows), -(-(first + stratum.count) // len(rows)))
         chain = np.concatenate([self._permuted(rows, DRAW, turn, stratum.source, stratum.size) for turn in turns])
@@ -158,13 +162,13 @@ class Plan:
         return chain[skipped : skipped + stratum.count]
 
     def _permuted(self, rows: np.ndarray, *stream: int) -> np.ndarray:
-        """Permuted by the random numbers of (seed, stream); as they are where nothing is shuffled."""
+        """Permutes rows by the random numbers of (seed, stream); keeps their order without shuffling."""
         if not self._config.shuffle:
             return rows
         return np.random.default_rng((self._config.seed, *stream)).permutation(rows)
 
     def _pooled(self, rows: np.ndarray, windows: np.ndarray, size: int) -> np.ndarray:
-        """Rows sorted by length within each run of 32 batches."""
+        """Sorts rows by length within each pool of 32 batches."""
         if not self._config.shuffle:
             return rows
         pool = np.arange(len(rows)) // (POOL_BATCHES * size)
@@ -176,15 +180,15 @@ def _round_up(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
 
 
 def _sizes(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
-    """int64 [N]: of how many examples a batch may be whose longest is this one."""
+    """int64 [N]: the number of rows of a batch whose longest example is this one."""
     if config.max_windows_per_batch is None:
         return np.full_like(windows, config.batch_size)
     choices = np.array(divisors(config.batch_size))
     room = config.max_windows_per_batch // _round_up(windows, config)
     if len(room) and not room.min():
-        longest = _round_up(windows, config).max()
+        needed = _round_up(windows, config).max()
         raise DataError(
-            f"max_windows_per_batch: want at least {longest}, the longest example, got {config.max_windows_per_batch}; "
+            f"max_windows_per_batch: want at least {needed}, the longest example, got {config.max_windows_per_batch}; "
             "raise it, or set max_frames"
         )
     sizes = choices[np.searchsorted(choices, room, side="right") - 1]
@@ -197,7 +201,7 @@ def _sizes(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
 
 
 def _strata(source: np.ndarray, size: np.ndarray, config: PlanConfig) -> list[_Stratum]:
-    """Smallest batches, so longest examples, first."""
+    """Groups examples by batch size and dataset, the smallest batches, which hold the longest examples, first."""
     shares = _shares(source, config)
     strata = []
     for each, place in itertools.product(np.unique(size).tolist(), range(len(shares))):
@@ -208,7 +212,7 @@ def _strata(source: np.ndarray, size: np.ndarray, config: PlanConfig) -> list[_S
 
 
 def _shares(source: np.ndarray, config: PlanConfig) -> list[float]:
-    """How often each dataset's examples come in an epoch."""
+    """How often an epoch reads each example of each dataset."""
     counts = np.bincount(source)
     if not config.mix:
         return [1.0] * len(counts)
@@ -219,9 +223,9 @@ def _shares(source: np.ndarray, config: PlanConfig) -> list[float]:
 
 
 def _runs(strata: list[_Stratum], config: PlanConfig) -> tuple[list[tuple[int, int]], int]:
-    """(batch size, how many such batches), and how many examples they hold in all.
+    """Returns (batch size, number of such batches) for each size, and the number of examples in all of them.
 
-    Smaller batches, of longer examples, are filled up with shorter ones, so that the last batch alone can lack any.
+    Smaller batches, of longer examples, are filled up with shorter examples, so that only the last batch is incomplete.
     """
     runs, total, taken = [], 0, 0
     for size, group in itertools.groupby(strata, lambda stratum: stratum.size):

@@ -1,4 +1,4 @@
-"""What a manifest and an index must be before anything relies on them, whoever wrote them."""
+"""Checks a manifest and an index before anything relies on them; nothing in them is trusted."""
 
 import math
 import zipfile
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.records.codecs import Encoding
-from pipeline.records.strings import Texts, decodable
+from pipeline.records.strings import StringArray, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
 
-NUMBERS = ("split", "shard", "offset", "length", "frames", "tracked")
-TEXTS = ("id", "speaker", "text", "word_text")
-# What NumPy and zipfile raise on bytes that are no npz.
+INT_COLUMNS = ("split", "shard", "offset", "length", "frames", "tracked")
+STRING_COLUMNS = ("id", "speaker", "text", "word_text")
+# NumPy and zipfile raise these on bytes that are not an npz file.
 NOT_NPZ = (ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-FRAMING_BYTES = 16  # of a TFRecord, beside its payload
+FRAMING_BYTES = 16  # of a TFRecord: header and footer around its payload
 NUMBER = (int, float)
 SHARD = {"file": str, "records": int, "bytes": int, "sha256": str}
 MANIFEST = {
@@ -30,28 +30,28 @@ MANIFEST = {
 
 
 def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Refuses a manifest that lacks a key or has another type there, and shards outside its directory.
+    """Checks the keys and types of a manifest, and that its shards lie in its directory.
 
     Raises:
-      DataError: naming the key.
+      DataError: a key is missing or has another type or value; the message names it.
     """
-    if problem := next(_differences(manifest, MANIFEST, ""), None) or _manifest_problem(manifest):
+    if problem := next(_type_problems(manifest, MANIFEST, ""), None) or _manifest_problem(manifest):
         raise DataError(f"{path}: {problem}; restore it or convert anew")
 
 
-def _differences(value: Any, want: Any, where: str) -> Iterator[str]:
-    """Where a JSON value is not of the shape `want`: a type, [shape], {str: shape} or {key: shape, …}."""
+def _type_problems(value: Any, want: Any, where: str) -> Iterator[str]:
+    """Where a JSON value is not of the type `want`: a type, [type], {str: type} or {key: type, …}."""
     kind = want if isinstance(want, type | tuple) else type(want)
     if not isinstance(value, kind) or isinstance(value, bool):
         wanted = "a number" if kind == NUMBER else f"a {kind.__name__}"
         yield f"{where.lstrip('.') or 'the whole'}: want {wanted}, got {str(value)[:40]!r}"
     elif isinstance(want, list):
-        for place, item in enumerate(value):
-            yield from _differences(item, want[0], f"{where}[{place}]")
+        for number, item in enumerate(value):
+            yield from _type_problems(item, want[0], f"{where}[{number}]")
     elif isinstance(want, dict):
         keys = value if str in want else want
         for key in keys:
-            yield from _differences(value.get(key), want.get(key, want.get(str)), f"{where}.{key}")
+            yield from _type_problems(value.get(key), want.get(key, want.get(str)), f"{where}.{key}")
 
 
 def _manifest_problem(manifest: dict[str, Any]) -> str | None:
@@ -74,10 +74,10 @@ def _manifest_problem(manifest: dict[str, Any]) -> str | None:
 
 
 def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """The columns of an index file; nothing in it is unpickled.
+    """Loads the columns of an index file; nothing in it is unpickled.
 
     Raises:
-      DataError: it is not a file of exactly these columns.
+      DataError: it is not an npz file of exactly these columns.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -90,10 +90,10 @@ def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def check_index(path: Path, columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
-    """Refuses an index whose rows do not fit each other, or the shards of the manifest.
+    """Checks the columns of an index against each other and against the shards of the manifest.
 
     Raises:
-      DataError: naming the rule.
+      DataError: the index breaks a rule, which the message names.
     """
     for rule, holds in _index_rules(columns, manifest):
         if not np.all(holds):
@@ -101,7 +101,7 @@ def check_index(path: Path, columns: Mapping[str, np.ndarray], manifest: dict[st
 
 
 def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each rule and where it holds; a rule may rely on those before it."""
+    """Yields each rule and where it holds; a rule may rely on those before it."""
     yield from _shape_rules(columns)
     splits = manifest["splits"].values()
     shards = [(number, shard) for number, split in enumerate(splits) for shard in split["shards"]]
@@ -109,7 +109,7 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
     yield f"want shard numbers 0 to {len(shards) - 1}", (shard >= 0) & (shard < len(shards))
     yield "want the records in the order of their shards", shard[1:] >= shard[:-1]
     counts = np.bincount(shard, minlength=len(shards))
-    yield "the manifest counts other records", counts == [entry["records"] for _, entry in shards]
+    yield "want as many records per shard as the manifest says", counts == [entry["records"] for _, entry in shards]
     yield "a record is of another split than its shard", columns["split"] == np.array([n for n, _ in shards])[shard]
     size = np.array([min(entry["bytes"], np.iinfo(np.int64).max) for _, entry in shards], np.int64)
     yield "a record is longer than its shard", (length > 0) & (length <= size[shard] - FRAMING_BYTES)
@@ -125,26 +125,26 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
         "want words that begin in their clips",
         (start >= 0) & (start < stop) & (start < np.repeat(frames, np.diff(rows))),
     )
-    yield "an id comes twice", Texts(columns["id"], columns["id_ends"]).distinct()
+    yield "an id comes twice", StringArray(columns["id"], columns["id_ends"]).is_unique()
 
 
 def _shape_rules(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
     for name, column in columns.items():
-        kind = np.uint8 if name in TEXTS else np.int64
+        kind = np.uint8 if name in STRING_COLUMNS else np.int64
         yield f"column {name}: want one axis of {np.dtype(kind)}", column.ndim == 1 and column.dtype == kind
     records, words, rows = len(columns["id_ends"]), len(columns["word_text_ends"]), columns["word_rows"]
-    for name in (*NUMBERS, "speaker_ends", "text_ends"):
+    for name in (*INT_COLUMNS, "speaker_ends", "text_ends"):
         yield f"column {name}: want {records} rows as of id_ends", len(columns[name]) == records
     for name in ("word_start", "word_stop"):
         yield f"column {name}: want {words} rows as of word_text_ends", len(columns[name]) == words
     yield "column word_rows: want a row for each record and one more", len(rows) == records + 1
-    yield from _rises("word_rows", rows, words)
-    for name in TEXTS:
+    yield from _offset_rules("word_rows", rows, words)
+    for name in STRING_COLUMNS:
         ends = columns[f"{name}_ends"]
-        yield from _rises(f"{name}_ends", np.concatenate([[0], ends]), len(columns[name]))
-        yield f"column {name}: want UTF-8 in every row", decodable(columns[name], ends)
+        yield from _offset_rules(f"{name}_ends", np.concatenate([[0], ends]), len(columns[name]))
+        yield f"column {name}: want UTF-8 in every row", is_utf8(columns[name], ends)
 
 
-def _rises(name: str, column: np.ndarray, last: int) -> Iterator[tuple[str, Any]]:
+def _offset_rules(name: str, column: np.ndarray, last: int) -> Iterator[tuple[str, Any]]:
     yield f"column {name}: want it to rise from 0", (column[0] == 0) & np.all(column[1:] >= column[:-1])
     yield f"column {name}: want it to end at {last}", column[-1] == last

@@ -1,4 +1,4 @@
-"""Frames to bytes and back: raw, jpeg or png."""
+"""Encodes frames as bytes and decodes them: raw, jpeg or png."""
 
 import dataclasses
 import io
@@ -18,6 +18,9 @@ class Encoding:
     Attributes:
       name: `raw` (uint8, 12,544 bytes a frame), `jpeg` (lossy) or `png` (lossless).
       quality: of jpeg, 1 to 100.
+
+    Raises:
+      ValueError: a field has another value.
     """
 
     name: Literal["raw", "jpeg", "png"] = "raw"
@@ -30,16 +33,16 @@ class Encoding:
             raise ValueError(f"quality: want 1 to 100, got {self.quality}")
 
     def encode(self, frames: np.ndarray) -> list[bytes]:
-        """uint8 [F, 112, 112] -> one value (raw) or F images."""
+        """Encodes uint8 [F, 112, 112] as one value (raw) or F images."""
         if self.name == "raw":
             return [frames.tobytes()]
         return [self._image(frame) for frame in frames]
 
     def decode(self, values: list[bytes]) -> np.ndarray:
-        """The inverse of `encode`: uint8 [F, 112, 112].
+        """Decodes values of `encode` to uint8 [F, 112, 112].
 
         Raises:
-          ValueError: the values are something else.
+          ValueError: a value is not an image of this encoding, size and mode, or is damaged.
         """
         if self.name == "raw":
             return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)

@@ -1,4 +1,4 @@
-"""A clip to a serialized `tf.train.Example` and back."""
+"""Serializes a clip as a `tf.train.Example`, and parses one."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ from pipeline.schema import CROP, Clip, DataError, Key, Word
 
 
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
-    """The record of a clip: a serialized `tf.train.Example`, the same bytes for the same clip."""
+    """Serializes a clip as a `tf.train.Example`; the same clip gives the same bytes."""
     values: dict[str, list] = {
         Key.ID: [clip.id.encode()],
         Key.SPEAKER: [clip.speaker.encode()],
@@ -44,10 +44,10 @@ def _feature(key: Key, values: list) -> tf.train.Feature:
 
 
 def from_example(record: bytes, encoding: Encoding) -> Clip:
-    """The clip of a record, the inverse of `to_example` (up to jpeg's loss).
+    """Parses the clip of a record, the inverse of `to_example`; jpeg frames are lossy.
 
     Raises:
-      DataError: the bytes are no such record; the message names the key.
+      DataError: the bytes are not such a record; the message names the key.
     """
     example = tf.train.Example()
     try:
@@ -84,7 +84,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
 
 
 def _values(example: tf.train.Example, key: Key) -> list:
-    """A key's values, text decoded; none where the key is missing."""
+    """The values of a key, with strings decoded; empty if the key is missing."""
     feature = example.features.feature.get(str(key))
     kind = feature.WhichOneof("kind") if feature is not None else None
     if kind is None:

@@ -1,7 +1,4 @@
-"""Files: written under a temporary name and renamed when whole, read at byte offsets, hashed.
-
-The only module that knows how a file gets its bytes onto a disk.
-"""
+"""Writes files atomically, reads them at byte offsets, locks and hashes them; the only module that touches a disk."""
 
 import contextlib
 import fcntl
@@ -17,10 +14,10 @@ import numpy as np
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name once the block ends well and the bytes are on disk.
+    """Yields a temporary path, and renames it to `path` if the block ends without an error.
 
     Raises:
-      OSError: of `path`, which users know, where the temporary one is the matter.
+      OSError: it names `path`, which users know, in place of the temporary path.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -38,10 +35,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds a file, made where it is missing, against other processes until the block ends.
+    """Locks a file, which is created if missing, against other processes until the block ends.
 
     Raises:
-      BlockingIOError: another process holds it.
+      BlockingIOError: another process holds the lock.
     """
     with path.open("a") as file:  # some file systems lock only what is open for writing
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +46,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Waits until `path`, a file or a directory, is on disk."""
+    """Waits until `path`, a file or directory, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,7 +67,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """The descriptor of a file opened for reading."""
+    """Yields the descriptor of a file opened for reading."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         yield descriptor
@@ -79,17 +76,17 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def fill(descriptor: int, buffers: list[bytearray | np.ndarray], offset: int) -> None:
-    """Reads a file from `offset` on into buffers, one after the other.
+    """Reads a file from byte `offset` on into buffers, one after the other.
 
     Raises:
-      ValueError: the file ends before they are full.
-      OSError: it cannot be read.
+      ValueError: the file ends before the buffers are full.
+      OSError: the file cannot be read.
     """
     left = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    while left:  # a bad sector, or 2 GiB, ends a call before its time
+    while left:  # one call reads at most 2 GiB
         read = os.preadv(descriptor, left, offset)
         if not read:
-            raise ValueError("the record is damaged, it is cut")
+            raise ValueError("the record is damaged, the shard ends within it")
         offset += read
         while left and read >= len(left[0]):
             read -= len(left.pop(0))

@@ -1,4 +1,4 @@
-"""Many texts as one array of bytes: each costs what it is long, not what the longest is."""
+"""Arrays of strings that store UTF-8 end to end, so that a long string does not widen the others."""
 
 import codecs
 import operator
@@ -8,35 +8,35 @@ from typing import Any
 
 import numpy as np
 
-PIECE = 1 << 20  # bytes that are decoded at once, to see whether they can be
+CHUNK = 1 << 20  # bytes that `is_utf8` decodes at once
 
 
-class Texts(Sequence[str]):
-    """A column of texts, each decoded when it is asked for; in what it has of one, it behaves as a NumPy array of them.
+class StringArray(Sequence[str]):
+    """N strings, decoded on access; indexing and comparison work as for a NumPy array of strings.
 
     Attributes:
-      data: uint8 [bytes]: all of them, in UTF-8.
-      ends: int64 [N]: text n is `data[ends[n - 1]:ends[n]]`, the first from 0.
+      data: uint8 [bytes], all strings in UTF-8.
+      ends: int64 [N]; string n is `data[ends[n - 1]:ends[n]]`, and the first begins at 0.
     """
 
     def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
         self.data, self.ends = data, ends
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Texts":
-        packer = Packer()
-        for text in texts:
-            packer.append(text)
-        return packer.packed()
+    def of(cls, strings: Iterable[str]) -> "StringArray":
+        builder = Builder()
+        for string in strings:
+            builder.append(string)
+        return builder.build()
 
     def __len__(self) -> int:
         return len(self.ends)
 
-    def __getitem__(self, place: Any) -> Any:
-        """The text at a place; of a slice, int64 [M] or bool [N], the `Texts` there."""
-        if not hasattr(place, "__index__") or np.ndim(place):
-            return Texts.of(self[row] for row in np.arange(len(self))[place].tolist())
-        row = range(len(self))[operator.index(place)]
+    def __getitem__(self, key: Any) -> Any:
+        """The string at an integer; the `StringArray` at a slice, int64 [M] or bool [N]."""
+        if not hasattr(key, "__index__") or np.ndim(key):
+            return StringArray.of(self[row] for row in np.arange(len(self))[key].tolist())
+        row = range(len(self))[operator.index(key)]
         return str(self.data[self.ends[row - 1] if row else 0 : self.ends[row]].data, "utf-8")
 
     def __iter__(self) -> Iterator[str]:
@@ -46,10 +46,10 @@ class Texts(Sequence[str]):
             start = end
 
     def __eq__(self, other: object) -> Any:
-        """Bool [N]: which are `other`, a text or as many texts."""
+        """Bool [N]: which strings equal `other`, a string or N strings."""
         if isinstance(other, str):
-            return np.fromiter((text == other for text in self), bool, len(self))
-        if not isinstance(other, Texts) or len(other) != len(self):
+            return np.fromiter((string == other for string in self), bool, len(self))
+        if not isinstance(other, StringArray) or len(other) != len(self):
             return NotImplemented
         return np.fromiter(map(operator.eq, self, other), bool, len(self))
 
@@ -62,8 +62,8 @@ class Texts(Sequence[str]):
     def tolist(self) -> list[str]:
         return list(self)
 
-    def distinct(self) -> bool:
-        """Whether no text comes twice."""
+    def is_unique(self) -> bool:
+        """Whether no string occurs twice."""
         data, start, hashes = self.data.data, 0, array("q")
         for end in map(int, self.ends):
             hashes.append(hash(bytes(data[start:end])))
@@ -71,29 +71,29 @@ class Texts(Sequence[str]):
         return len(np.unique(np.frombuffer(hashes, np.int64))) == len(self) or len(set(self)) == len(self)
 
 
-class Packer:
-    """Puts texts together, one after the other."""
+class Builder:
+    """Builds a `StringArray`, string by string."""
 
     def __init__(self) -> None:
         self._data, self._ends = bytearray(), array("q")
 
-    def append(self, text: str) -> None:
-        self._data += text.encode()
+    def append(self, string: str) -> None:
+        self._data += string.encode()
         self._ends.append(len(self._data))
 
-    def packed(self) -> Texts:
-        """All that were appended; none may be any more."""
-        return Texts(np.frombuffer(self._data, np.uint8), np.frombuffer(self._ends, np.int64))
+    def build(self) -> StringArray:
+        """The array of all strings; `append` fails from now on, since the memory is shared."""
+        return StringArray(np.frombuffer(self._data, np.uint8), np.frombuffer(self._ends, np.int64))
 
 
-def decodable(data: np.ndarray, ends: np.ndarray) -> bool:
-    """Whether uint8 [bytes] is UTF-8, whole and in the pieces that `ends`, sound ones, cut it into."""
+def is_utf8(data: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether uint8 [bytes] is UTF-8, and no character lies across one of `ends`, int64 [N] and ascending."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for start in range(0, len(data), PIECE):
-            decoder.decode(data[start : start + PIECE].tobytes())
+        for start in range(0, len(data), CHUNK):
+            decoder.decode(data[start : start + CHUNK].tobytes())
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     cuts = ends[ends < len(data)]
-    return bool(np.all(data[cuts] & 0xC0 != 0x80))  # no character goes on there
+    return bool(np.all(data[cuts] & 0xC0 != 0x80))  # no continuation byte begins a string

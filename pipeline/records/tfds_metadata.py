@@ -1,6 +1,6 @@
-"""The two files by which `tfds.builder_from_directory` reads a dataset directory, written without tensorflow-datasets.
+"""Writes the two files from which `tfds.builder_from_directory` reads a dataset directory.
 
-The record's keys and types are chosen so that the library's own features describe them.
+tensorflow-datasets is not needed to write them. The keys and types of a record are those of its own features.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ _FEATURES = "tensorflow_datasets.core.features"
 def write(output: Path, manifest: dict[str, Any]) -> None:
     """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists.
 
-    A split without a record is left out, since tensorflow-datasets refuses to read one; an empty shard among others is
-    listed, since the names of all count them.
+    A split without records is left out, since tensorflow-datasets refuses to read it. An empty shard is listed, since
+    the file names count it.
     """
     conversion = manifest["conversion"]
     write_json(output / "features.json", features(Encoding(**conversion["encoding"])))
@@ -28,7 +28,7 @@ def write(output: Path, manifest: dict[str, Any]) -> None:
 
 
 def features(encoding: Encoding) -> dict[str, Any]:
-    """The record as a `FeaturesDict`."""
+    """Describes a record as a `FeaturesDict`."""
     word = {Key.WORD_TEXT: _text(), Key.WORD_START: _tensor("int64"), Key.WORD_STOP: _tensor("int64")}
     frames = _tensor("uint8", [-1, CROP, CROP], "bytes") if encoding.name == "raw" else _images(encoding.name)
     return _dict(

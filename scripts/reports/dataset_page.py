@@ -35,7 +35,7 @@ def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]]
     Raises:
       DataError: a record that was drawn is damaged, or a file beside the shards is not as a conversion writes it.
     """
-    drawn = preview.draw(dataset, clips, seed)
+    drawn = preview.sample(dataset, clips, seed)
     worst = report.worst_tracked(dataset.index, SHEETS_OF_WORST).tolist()
     pictures = [_sheet(dataset, record) for record in track(drawn + worst)]
     sections = [

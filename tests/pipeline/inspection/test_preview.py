@@ -64,6 +64,6 @@ def test_lines_stand_below_each_other_and_are_cut_at_the_width_of_a_strip() -> N
 
 
 def test_a_draw_is_of_different_clips_and_of_its_seed(tiny: Callable[[str], DatasetDir]) -> None:
-    assert sorted(preview.draw(tiny("raw"), 99, seed=1)) == list(range(15))
-    assert preview.draw(tiny("raw"), 4, seed=1) == preview.draw(tiny("raw"), 9, seed=1)[:4]
-    assert preview.draw(tiny("raw"), 9, seed=1) != preview.draw(tiny("raw"), 9, seed=2)
+    assert sorted(preview.sample(tiny("raw"), 99, seed=1)) == list(range(15))
+    assert preview.sample(tiny("raw"), 4, seed=1) == preview.sample(tiny("raw"), 9, seed=1)[:4]
+    assert preview.sample(tiny("raw"), 9, seed=1) != preview.sample(tiny("raw"), 9, seed=2)

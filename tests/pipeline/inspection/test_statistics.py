@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.inspection import statistics
 from pipeline.records.directory import DatasetDir
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from tests import datasets
 
 
@@ -28,7 +28,7 @@ def test_the_numbers_are_those_of_the_index(tiny: Callable[[str], DatasetDir]) -
 def test_what_was_cut_or_spelled_otherwise_is_counted(tiny: Callable[[str], DatasetDir]) -> None:
     data = tiny("raw")  # 15 clips of 10 + n % 7 frames
     conversion = {**data.manifest["conversion"], "overlong": "truncate", "max_frames": 16, "unknown": "unk"}
-    index = dataclasses.replace(data.index, text=Texts.of(["a\ufffd", *data.index.text[1:]]))
+    index = dataclasses.replace(data.index, text=StringArray.of(["a\ufffd", *data.index.text[1:]]))
     altered = dataclasses.replace(data, manifest={**data.manifest, "conversion": conversion}, index=index)
     assert statistics.summary(altered)[-2:] == [
         ("cut", "at most 2 clips: those of 16 frames"),

@@ -127,7 +127,7 @@ def test_a_shard_that_is_cut_while_it_is_open_is_refused(tmp_path: Path, encodin
     source = Reader(dataset)
     read(source, 0, 8, 12)
     os.truncate(dataset.shards[0], 2000)
-    with pytest.raises(DataError, match="offset 0: the record is damaged, it is cut"):
+    with pytest.raises(DataError, match="offset 0: the record is damaged, the shard ends"):
         read(source, 0, 8, 12)
 
 
@@ -139,7 +139,7 @@ def test_a_file_is_read_on_where_a_call_ends_early(tmp_path: Path, monkeypatch: 
     with (tmp_path / "a").open("rb") as file:
         storage.fill(file.fileno(), [one, three, two], 30)
         assert bytes(one) + two.tobytes() == bytes(range(30, 80))
-        with pytest.raises(ValueError, match="it is cut"):
+        with pytest.raises(ValueError, match="the shard ends"):
             storage.fill(file.fileno(), [one, two], 60)
 
 

@@ -13,7 +13,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import to_example
 from pipeline.records.index import Row
-from pipeline.records.strings import Texts
+from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 from tests import datasets
 
@@ -169,7 +169,7 @@ def test_a_damaged_record_costs_that_record_alone(dataset: DatasetDir) -> None:
 def test_verify_compares_the_records_with_the_index(dataset: DatasetDir) -> None:
     texts = dataset.index.text.tolist()
     texts[3] = "xxx"
-    lying = dataclasses.replace(dataset, index=dataclasses.replace(dataset.index, text=Texts.of(texts)))
+    lying = dataclasses.replace(dataset, index=dataclasses.replace(dataset.index, text=StringArray.of(texts)))
     found = [problem for problem in directory.verify(lying) if problem]
     assert found == [f"{dataset.shards[1]} offset 0: differs from the index in text"]
 

@@ -31,5 +31,5 @@ def test_rows_are_had_back() -> None:
 
 
 def test_the_joined_index_is_that_of_all_rows() -> None:
-    same(Index.joined([Index.of([shard]) for shard in SHARDS]), Index.of(SHARDS))
+    same(Index.concatenate([Index.of([shard]) for shard in SHARDS]), Index.of(SHARDS))
     assert len(Index.of([])) == 0
