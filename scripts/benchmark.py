@@ -92,7 +92,7 @@ def _counts(name: str) -> list[int]:
 
 def _needed(name: str) -> str:
     if not flags.FLAGS[name].value:
-        raise DataError(f"needed and not given: --{name} (see --help)")
+        raise DataError(f"missing: --{name} (see --help)")
     return flags.FLAGS[name].value
 
 

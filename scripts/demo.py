@@ -1,9 +1,9 @@
-"""The whole path on a corpus it renders itself: videos, shards, training, a score, and a video read aloud in text.
+"""Runs the whole path on rendered talking faces: videos, shards, training, a score, one video read.
 
     python -m scripts.demo
 
-Needs no data. Everything it makes lies below --output; the commands it runs are printed, so that you can run them on
-your own videos. If it is stopped, the same command continues.
+It needs no data. All output lies below --output. The commands are printed, so that you can run them on your own
+videos. If it is stopped, the same command continues.
 """
 
 import concurrent.futures
@@ -21,7 +21,7 @@ from pipeline.synthetic.corpus import SyntheticConfig, prepare, render_clip
 from scripts.common import cli, experiment
 from scripts.common.commands import step
 
-flags.DEFINE_string("output", "out/demo", "directory for all that the demo makes")
+flags.DEFINE_string("output", "out/demo", "directory for all output of the demo")
 CORPUS = cli.Options(
     SyntheticConfig,
     {
@@ -31,7 +31,7 @@ CORPUS = cli.Options(
         "word_seconds": "mean length of a word",
     },
 )
-BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name: to see what becomes of it
+BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name, which is rejected
 TRAINING = (
     "--unit=sentence",
     "--width=0.125",
@@ -82,7 +82,7 @@ def _summary(output: Path, data: DatasetDir, began: float) -> None:
             ("word accuracy", f"{report.metrics['word_accuracy']:.1%}"),
             (
                 "  by chance",
-                f"{1 / len(words):.1%} (one of {len(words)} words); {guess:.1%} always guessing the commonest",
+                f"{1 / len(words):.1%} (one of {len(words)} words); {guess:.1%} always guessing the commonest word",
             ),
             ("said", data.index.text[data.records("test")[0]]),
             ("read", report.predictions[0].hypothesis),

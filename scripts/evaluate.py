@@ -1,11 +1,11 @@
-"""Scores a run on a split: every example once.
+"""Scores a run on a split, every example once.
 
 python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
 python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
 python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
 
-Prints the figures, and writes report.html, with confusions and the worst examples frame by frame, and report.json, with
-every example's truth and reading. They go to --output, by default RUN/evaluation-SPLIT, in the place of older ones.
+Prints the figures and writes two reports to --output, by default RUN/evaluation-SPLIT, replacing older ones.
+report.html shows confusions and the worst examples frame by frame; report.json holds every example.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ from scripts.reports import score_page
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
-flags.DEFINE_string("split", "test", "which split")
-flags.DEFINE_string("output", None, "directory for the report; default: evaluation-SPLIT in the run's")
-flags.DEFINE_enum("weights", "best", ["best", "last"], "the best by validation, or the last")
-flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples at a time; changes no number", lower_bound=1)
-flags.DEFINE_integer("show", 5, "how many readings to print beside the truth, and confusions", lower_bound=0)
-flags.DEFINE_list("among", [], "words to single out: how many of them are right, and a matrix of them alone")
+flags.DEFINE_string("split", "test", "split to score")
+flags.DEFINE_string("output", None, "directory for the reports; default: RUN/evaluation-SPLIT")
+flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
+flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples in a batch; changes no result", lower_bound=1)
+flags.DEFINE_integer("show", 5, "number of examples and of confusions to print", lower_bound=0)
+flags.DEFINE_list("among", [], "words to score separately, with a confusion matrix of their own")
 DECODE = decoding_flags.define()
 DAMAGED = cli.Options(
     experiment.Damaged, {"on_bad_record": "at a damaged record, raise an error that names it, or skip and count it"}
@@ -66,33 +66,33 @@ def main(argv: list[str]) -> None:
 def _check_among(data: DatasetDir) -> None:
     known = data.manifest["vocabulary"]["words"]
     if unknown := sorted(set(flags.FLAGS.among) - set(known)):
-        raise DataError(f"--among: the data has no word {unknown[0]!r}; choose of {', '.join(known)}")
+        raise DataError(f"--among: the data has no word {unknown[0]!r}; choose from {', '.join(known)}")
 
 
 def _output() -> Path:
-    """The directory for the report, made before anything is read."""
+    """Makes the directory for the reports, before anything is read."""
     values = flags.FLAGS
     output = Path(values.output) if values.output else Path(values.run) / f"evaluation-{values.split}"
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{output}: cannot be made ({error.strerror}); name a directory with --output") from error
+        raise DataError(f"{output}: cannot be made ({error.strerror}); name another directory with --output") from error
     if not os.access(output, os.W_OK):
-        raise DataError(f"{output}: may not be written to; name another directory with --output")
+        raise DataError(f"{output}: is not writable; name another directory with --output")
     return output
 
 
 def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
     values = flags.FLAGS
     for row in report.predictions[: values.show]:
-        print(f"{row.id}: {row.hypothesis!r}, said was {row.truth!r}")
+        print(f"{row.id}: {row.hypothesis!r}, truth {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
-    rows += [(f"right in place {place}", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
+    rows += [(f"word {place} right", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
     if values.among:
         said, right = score_page.among(report.confusion, values.among)
-        rows.append(("right among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
-    rows.append(("chance", f"{1 / words:.4f} (one of the {words} words that it has learned from)"))
-    rows.append(("best guess", f"{guess:.4f} (always the commonest word of each place)"))
+        rows.append(("right of --among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
+    rows.append(("chance", f"{1 / words:.4f} (one of the {words} words of the training data)"))
+    rows.append(("best guess", f"{guess:.4f} (always the commonest word at each place)"))
     if damaged.on_bad_record == "skip":
         rows.append(("skipped", str(damaged)))
     rows += [("confused", text) for text in _confused(report.confusion, values.show)]
@@ -100,11 +100,11 @@ def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
     cli.table([("examples", f"{report.examples} of split {values.split}"), ("decoder", read), *rows])
 
 
-def _confused(confusion: Mapping[tuple[str | None, str | None], int], most: int) -> list[str]:
-    """The commonest confusions in words."""
+def _confused(confusion: Mapping[tuple[str | None, str | None], int], limit: int) -> list[str]:
+    """Describes the commonest confusions."""
     wrong = [(count, said or "nothing", read or "nothing") for (said, read), count in confusion.items() if said != read]
     wrong.sort(key=lambda row: (-row[0], *row[1:]))
-    return [f"{said} read as {read}: {count}" for count, said, read in wrong[:most]]
+    return [f"{said} read as {read}: {count}" for count, said, read in wrong[:limit]]
 
 
 def _settings() -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _as_json(report: Report, words: int, guess: float, damaged: Damaged) -> dict[str, Any]:
-    """All that was found; null for what is not finite, and for no word."""
+    """Returns report.json; null stands for values that are not finite, and for no word."""
     confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
     said, right = score_page.among(report.confusion, flags.FLAGS.among)
     return {

@@ -218,7 +218,7 @@ def main(argv: list[str]) -> None:
     if rest or command not in COMMANDS:
         raise DataError(f"want one of {', '.join(COMMANDS)}, diff, got {' '.join(argv) or 'nothing'} (see --help)")
     if flags.FLAGS.data is None:
-        raise DataError("needed and not given: --data (see --help)")
+        raise DataError("missing: --data (see --help)")
     COMMANDS[command](directory.open_dataset(Path(flags.FLAGS.data)))
 
 

@@ -1,4 +1,4 @@
-"""The README's results on GRID, from the videos to the table.
+"""Reproduces the published results on GRID, from the videos to the table.
 
     python -m scripts.reproduce grid-words --source=GRID --output=out/grid
     python -m scripts.reproduce grid-sentences --source=GRID --output=out/grid --seed=1

@@ -1,4 +1,4 @@
-"""What every command shares: flags out of dataclasses, and errors in one line."""
+"""Flags out of dataclasses, errors in one line, tables."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from pipeline.conversion.processes import WorkerError
 from pipeline.schema import DataError
 from scripts.common import signals
 
-flags.disclaim_key_flags()  # flags defined here belong to the command that asks for them
+flags.disclaim_key_flags()  # flags defined here belong to the command that defines them
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -25,24 +25,24 @@ _DEFINE = {
 }
 
 AUGMENT = {
-    "shift": "move the crop by up to so many pixels",
-    "flip": "probability of left for right",
-    "brightness": "add up to so many gray levels of 255",
-    "contrast": "scale it by up to this share",
-    "mask_frames": "hide runs of up to so many frames",
-    "masks": "how many such runs",
-    "speed": "change it by up to this share",
+    "shift": "augmentation: largest shift of the crop, in pixels",
+    "flip": "augmentation: probability of a horizontal flip",
+    "brightness": "augmentation: largest change in gray levels of 255",
+    "contrast": "augmentation: largest relative change of contrast",
+    "mask_frames": "augmentation: largest number of consecutive frames that are hidden",
+    "masks": "augmentation: number of such hidden runs",
+    "speed": "augmentation: largest relative change of speed",
 }  # the flags of an AugmentConfig, to train with and to preview
 
 
 class Options:
-    """The flags of a frozen dataclass: its defaults and rules are the flags' own.
+    """The flags of a frozen dataclass, with its defaults and rules.
 
     Args:
       config: a frozen dataclass; fields of bool, int, float, str, Literal, tuple[float, ...], tuple[str, ...], or one
         of them or None.
-      help: field -> what the flag does; fields without help are no flags.
-      names: field -> flag, where they differ.
+      help: field -> what the flag does; a field without help gets no flag.
+      names: field -> flag, if they differ.
     """
 
     def __init__(self, config: type, help: dict[str, str], names: dict[str, str] | None = None) -> None:
@@ -55,7 +55,7 @@ class Options:
             _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
 
     def build(self, **fixed: Any) -> Any:
-        """The dataclass from the parsed flags, with `fixed` for the other fields.
+        """Builds the dataclass from the parsed flags, with `fixed` for the other fields.
 
         Raises:
           DataError: the dataclass refuses a value; the flag is named.
@@ -101,7 +101,7 @@ def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple
 
 
 def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
-    """Parses the flags and runs `main` on what is left of the command line; a user's mistake is one line, exit 1.
+    """Parses the flags and runs `main` on the other arguments; a user's mistake is one line and exit code 1.
 
     Args:
       main: the command.
@@ -109,13 +109,13 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
     """
 
     def guarded(argv: list[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:  # on the command line; TensorFlow sets it as it loads
-            logging.set_verbosity(logging.WARNING)  # its notices about checkpoints would break progress bars
+        if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
+            logging.set_verbosity(logging.WARNING)  # notices about checkpoints would break progress bars
         signals.raise_once()
         try:
             main(argv[1:])
             sys.stdout.flush()
-        except BrokenPipeError:  # who reads the output has seen enough
+        except BrokenPipeError:  # the reader of the output has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except (DataError, RunError, WorkerError, OSError) as error:
@@ -123,7 +123,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
         except KeyboardInterrupt:
             print(f"stopped{'; the same command continues from here' if resumes else ''}", file=sys.stderr, flush=True)
             sys.stdout.flush()
-            os._exit(1)  # all is in order: taking TensorFlow apart would cost seconds
+            os._exit(1)  # unloading TensorFlow would take seconds
 
     app.run(guarded, flags_parser=_parse)
 
@@ -136,14 +136,14 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
         missing = [name for name in flags.FLAGS if f"flag --{name}=None: " in str(error)]
-        needed = f"needed and not given: {', '.join(f'--{name}' for name in missing)}"
+        needed = f"missing: {', '.join(f'--{name}' for name in missing)}"
         sys.exit(f"error: {needed if missing else error} (see --help)")
     except flags.Error as error:
         sys.exit(f"error: {error} (see --help)")
 
 
 def no_arguments(argv: list[str]) -> None:
-    """For commands that take flags alone.
+    """Refuses arguments, for commands that take flags alone.
 
     Raises:
       DataError: there are arguments.
@@ -153,7 +153,7 @@ def no_arguments(argv: list[str]) -> None:
 
 
 def table(rows: list[tuple[str, str]]) -> None:
-    """Prints two columns."""
+    """Prints two aligned columns."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")

@@ -179,7 +179,7 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: P
 
 @dataclasses.dataclass(frozen=True)
 class Damaged:
-    """What to do at a damaged record, `raise` or `skip`, and what is wrong with each that was skipped."""
+    """What to do at a damaged record, `raise` or `skip`, and the problem of each that was skipped."""
 
     on_bad_record: Literal["raise", "skip"] = "raise"
     skipped: set[str] = dataclasses.field(default_factory=set)
@@ -201,10 +201,10 @@ def batches(
     damaged: Damaged | None = None,
     reader: Reader | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """An epoch's batches from `step` on, with windows on the accelerator; `reader` as in `dataset.load`.
+    """Yields an epoch's batches from `step` on, with windows on the accelerator; arguments as in `dataset.load`.
 
     Raises:
-      DataError: a record is damaged and not to be skipped, or a shard cannot be read.
+      DataError: a record is damaged and not skipped, or a shard cannot be read.
     """
     at_damage = vars(damaged or Damaged())
     try:
@@ -228,7 +228,7 @@ def score(
     damaged: Damaged | None = None,
     reader: Reader | None = None,
 ) -> Report:
-    """Reads every example of a split once, whole and in index order; texts are decoded as `how` says."""
+    """Scores every example of a split once, whole and in index order; `how` decodes the texts."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
     read = batches(data, split, config.whole(), order, damaged=damaged, reader=reader)
     return evaluate(model, read, config.vocabulary.decode, how)

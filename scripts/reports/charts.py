@@ -1,4 +1,4 @@
-"""Charts as SVG, a matrix as pixels too: the same numbers give the same bytes."""
+"""Charts as SVG, and matrices as pixels; the same numbers give the same bytes."""
 
 import io
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-INCHES = (4.4, 2.6)  # at 72 points an inch, so that text is as large beside the page's own as it says
-CELL, MARGIN = 0.27, 0.9  # inches, of a matrix: a cell's side, and what the names take
+INCHES = (4.4, 2.6)  # at 72 points an inch, so that font sizes match the page's
+CELL, MARGIN = 0.27, 0.9  # inches, of a matrix: side of a cell, space for the names
 PIXELS = 100  # an inch
-MOST_BINS, LEAST_BINS = 40, 10
-MOST_POINTS = 200
+MAX_BINS, MIN_BINS = 40, 10
+MAX_POINTS = 200
 BLUE, GRAY, INK = "#2b6cb0", "#5b6470", "#1c2229"
 STYLE = {
     "font.size": 9,
@@ -31,27 +31,27 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def histogram(values: np.ndarray, label: str, counted: str) -> str:
-    """How many of the integers `values`, at least one, fall on each; on each few where they spread widely."""
+    """Draws a histogram of integers, at least one; bins are wider than 1 if the values spread widely."""
     low, high = int(values.min()), int(values.max())
-    width = -(-(high - low + 1) // MOST_BINS)
+    width = -(-(high - low + 1) // MAX_BINS)
     edges = np.arange(low, high + width + 1, width) - 0.5
-    first = max(-0.5, edges[0] - max(0, LEAST_BINS - len(edges)) // 2)
-    axes = _bars(values, edges, (first, max(first + LEAST_BINS, edges[-1])))
+    first = max(-0.5, edges[0] - max(0, MIN_BINS - len(edges)) // 2)
+    axes = _bars(values, edges, (first, max(first + MIN_BINS, edges[-1])))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return _finished(axes, label, counted)
 
 
 def shares(values: np.ndarray, label: str, counted: str) -> str:
-    """How many of `values`, 0 to 1 and at least one, fall into each 5%; counts on a log scale, as few are below 1."""
+    """Draws a histogram of shares, 0 to 1 and at least one, in bins of 5%; the counts are on a log scale."""
     axes = _bars(100 * values, np.linspace(0, 100, 21), (0, 100))
     axes.set_yscale("log")
     return _finished(axes, label, counted)
 
 
 def ranks(counts: np.ndarray, label: str, counted: str) -> str:
-    """Counts, the largest first and at least one, by rank; both scales logarithmic, with points evenly on them."""
-    shown = np.unique(np.geomspace(1, len(counts), MOST_POINTS).round().astype(int))
+    """Draws counts, in falling order and at least one, by rank; both scales are logarithmic."""
+    shown = np.unique(np.geomspace(1, len(counts), MAX_POINTS).round().astype(int))
     axes = _axes()
     axes.loglog(shown, counts[shown - 1], ".", color=BLUE, markersize=4)
     axes.set_xlim(0.8, 1.25 * max(10, len(counts)))
@@ -59,7 +59,7 @@ def ranks(counts: np.ndarray, label: str, counted: str) -> str:
 
 
 def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str) -> str:
-    """Counts [N, M], N and M at least one, as a table whose shades are shares of the row; 0 is not written."""
+    """Draws counts [N, M], N and M at least one, as a table; shades are shares of the row, 0 is left out."""
     return _saved(_shaded(counts, rows, columns), label, counted)
 
 
@@ -67,7 +67,7 @@ def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], labe
 def matrix_pixels(
     counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str
 ) -> np.ndarray:
-    """What `matrix` draws, on white: uint8 [H, W, 3]."""
+    """Returns what `matrix` draws, on white: uint8 [H, W, 3]."""
     axes = _shaded(counts, rows, columns)
     axes.set(xlabel=label, ylabel=counted)
     axes.figure.set_dpi(PIXELS)

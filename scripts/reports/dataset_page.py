@@ -1,4 +1,4 @@
-"""A dataset as a page: its figures from `pipeline.report`, laid out for `scripts.page`."""
+"""The HTML report of a dataset."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,28 +12,28 @@ from pipeline.schema import Clip
 from scripts.reports import charts, page
 from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
 
-MOST_BARS = 20
-MOST_WORST = 20  # clips listed
-MOST_REJECTS = 8  # listed of each reason
-MOST_RUNS = 4  # of the conversion, the last
+MAX_BARS = 20
+MAX_WORST = 20  # clips listed
+MAX_REJECTS = 8  # listed of each reason
+MAX_RUNS = 4  # the last ones of the conversion
 SHEETS_OF_WORST = 6
 SHEET_SCALE = 0.5
-SHEET_FRAMES = 75  # of a clip of more, every second, third, ... is shown
+SHEET_FRAMES = 75  # of a longer clip, every second, third, ... frame is shown
 SHEET_WIDTH = 560  # pixels
-LEGEND = "Under a frame stands its word, or its number; a red bar over it says that no face was found there."
+LEGEND = "Below a frame is its word or its number; a red bar above it means that no face was found."
 
 
 def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]], Iterable[int]] = iter) -> str:
-    """The report on a dataset as one HTML file, the same for the same dataset, `clips` and `seed`.
+    """Renders the report on a dataset as one HTML file, a function of the dataset, `clips` and `seed`.
 
     Args:
-      dataset: an opened dataset directory; of its shards only the clips that are shown are read.
-      clips: how many, drawn by `seed`, are shown.
-      seed: of the draw.
+      dataset: an opened dataset directory; only the clips that are shown are read.
+      clips: number of clips to show.
+      seed: of the random draw.
       track: wraps the list of clips that are read, such as a progress bar.
 
     Raises:
-      DataError: a record that was drawn is damaged, or a file beside the shards is not as a conversion writes it.
+      DataError: a drawn record is damaged, or a file beside the shards is malformed.
     """
     drawn = preview.sample(dataset, clips, seed)
     worst = report.worst_tracked(dataset.index, SHEETS_OF_WORST).tolist()
@@ -93,14 +93,14 @@ def _histogram(title: str, frames: np.ndarray, counted: str, fps: float) -> Bloc
 def _vocabulary(dataset: DatasetDir) -> Section:
     counts = statistics.counted(report.words(dataset.index.text))
     if not counts:
-        return Section("Vocabulary", wide=[Text("No word is said.")])
+        return Section("Vocabulary", wide=[Text("There are no words.")])
     drawing = charts.ranks(np.array([count for _, count in counts]), "rank of the word", "times said")
     once = sum(count == 1 for _, count in counts)
-    caption = f"{len(counts):,} words; {once:,} of them are said once"
-    rare = counts[max(MOST_BARS, len(counts) - MOST_BARS) :]
+    caption = f"{len(counts):,} words; {once:,} of them occur once"
+    rare = counts[max(MAX_BARS, len(counts) - MAX_BARS) :]
     blocks = [
         Picture(page.svg(drawing), f"Words by rank: {caption}", "Words by rank", caption),
-        Bars("Commonest words", counts[:MOST_BARS], more=len(counts[MOST_BARS:])),
+        Bars("Commonest words", counts[:MAX_BARS], more=len(counts[MAX_BARS:])),
         *([Bars("Rarest words", rare, scale=counts[0][1])] if rare else []),
     ]
     return Section("Vocabulary", blocks)
@@ -108,7 +108,7 @@ def _vocabulary(dataset: DatasetDir) -> Section:
 
 def _speakers(dataset: DatasetDir) -> Section:
     counts = statistics.counted(name or "not named" for name in dataset.index.speaker.tolist())
-    bars = Bars("Clips of each speaker", counts[:MOST_BARS], more=len(counts[MOST_BARS:]))
+    bars = Bars("Clips of each speaker", counts[:MAX_BARS], more=len(counts[MAX_BARS:]))
     return Section("Speakers", [bars] if counts else [Text("There are none.")])
 
 
@@ -117,7 +117,7 @@ def _tracking(dataset: DatasetDir, pictures: list[Picture]) -> Section:
     if not len(index):
         return Section("Tracking", wide=[Text("There are no clips.")])
     lossy = int((share < 1).sum())
-    caption = f"{lossy:,} of {len(index):,} clips have frames where no face was found and the track was bridged"
+    caption = f"{lossy:,} of {len(index):,} clips have frames where no face was found and the track was interpolated"
     drawing = charts.shares(share, "% of the clip's frames tracked", "clips (log)")
     chart = Picture(page.svg(drawing), f"Clips by tracked frames: {caption}", "Clips by tracked frames", caption)
     worst = _worst(dataset, share, lossy)
@@ -127,7 +127,7 @@ def _tracking(dataset: DatasetDir, pictures: list[Picture]) -> Section:
 
 def _worst(dataset: DatasetDir, share: np.ndarray, lossy: int) -> Table:
     rows = []
-    for record in report.worst_tracked(dataset.index, MOST_WORST).tolist():
+    for record in report.worst_tracked(dataset.index, MAX_WORST).tolist():
         row, split = dataset.index.row(record), dataset.splits[dataset.index.split[record]]
         rows.append((row.id, split, row.tracked, row.frames, 100 * float(share[record]), row.text))
     columns = ("clip", "split", "tracked", "of frames", "%", "text")
@@ -138,11 +138,11 @@ def _rejects(dataset: DatasetDir) -> Section:
     counts = sorted(dataset.manifest["rejected"].items(), key=lambda entry: (-entry[1], entry[0]))
     if not counts:
         return Section("Rejects", wide=[Text("No clip was rejected.")])
-    listed = report.rejects(dataset, MOST_REJECTS)
+    listed = report.rejects(dataset, MAX_REJECTS)
     rows = [(reject.reason, reject.id, reject.source, reject.detail) for reject in listed]
     more = sum(count for _, count in counts) - len(rows)
-    table = Table(("reason", "clip", "source", "detail"), rows, f"The first {MOST_REJECTS} of each reason", more)
-    missing = Text(f"{directory.REJECTED} is not there, so clips and details are unknown.")
+    table = Table(("reason", "clip", "source", "detail"), rows, f"The first {MAX_REJECTS} of each reason", more)
+    missing = Text(f"{directory.REJECTED} is missing, so clips and details are unknown.")
     return Section("Rejects", [Bars("Clips rejected, by reason", counts)], [table if listed else missing])
 
 
@@ -157,7 +157,7 @@ def _sheet(dataset: DatasetDir, record: int) -> Picture:
 
 
 def sheet(clip: Clip, caption: str) -> Picture:
-    """A clip frame by frame; the caption says so where some are left out."""
+    """Draws a clip frame by frame; the caption says so if frames are left out."""
     step = -(-len(clip.frames) // SHEET_FRAMES)
     part = f"; one frame of {step} is shown" if step > 1 else ""
     source = page.webp(preview.strip(clip, SHEET_SCALE, step))
@@ -170,11 +170,11 @@ def _settings(dataset: DatasetDir) -> Section:
 
 
 def _runs(dataset: DatasetDir) -> Section:
-    """A column for each run, as they have many figures."""
+    """Lists the runs, one a column, since they have many figures."""
     runs = report.runs(dataset)
-    shown = runs[-MOST_RUNS:]
+    shown = runs[-MAX_RUNS:]
     keys = dict.fromkeys(key for run in shown for key in run)
     columns = ("", *(f"run {number}" for number in range(len(runs) - len(shown) + 1, len(runs) + 1)))
     rows = [(key, *(str(run.get(key, "")) for run in shown)) for key in keys]
-    missing = Text(f"{CONVERSION} is not there, so nothing is known of them.")
+    missing = Text(f"{CONVERSION} is missing, so nothing is known of them.")
     return Section("Runs of the conversion", wide=[Table(columns, rows) if rows else missing])

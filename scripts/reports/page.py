@@ -1,4 +1,4 @@
-"""A report as one HTML file: sections of tables, bars and pictures, with everything inside and nothing fetched."""
+"""Renders a report as one self-contained HTML file: sections of tables, bars and pictures."""
 
 import base64
 import dataclasses
@@ -10,7 +10,7 @@ from typing import ClassVar
 import jinja2
 from PIL import Image
 
-LONGEST = 300  # characters of a cell or a label
+MAX_CHARACTERS = 300  # of a cell or a label
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -23,7 +23,7 @@ _TEMPLATES = jinja2.Environment(
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows under column heads; numbers stand right, with thousands marked.
+    """Rows under column heads; numbers are right-aligned, with thousands separators.
 
     Attributes:
       more: rows that are not shown, counted under the table.
@@ -41,7 +41,7 @@ class Bars:
     """A bar for each `(label, count)`, in the order given.
 
     Attributes:
-      scale: the count of a bar as wide as can be; 0 for the largest of them.
+      scale: the count of a full-width bar; 0 for the largest count.
       more: labels that are not shown, counted under the bars.
     """
 
@@ -62,8 +62,8 @@ class Picture:
 
     Attributes:
       source: a `data:` address.
-      alt: what it shows, for those who do not see it.
-      width: pixels that it needs to be read; where a screen has fewer, it scrolls sideways.
+      alt: text for screen readers.
+      width: pixels that it needs; it scrolls on narrower screens.
     """
 
     source: str
@@ -87,10 +87,10 @@ Block = Table | Bars | Picture | Text
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A headed part of a page.
+    """A part of a page with a heading.
 
     Attributes:
-      narrow: blocks that stand side by side where there is room.
+      narrow: blocks that stand side by side if there is room.
       wide: blocks below them, each as wide as the page.
     """
 
@@ -100,25 +100,25 @@ class Section:
 
 
 def render(title: str, subtitle: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
-    """The page as HTML; every text is escaped.
+    """Renders the page as HTML; every text is escaped.
 
     Args:
       title: what the page reports on.
       subtitle: a line under it.
-      facts: `(name, value)` of the few figures that come first.
+      facts: `(name, value)` of the headline figures.
       sections: in order.
     """
     page = _TEMPLATES.get_template("page.html")
-    return page.render(title=title, subtitle=subtitle, facts=facts, sections=sections, longest=LONGEST)
+    return page.render(title=title, subtitle=subtitle, facts=facts, sections=sections, max_characters=MAX_CHARACTERS)
 
 
 def webp(picture: Image.Image, quality: int = 80) -> str:
-    """A picture as a `data:` address."""
+    """Encodes a picture as a `data:` address."""
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def svg(drawing: str) -> str:
-    """An SVG drawing as a `data:` address."""
+    """Encodes an SVG drawing as a `data:` address."""
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"

@@ -1,4 +1,4 @@
-"""A score as a page: its figures, its confusions, and the examples that were read worst."""
+"""The HTML report of a score: figures, confusions, and the worst examples."""
 
 import dataclasses
 from collections import Counter
@@ -15,9 +15,9 @@ from scripts.reports import charts, page
 from scripts.reports.dataset_page import LEGEND, sheet
 from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
 
-MOST_WORDS = 24  # in the matrix and in the tables
-MOST_OTHERS = 5  # that a word was read as
-MOST_WORST = 12  # examples shown
+MAX_WORDS = 24  # in the matrix and in the tables
+MAX_OTHERS = 5  # words that a word was read as
+MAX_WORST = 12  # examples shown
 NOTHING, OTHER = "(nothing)", "(other)"
 NAMES = {
     "word_accuracy": "words right",
@@ -41,15 +41,15 @@ def html(
     singled: Sequence[str] = (),
     track: Callable[[list[Prediction]], Iterable[Prediction]] = iter,
 ) -> str:
-    """The report on a score as one HTML file, the same for the same arguments.
+    """Renders the report on a score as one HTML file, a function of its arguments.
 
     Args:
       title: of the page.
       subtitle: a line under it.
-      report: what an evaluation found.
-      guess: the word accuracy of always guessing the commonest word.
-      clip: an example's frames.
-      settings: `(name, value)` of all that decided the score.
+      report: of the evaluation.
+      guess: word accuracy of always guessing the commonest word.
+      clip: returns the frames of an example.
+      settings: `(name, value)` of all that decides the score.
       singled: words that get a matrix of their own.
       track: wraps the list of examples that are shown, such as a progress bar.
     """
@@ -79,12 +79,12 @@ def _places(places: Sequence[float]) -> Section:
 
 
 def named(confusion: Mapping[tuple[str | None, str | None], int]) -> Pairs:
-    """The counts of a `Report` with a name for no word."""
+    """Replaces no word by `NOTHING` in the counts of a `Report`."""
     return Counter({(said or NOTHING, read or NOTHING): count for (said, read), count in confusion.items()})
 
 
 def mistakes(pairs: Pairs) -> list[tuple[str, int]]:
-    """Every word said and how often it was read wrong, the most mistakes first, of equal ones by the alphabet."""
+    """Returns every word said with its number of mistakes, the most first, ties in alphabetical order."""
     wrong: Counter[str] = Counter()
     for (said, read), count in pairs.items():
         wrong[said] += count * (said != read)
@@ -92,11 +92,11 @@ def mistakes(pairs: Pairs) -> list[tuple[str, int]]:
 
 
 def _words(pairs: Pairs) -> Section:
-    """The words that were read wrong; those added where nothing was said count as one, `(nothing)`."""
+    """Lists the words with mistakes; inserted words count as `(nothing)` said."""
     names = [said for said, count in mistakes(pairs) if count]
     if not names:
-        return Section("Words", wide=[Text("Every word was read right.")])
-    return Section("Words", [_mistaken(pairs, names), _pairs(pairs)], [_matrix(pairs, names[:MOST_WORDS])])
+        return Section("Words", wide=[Text("Every word is right.")])
+    return Section("Words", [_mistaken(pairs, names), _pairs(pairs)], [_matrix(pairs, names[:MAX_WORDS])])
 
 
 def _singled(pairs: Pairs, words: Sequence[str]) -> Section:
@@ -106,24 +106,24 @@ def _singled(pairs: Pairs, words: Sequence[str]) -> Section:
 
 
 def among(confusion: Mapping[tuple[str | None, str | None], int], words: Collection[str]) -> tuple[int, int]:
-    """How often one of `words` was said, and how often it was read right."""
+    """Counts how often one of `words` was said, and how often it was read right."""
     said = {pair: count for pair, count in confusion.items() if pair[0] in words}
     return sum(said.values()), sum(count for (one, other), count in said.items() if one == other)
 
 
 def _mistaken(pairs: Pairs, names: Sequence[str]) -> Table:
     rows = []
-    for word in names[:MOST_WORDS]:
+    for word in names[:MAX_WORDS]:
         read = Counter({other: count for (said, other), count in pairs.items() if said == word})
         others = [f"{other} {count}" for other, count in _ranked(read) if other != word]
-        rows.append((word, read.total(), 100 * read[word] / read.total(), ", ".join(others[:MOST_OTHERS])))
+        rows.append((word, read.total(), 100 * read[word] / read.total(), ", ".join(others[:MAX_OTHERS])))
     columns = ("word", "times", "right, %", "read as")
     return Table(columns, rows, "Words with the most mistakes", len(names) - len(rows))
 
 
 def _pairs(pairs: Pairs) -> Table:
     wrong = [(said, read, count) for (said, read), count in _ranked(pairs) if said != read]
-    return Table(("said", "read as", "times"), wrong[:MOST_WORDS], "Commonest mistakes", len(wrong[MOST_WORDS:]))
+    return Table(("said", "read as", "times"), wrong[:MAX_WORDS], "Commonest mistakes", len(wrong[MAX_WORDS:]))
 
 
 def _ranked(counts: Counter) -> list[tuple]:
@@ -131,15 +131,15 @@ def _ranked(counts: Counter) -> list[tuple]:
 
 
 def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
-    """How often each word was read as which.
+    """Counts how often each word was read as which.
 
     Args:
       pairs: all counts.
-      names: words said, each once.
+      names: distinct words said.
 
     Returns:
-      The counts, int64 [N, M]; the names of their rows, the words by the alphabet and `(nothing)` last; and of their
-      columns: the same words, `(nothing)`, and `(other)`, under which every other reading is counted.
+      Counts, int64 [N, M]; row names, sorted with `(nothing)` last; column names: the same words, `(nothing)`, and
+      `(other)` for every other reading.
     """
     rows = sorted(names, key=lambda word: (word == NOTHING, word))
     columns = [*(word for word in rows if word != NOTHING), NOTHING, OTHER]
@@ -151,17 +151,17 @@ def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], l
 
 
 def _matrix(pairs: Pairs, names: Sequence[str]) -> Picture:
-    """Words against each other, as said and as read."""
+    """Draws the confusion matrix."""
     caption = "Times that a word (row) was read as another (column); shades are shares of the row"
     drawing = charts.matrix(*matrix(pairs, names), "read", "said")
     return Picture(page.svg(drawing), caption, "Said and read", caption)
 
 
 def _worst(report: Report, clip: Callable[[Prediction], Clip], track: Callable) -> Section:
-    shown = worst(report.predictions, MOST_WORST)
+    shown = worst(report.predictions, MAX_WORST)
     if not shown:
-        return Section("Worst", wide=[Text("Every example was read right.")])
-    order = "Most mistakes a word come first, of equal ones those that the model was surest of."
+        return Section("Worst", wide=[Text("Every example is right.")])
+    order = "Sorted by mistakes per word, then by the model's confidence."
     pictures: list[Block] = [
         sheet(clip(row), f"said “{row.truth}”, read “{row.hypothesis}” · log probability {row.score:.2f}")
         for row in track(shown)
@@ -170,26 +170,26 @@ def _worst(report: Report, clip: Callable[[Prediction], Clip], track: Callable) 
 
 
 def clips(data: DatasetDir, split: str, config: DataConfig) -> Callable[[Prediction], Clip]:
-    """The function from an example of a split to its frames, cut out of the clip as the model saw them.
+    """Returns a function from an example of a split to its clip, cut to the frames that the model saw.
 
     Raises:
-      DataError: there is no such split; the function: the record is damaged.
+      DataError: no such split; from the function: a damaged record.
     """
-    table = select_examples(data, split, config)
-    words = [f"#{word}" if config.unit == "word" else "" for word in table.word.tolist()]
-    names = [f"{data.index.id[record]}{word}" for record, word in zip(table.record, words, strict=True)]
+    examples = select_examples(data, split, config)
+    words = [f"#{word}" if config.unit == "word" else "" for word in examples.word.tolist()]
+    names = [f"{data.index.id[record]}{word}" for record, word in zip(examples.record, words, strict=True)]
     rows = {name: row for row, name in enumerate(names)}
 
     def clip(prediction: Prediction) -> Clip:
         row = rows[prediction.id]
-        whole = directory.read_record(data, int(table.record[row]))
-        return _cut(dataclasses.replace(whole, id=prediction.id), int(table.start[row]), int(table.stop[row]))
+        whole = directory.read_record(data, int(examples.record[row]))
+        return _cut(dataclasses.replace(whole, id=prediction.id), int(examples.start[row]), int(examples.stop[row]))
 
     return clip
 
 
 def _cut(clip: Clip, start: int, stop: int) -> Clip:
-    """The frames `[start, stop)` of a clip, with the words that are said in them."""
+    """Cuts a clip to the frames `[start, stop)` and the words in them."""
     inside = [word for word in clip.words if word.start < stop and start < word.stop]
     words = tuple(Word(w.text, max(w.start, start) - start, min(w.stop, stop) - start) for w in inside)
     return dataclasses.replace(clip, frames=clip.frames[start:stop], tracked=clip.tracked[start:stop], words=words)

@@ -1,4 +1,4 @@
-"""What a validation shows in TensorBoard: words said against words read, and lips with what was read of them."""
+"""TensorBoard images of a validation: a confusion matrix, and lip frames with their readings."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,17 +14,17 @@ from scripts.reports import charts, score_page
 from scripts.reports.dataset_page import LEGEND
 from scripts.reports.score_page import Pairs
 
-MOST_WORDS = 60  # in the matrix
+MAX_WORDS = 60  # in the matrix
 EXAMPLES = 6
 CAPTION = "Times that a word (row) was read as another (column); shades are shares of the row."
 
 
 def show(report: Report, clip: Callable[[Prediction], Clip]) -> None:
-    """Gives both pictures to the default writer of `tf.summary`; the same for the same report and frames.
+    """Writes both images to the default writer of `tf.summary`.
 
     Args:
-      report: what an evaluation found.
-      clip: an example's frames, as from `score_page.clips`.
+      report: of the evaluation.
+      clip: returns the frames of an example, as `score_page.clips` does.
 
     Raises:
       DataError: the record of an example that is shown is damaged.
@@ -38,26 +38,26 @@ def _picture(tag: str, pixels: np.ndarray, caption: str) -> None:
 
 
 def confusion(pairs: Pairs) -> np.ndarray:
-    """The matrix of all words said, of more than MOST_WORDS those read wrong most: uint8 [H, W, 3]."""
+    """Draws the matrix of the words said, at most `MAX_WORDS` with the most mistakes: uint8 [H, W, 3]."""
     return charts.matrix_pixels(*chosen(pairs), "read", "said")
 
 
 def chosen(pairs: Pairs) -> tuple[np.ndarray, list[str], list[str]]:
-    """`score_page.matrix` of the words that are shown, without `(nothing)` and `(other)` where nothing was so read."""
-    names = [said for said, _ in score_page.mistakes(pairs)[:MOST_WORDS]]
+    """Returns `score_page.matrix` of the words that are shown, without empty `(nothing)` and `(other)` columns."""
+    names = [said for said, _ in score_page.mistakes(pairs)[:MAX_WORDS]]
     counts, rows, columns = score_page.matrix(pairs, names)
     kept = [place for place, name in enumerate(columns) if name in rows or counts[:, place].any()]
     return counts[:, kept], rows, [columns[place] for place in kept]
 
 
 def lips(predictions: Sequence[Prediction], clip: Callable[[Prediction], Clip]) -> np.ndarray:
-    """The examples of `drawn` below each other: text said, text read, and a row of frames; uint8 [H, W, 3]."""
+    """Draws the examples of `drawn`: truth, reading, and a row of frames each; uint8 [H, W, 3]."""
     parts = [part for row in drawn(predictions) for part in _example(row, clip(row))]
     return np.asarray(preview.stacked(parts))
 
 
 def drawn(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """The few that are shown: by a hash of their ids, so that each epoch shows the same whatever was read."""
+    """Returns the examples to show, chosen by a hash of their ids, so that every epoch shows the same ones."""
     return sorted(predictions, key=lambda row: hashlib.sha256(row.id.encode()).digest())[:EXAMPLES]
 
 

@@ -58,7 +58,7 @@ def test_every_rank_has_its_point() -> None:
 
 def test_many_ranks_have_few_points() -> None:
     marks = points(charts.ranks(np.arange(100_000, 0, -1), "rank", "said"))
-    assert 100 < len(marks) <= charts.MOST_POINTS
+    assert 100 < len(marks) <= charts.MAX_POINTS
     assert (marks[0][1], marks[-1][1]) == (min(y for _, y in marks), max(y for _, y in marks))
 
 

@@ -99,8 +99,8 @@ def test_only_the_worst_are_opened_and_shown() -> None:
     opened = []
     rows = [Prediction(f"c{n:02}", "bin", "now", -float(n)) for n in range(30)]
     found = _html(_report(*rows), lambda row: opened.append(row.id) or _clip(row))
-    assert opened == [f"c{n:02}" for n in range(score_page.MOST_WORST)]
-    assert len(found.pictures()) == 1 + score_page.MOST_WORST
+    assert opened == [f"c{n:02}" for n in range(score_page.MAX_WORST)]
+    assert len(found.pictures()) == 1 + score_page.MAX_WORST
 
 
 def test_what_users_write_is_never_markup() -> None:
