@@ -35,7 +35,9 @@ def load_run(run_dir: Path) -> dict[str, Any]:
 
 
 def _upgraded(settings: dict[str, Any]) -> dict[str, Any]:
-    if settings.get("version", 1) >= VERSION:
+    if (version := settings.get("version", 1)) > VERSION:
+        raise ValueError(f"version {version}, this program reads up to {VERSION}")
+    if version == VERSION:
         return settings
     renamed = {
         section: {names.get(key, key): value for key, value in settings[section].items()}

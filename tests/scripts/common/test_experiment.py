@@ -74,6 +74,12 @@ def test_a_run_of_version_1_is_read_with_the_names_of_today(tmp_path: Path) -> N
     }
 
 
+def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"version": 3}')
+    with pytest.raises(RunError, match=r"run.json: not what this version writes \(version 3"):
+        run.load_run(tmp_path)
+
+
 def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
     experiment.save_run(tmp_path, {"model": {}})
     before = (tmp_path / "run.json").read_bytes()
