@@ -24,17 +24,19 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
     paths.check_video(source.video, root)
-    cuts = config.overlong == "truncate"
-    text = spoken(source) if cuts else transcript(source, config)  # errors after the truncation point are ignored
+    truncates = config.overlong == "truncate"
+    text = (
+        normalised_text(source) if truncates else transcript(source, config)
+    )  # errors after the truncation point are ignored
     seen = decode.read(
         source.video,
         span=source.span,
         fps=config.fps,
         max_frames=config.max_frames,
-        truncate=cuts,
+        truncate=truncates,
     )
-    if cuts:
-        source = _cut(source, config) if seen.truncated else source
+    if truncates:
+        source = _truncate(source, config) if seen.truncated else source
         text = transcript(source, config)
     windows = len(seen.luma) - (CONTEXT - 1)
     if windows < 1:
@@ -55,24 +57,25 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
 
 
 def source_path(source: ClipSource, root: Path) -> str:
+    """Returns the path of a clip's video below the corpus root, as records and `rejected.csv` hold it."""
     return printable(source.video.relative_to(root).as_posix())
 
 
 def transcript(source: ClipSource, config: ConvertConfig) -> str:
-    """What is said in a clip, as records hold it.
+    """Returns the transcript of a clip as records hold it.
 
     Raises:
       ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
     """
-    text = spoken(source)
+    text = normalised_text(source)
     if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
         rule = f"not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
         raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is {rule}")
-    return _spelled(text, config)
+    return _replace_unknown(text, config)
 
 
-def spoken(source: ClipSource) -> str:
-    """The transcript, whatever its characters.
+def normalised_text(source: ClipSource) -> str:
+    """Returns the transcript, whatever its characters.
 
     Raises:
       ClipError: BAD_TRANSCRIPT.
@@ -83,22 +86,27 @@ def spoken(source: ClipSource) -> str:
     return text
 
 
-def _spelled(text: str, config: ConvertConfig) -> str:
+def _replace_unknown(text: str, config: ConvertConfig) -> str:
     if config.unknown == "reject":
         return text
     return "".join(character if character in config.alphabet else vocab.UNKNOWN for character in text)
 
 
-def _cut(source: ClipSource, config: ConvertConfig) -> ClipSource:
-    """What is said within the first frames of a clip that is too long."""
+def _truncate(source: ClipSource, config: ConvertConfig) -> ClipSource:
+    """Keeps the words within the first `max_frames` frames of a longer clip."""
     words = tuple(word for word in source.words if round(word.stop * config.fps) <= config.max_frames)
     if not words:
-        why = "no word ends" if source.words else "without word times it is not known what is said"
+        why = "no word ends" if source.words else "without word times, nobody knows what is said"
         raise ClipError(Reason.TOO_LONG, f"{why} in its first {config.max_frames} frames, the limit")
     return dataclasses.replace(source, words=words, text=" ".join(word.text for word in words))
 
 
 def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
+    """Converts the words of a clip from seconds to frames.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT: a word lies beyond the end of the clip.
+    """
     fps = config.fps
     for word in source.words:
         if word.start * fps >= frames or word.stop * fps > frames + MAX_FRAMES_PAST_END:
@@ -106,4 +114,4 @@ def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Itera
             raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
         start = min(round(word.start * fps), frames - 1)
         stop = min(round(word.stop * fps), frames)
-        yield Word(_spelled(vocab.normalise(word.text), config), start, max(stop, start + 1))
+        yield Word(_replace_unknown(vocab.normalise(word.text), config), start, max(stop, start + 1))

@@ -14,14 +14,14 @@ class ConvertConfig:
     """Everything that decides the bytes of a conversion, beside the clips.
 
     Attributes:
-      name: of the dataset, the beginning of its shards' names.
+      name: of the dataset; the prefix of its shards' names.
       crop: where the mouth is found and what is cut out.
       encoding: how frames are stored.
       fps: frames a second of the records; videos of another rate are resampled.
-      clips_per_shard: at most; raw, 100 clips of 75 frames are 94 MB.
+      clips_per_shard: largest number of clips; 100 raw clips of 75 frames take 94 MB.
       max_frames: of a clip, which bounds the memory of a worker.
-      overlong: `reject` longer clips, or `truncate` them: their first frames stay, with the words that end in them and
-        the text of these; one without word times is rejected, as what is said in those frames is not known.
+      overlong: `reject` longer clips, or `truncate` them to their first frames and the words that end there; clips
+        without word times are always rejected.
       alphabet: the characters a transcript may hold.
       unknown: `reject` a clip with another character, or write `vocab.UNKNOWN` in its place (`unk`).
       seed: of the order of the clips in the shards.
@@ -58,5 +58,5 @@ class ConvertConfig:
 
     @property
     def characters(self) -> str:
-        """What texts of the dataset are made of."""
+        """The characters that texts of the dataset consist of."""
         return self.alphabet + vocab.UNKNOWN * (self.unknown == "unk")

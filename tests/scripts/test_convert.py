@@ -18,9 +18,10 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
     assert conversion["crop"]["box"] == [0.25, 0.25, 0.75, 0.75]
     counts = {split: len(opened.records(split)) for split in opened.splits}
     assert counts == {"train": 2, "val": 1, "test": 5}  # speakers s1 and s2 are GRID's test speakers
-    assert "8 clips converted and 0 rejected" in printed
-    idle = "workers: 4, 3 of them with work: a shard is one's; a lower --clips_per_shard makes more, which"
-    assert printed.startswith(f"{idle} begins anew: stop this one, and name another --output\n8 clips converted")
+    assert "8 clips converted, 0 rejected" in printed
+    idle = printed.splitlines()[0]
+    assert idle.startswith("workers: 4, only 3 of them with work")
+    assert "--clips_per_shard" in idle
     said = dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in printed.splitlines()[2:-2])
     assert said["records"] == "8 in 3 shards"
     assert said["test"] == "5 records, 2 speakers"
@@ -40,7 +41,7 @@ def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:
         "workers": 4,
         "split": {"by": "corpus", "val": "1", "test": "10%", "seed": 3, "allow_shared_speakers": False},
     }
-    settings = {key: value for key, value in conversion.items() if key not in ("clips", "clips_sha256")}
+    settings = {key: value for key, value in conversion.items() if key not in ("version", "clips", "clips_sha256")}
     assert run["flags"] == {"clip_timeout_s": 120.0, "max_reject_fraction": 0.05, **settings}
 
 
@@ -53,8 +54,8 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(corpus: Path, tmp_
     assert said["clips"] == "8, 3 speakers"
     assert said["split"] == "drawn by clip: val 3, test 0, seed 0"
     assert speakers.startswith("speakers in two splits: 2, such as s")
-    assert said["train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and on"
-    assert said["output"] == f"{output}: to be begun"
+    assert said["train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and so on"
+    assert said["output"] == f"{output}: not started"
     assert said["crop"].startswith("mode resize")
     assert not output.exists()
 

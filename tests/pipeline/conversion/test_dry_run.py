@@ -37,9 +37,9 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
     assert said["bad transcripts"] == (
         "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
-        '" \'abcdefghijklmnopqrstuvwxyz0123456789" (--alphabet, --unknown); to be rejected'
+        '" \'abcdefghijklmnopqrstuvwxyz0123456789" (--alphabet, --unknown); would be rejected'
     )
-    assert said["output"] == f"{tmp_path / 'new/out'}: to be begun"
+    assert said["output"] == f"{tmp_path / 'new/out'}: not started"
     # of 7 whole videos 6 open, with 119 frames in all: 119 / 6 * 7 + 50 frames of 12,544 bytes
     taken = "0.793 s a whole video, as 6 of them say, less as png"
     assert said["to write"].startswith(f"8 clips, about 2.4 MB raw ({taken}); ")
@@ -55,16 +55,16 @@ def test_a_conversion_under_way_and_finished(corpus: Path, tmp_path: Path) -> No
     before = sorted(tmp_path.rglob("*"))
     few = dataclasses.replace(CONFIG, clips_per_shard=100)
     said = rows(corpus, tmp_path / "other", sources(corpus), few)
-    assert said["workers"] == "4, 3 of them with work: a shard is one's; a lower --clips_per_shard makes more"
+    assert said["workers"] == "4, only 3 of them with work, one shard each; a lower --clips_per_shard makes more shards"
     said = rows(corpus, tmp_path / "out", sources(corpus))
     assert said["output"] in [
-        f"{tmp_path / 'out'}: {n} of 5 shards are done, {m} clips, 0 of them rejected"
+        f"{tmp_path / 'out'}: {n} of 5 shards are finished, {m} clips, 0 of them rejected"
         for n, m in ((1, 2), (2, 3), (2, 4))
     ]
     assert sorted(tmp_path.rglob("*")) == before
     list(convert(sources(corpus), corpus, tmp_path / "out", CONFIG))
     said = rows(corpus, tmp_path / "out", sources(corpus))
-    assert said["output"] == f"{tmp_path / 'out'}: finished, nothing is left to do"
+    assert said["output"] == f"{tmp_path / 'out'}: finished, nothing to do"
     assert said["to write"].startswith("0 clips, about 0.0 MB raw")
 
 
