@@ -33,7 +33,7 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     clips[3] = dataclasses.replace(clips[3], span=(1.0, 3.0))
     said = rows(corpus, tmp_path / "new/out", clips, dataclasses.replace(CONFIG, encoding=Encoding("png")))
     assert said["clips"] == "8, 3 speakers"
-    assert said["  train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and on"
+    assert said["  train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and so on"
     assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
     assert said["bad transcripts"] == (
         "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
@@ -41,7 +41,7 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     )
     assert said["output"] == f"{tmp_path / 'new/out'}: not started"
     # of 7 whole videos 6 open, with 119 frames in all: 119 / 6 * 7 + 50 frames of 12,544 bytes
-    taken = "0.793 s a whole video, as 6 of them say, less as png"
+    taken = "0.793 s a whole video, by the headers of 6, less as png"
     assert said["to write"].startswith(f"8 clips, about 2.4 MB raw ({taken}); ")
     assert said["workers"] == "4"
     assert said["crop"].startswith("mode resize, margin 1.6")

@@ -122,7 +122,7 @@ def cut(frames: int) -> dict[str, Any]:
             {"words": ()},
             {"max_frames": 9, "overlong": "truncate"},
             Reason.TOO_LONG,
-            "without word times it is not known",
+            "without word times",
         ),
         ({"text": ""}, UNK, Reason.BAD_TRANSCRIPT, "the transcript is empty"),
         ({"video": Path("nowhere.mp4")}, {}, Reason.UNREADABLE, "nowhere.mp4"),
