@@ -1,9 +1,9 @@
-# make demo: the whole path on a rendered corpus. make test: the tests. Both set up .venv first.
+# make demo: the whole path on a rendered corpus. make test: the tests. make check: before a commit. All set up .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test test-slow fuzz lint format lock baselines
+.PHONY: setup demo test test-slow check fuzz lint format lock baselines
 
 setup: $(READY)
 
@@ -20,6 +20,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+
+# Under a minute: the linter, the order of imports, and tests that need no video and no training.
+FAST := tests/test_architecture.py tests/test_workspace.py tests/pipeline/test_vocab.py tests/pipeline/corpora \
+  tests/pipeline/records tests/pipeline/loading/test_plan.py tests/model/test_metrics.py tests/model/test_lexicon.py
+check: lint
+	$(BIN)/python -m pytest --numprocesses=auto $(FAST)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

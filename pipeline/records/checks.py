@@ -36,7 +36,7 @@ def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
       DataError: a key is missing or has another type or value; the message names it.
     """
     if problem := next(_type_problems(manifest, MANIFEST, ""), None) or _manifest_problem(manifest):
-        raise DataError(f"{path}: {problem}; restore it or convert anew")
+        raise DataError(f"{path}: {problem}; restore it or convert again")
 
 
 def _type_problems(value: Any, want: Any, where: str) -> Iterator[str]:
@@ -83,9 +83,9 @@ def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             columns = dict(file)
     except NOT_NPZ as error:
-        raise DataError(f"{path}: not an index ({error}); restore it or convert anew") from error
+        raise DataError(f"{path}: not an index ({error}); restore it or convert again") from error
     if sorted(columns) != sorted(names):
-        raise DataError(f"{path}: want the columns {', '.join(names)}, got {', '.join(columns)}; convert anew")
+        raise DataError(f"{path}: want the columns {', '.join(names)}, got {', '.join(columns)}; convert again")
     return columns
 
 
@@ -97,7 +97,7 @@ def check_index(path: Path, columns: Mapping[str, np.ndarray], manifest: dict[st
     """
     for rule, holds in _index_rules(columns, manifest):
         if not np.all(holds):
-            raise DataError(f"{path}: {rule}; restore it or convert anew")
+            raise DataError(f"{path}: {rule}; restore it or convert again")
 
 
 def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -108,14 +108,14 @@ def open_dataset(root: Path) -> DatasetDir:
     manifest = read_manifest(root)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         got = manifest.get("schema_version")
-        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert anew")
+        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert again")
     checks.check_manifest(root / MANIFEST, manifest)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     _raise_problems(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
     if not (root / INDEX).is_file():
-        raise DataError(f"{root / INDEX}: missing; restore it or convert anew")
+        raise DataError(f"{root / INDEX}: missing; restore it or convert again")
     if sha256(root / INDEX) != manifest["index"]["sha256"]:
-        raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert anew")
+        raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert again")
     index = load_index(root / INDEX, manifest)
     dataset = DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
     foreign = [number for number, shard in enumerate(shards) if _is_foreign(dataset, number, shard.get("last_crc"))]
@@ -125,7 +125,7 @@ def open_dataset(root: Path) -> DatasetDir:
 
 def _raise_problems(root: Path, problems: list[str]) -> None:
     if problems:
-        raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert anew")
+        raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert again")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert anew") from error
+        raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert again") from error
     if not isinstance(manifest, dict) or "conversion" not in manifest:
         raise DataError(f"{root / MANIFEST}: not the manifest of a conversion; name another directory")
     return manifest

@@ -18,7 +18,7 @@ LENGTH_BYTES = 8
 HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
 FOOTER_BYTES = 4  # CRC of the payload
 GZIP_MAGIC = b"\x1f\x8b\x08"  # a record of a fitting length begins so too: only a header that is wrong is compared
-GZIPPED = "gzip-compressed; records are read at byte offsets: decompress it, or convert anew with --encoding=png"
+GZIPPED = "gzip-compressed; records are read at byte offsets: decompress it, or convert again with --encoding=png"
 
 
 class ShardWriter:

@@ -115,23 +115,28 @@ def test_a_head_of_the_same_labels_goes_on(tmp_path: Path, source: str, head: st
 def test_an_lstm_without_its_in_word_input_reads_as_if_all_were_in_it(tmp_path: Path, bidirectional: bool) -> None:
     config = dataclasses.replace(CONFIG, use_in_word=True, bidirectional=bidirectional)
     readers.write_run(tmp_path, config)
-    told, untold = LipReader(config, seed=1), LipReader(dataclasses.replace(config, use_in_word=False), seed=2)
-    told.lstms[0].set_weights([np.random.default_rng(0).normal(size=w.shape) for w in told.lstms[0].get_weights()])
-    Progress(told, make_optimizer(told, TrainConfig(warmup=0.0), 4), tmp_path).save()
-    assert initialise(untold, tmp_path) == ()
+    with_input, without_input = (
+        LipReader(config, seed=1),
+        LipReader(dataclasses.replace(config, use_in_word=False), seed=2),
+    )
+    with_input.lstms[0].set_weights(
+        [np.random.default_rng(0).normal(size=w.shape) for w in with_input.lstms[0].get_weights()]
+    )
+    Progress(with_input, make_optimizer(with_input, TrainConfig(warmup=0.0), 4), tmp_path).save()
+    assert initialise(without_input, tmp_path) == ()
     features = np.random.default_rng(1).normal(size=[2, 4, 512]).astype(np.float32)
     with_flag = np.concatenate([features, np.ones([2, 4, 1], np.float32)], axis=-1)
-    np.testing.assert_allclose(untold.lstms[0](features), told.lstms[0](with_flag), atol=1e-5)
+    np.testing.assert_allclose(without_input.lstms[0](features), with_input.lstms[0](with_flag), atol=1e-5)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_new_in_word_input_has_no_effect_at_first(tmp_path: Path, bidirectional: bool) -> None:
-    untold = _trained(tmp_path, dataclasses.replace(CONFIG, bidirectional=bidirectional))
-    told = LipReader(dataclasses.replace(untold.config, use_in_word=True), seed=2)
-    assert initialise(told, tmp_path) == ()
+    without_input = _trained(tmp_path, dataclasses.replace(CONFIG, bidirectional=bidirectional))
+    with_input = LipReader(dataclasses.replace(without_input.config, use_in_word=True), seed=2)
+    assert initialise(with_input, tmp_path) == ()
     features, flag = (np.random.default_rng(1).normal(size=[2, 4, width]).astype(np.float32) for width in (512, 1))
     with_flag = np.concatenate([features, flag], axis=-1)
-    np.testing.assert_allclose(told.lstms[0](with_flag), untold.lstms[0](features), atol=1e-5)
+    np.testing.assert_allclose(with_input.lstms[0](with_flag), without_input.lstms[0](features), atol=1e-5)
 
 
 def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every HTML page of the house has to keep."""
+"""What every HTML report has to satisfy."""
 
 import base64
 import io

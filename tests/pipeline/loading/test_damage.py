@@ -211,7 +211,7 @@ def test_shards_of_another_conversion_are_all_named_at_the_start(tmp_path: Path,
     for source, target in zip(other.shards, dataset.shards, strict=True):
         shutil.copy(source, target)
     first, second = (f"{path.name} is of another conversion" for path in dataset.shards)
-    with pytest.raises(DataError, match=f"{dataset.root}: {first}; {second}; restore the files or convert anew"):
+    with pytest.raises(DataError, match=f"{dataset.root}: {first}; {second}; restore the files or convert again"):
         directory.open_dataset(dataset.root)
 
 

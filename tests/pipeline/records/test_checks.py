@@ -136,7 +136,7 @@ def recast(name: str, to: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict]
 def test_an_index_that_breaks_a_rule_is_refused(dataset: DatasetDir, spoil: Callable[[dict], None], match: str) -> None:
     columns = {name: column.copy() for name, column in dataset.index.columns().items()}
     spoil(columns)
-    with pytest.raises(DataError, match=rf"index\.npz: {match}.*; restore it or convert anew"):
+    with pytest.raises(DataError, match=rf"index\.npz: {match}.*; restore it or convert again"):
         checks.check_index(dataset.root / directory.INDEX, columns, dataset.manifest)
 
 
@@ -153,5 +153,5 @@ def test_an_array_alone_or_other_columns_are_no_index(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", id=np.arange(3))
     with pytest.raises(DataError, match="array: not an index"):
         directory.load_index(tmp_path / "array", {})
-    with pytest.raises(DataError, match=r"want the columns split, shard, .*, got id; convert anew"):
+    with pytest.raises(DataError, match=r"want the columns split, shard, .*, got id; convert again"):
         directory.load_index(tmp_path / "other.npz", {})

@@ -106,7 +106,7 @@ def test_no_dataset_is_named_with_the_way_out(tmp_path: Path, dataset: DatasetDi
 def test_another_schema_version_is_refused(dataset: DatasetDir) -> None:
     manifest = dataset.root / directory.MANIFEST
     manifest.write_text(json.dumps({**dataset.manifest, "schema_version": 0}))
-    refused(dataset.root, "schema_version 0, this program reads 2: convert anew")
+    refused(dataset.root, "schema_version 0, this program reads 2: convert again")
 
 
 def test_missing_and_cut_shards_are_all_named(dataset: DatasetDir) -> None:
