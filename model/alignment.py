@@ -1,4 +1,4 @@
-"""When each word was said: the best path through CTC's logits that spells a given text."""
+"""Aligns words in time: the best path through CTC's logits that spells a given text."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from model.decoding import Hypothesis, log_softmax
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """A word of a reading.
+    """A word of a reading, with its windows.
 
     Attributes:
       text: the word.
@@ -28,7 +28,7 @@ class Word:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What was read, and when.
+    """A text and the windows of its words.
 
     Attributes:
       text: words separated by one space.
@@ -49,7 +49,7 @@ def read(
     spell: Callable[[Sequence[int]], str],
     unit: str,
 ) -> Reading:
-    """A hypothesis as text with times.
+    """Converts a hypothesis to text with times.
 
     Args:
       head: "word" or "ctc".
@@ -82,7 +82,7 @@ def _words(logs: np.ndarray, labels: Sequence[int], spell: Callable[[Sequence[in
 
 
 def _groups(labels: Sequence[int], spell: Callable[[Sequence[int]], str], unit: str) -> list[tuple[int, int]]:
-    """The first and last label of each word."""
+    """Returns the first and last label of each word."""
     if unit == "word":
         return [(place, place) for place in range(len(labels))]
     letters = [place for place, label in enumerate(labels) if spell([label]) != " "]

@@ -1,4 +1,4 @@
-"""What the model side reads from a batch: the keys, once, with their dtypes and shapes."""
+"""The batch as the model expects it: keys, dtypes and shapes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -25,12 +25,12 @@ SPECS = {
 
 
 def specs(keys: Iterable[str]) -> dict[str, tf.TensorSpec]:
-    """The signature of a graph that reads `keys`, with B, S and L left open so that it is traced once."""
+    """Returns the signature of a graph that reads `keys`; B, S and L stay open, so that it is traced once."""
     return {key: SPECS[key] for key in keys}
 
 
 def select(batch: Mapping[str, tf.Tensor], keys: Iterable[str]) -> dict[str, tf.Tensor]:
-    """The entries `keys` of a batch as tensors.
+    """Returns the entries `keys` of a batch as tensors.
 
     Raises:
       ValueError: a key is missing, or has another dtype or shape than `SPECS` says.

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: weights restored, and all that training carries from step to step saved."""
+"""Saves the state of a training and restores weights."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ WHICH = ("best", "last")
 
 
 def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
-    """Load a run's weights into a model of the same configuration.
+    """Loads a run's weights into a model of the same configuration.
 
     Args:
       model: gets the weights.
@@ -34,17 +34,17 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
 
 
 def _read_part(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    """Load what `checkpoint` names; the file may hold more."""
+    """Loads the objects of `checkpoint`; the file may hold more."""
     with _named(path):
         checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
 
 
 @contextlib.contextmanager
 def _named(path: str) -> Iterator[None]:
-    """What can be wrong with a checkpoint as a RunError."""
+    """Turns the errors of a damaged or foreign checkpoint into a RunError."""
     try:
         yield
-    except AssertionError as error:  # TensorFlow's word for variables without a value, or values without a variable
+    except AssertionError as error:  # variables without a value, or values without a variable
         raise RunError(
             f"{path}: holds other variables than this program's model; use the program that wrote it, or train into a "
             "new directory"
@@ -64,12 +64,12 @@ def _latest(run_dir: Path, which: str) -> str:
 
 
 def has_begun(run_dir: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Returns whether there is a checkpoint to continue from."""
     return bool(checkpoint_paths(run_dir / "last"))
 
 
 def checkpoint_paths(directory: Path) -> list[str]:
-    """The whole checkpoints of a directory, newest first, by their files: their list may be lost in a power cut."""
+    """Lists the whole checkpoints of a directory, newest first, by their files; TensorFlow's own list may be lost."""
     numbers = {path: path.stem.removeprefix("ckpt-") for path in directory.glob("ckpt-*.index")}
     paths = sorted((int(number), path) for path, number in numbers.items() if number.isdecimal())
     return [str(path.with_suffix("")) for _, path in reversed(paths)]
@@ -84,7 +84,7 @@ def _listed(directory: Path) -> list[str]:
 
 
 def _manager(checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> tf.train.CheckpointManager:
-    """Of the checkpoints that are there, whatever their list says."""
+    """Manages the checkpoints that exist, whatever TensorFlow's own list says."""
     paths = checkpoint_paths(directory)
     if paths and paths != _listed(directory):
         tf.compat.v1.train.update_checkpoint_state(
@@ -97,8 +97,8 @@ def _manager(checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> tf.
     return tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
 
 
-class Progress:
-    """All that training carries from step to step, and its checkpoints.
+class TrainingState:
+    """The state that training carries from step to step, and its checkpoints.
 
     Attributes:
       epoch, step: the position in the data: `step` batches of epoch `epoch` have been learned.
@@ -119,7 +119,7 @@ class Progress:
         self._best = _manager(self._checkpoint, run_dir / "best", 1)
 
     def resume(self) -> bool:
-        """Load the last checkpoint that can be read; False where there is none.
+        """Loads the last checkpoint that can be read; returns False if there is none.
 
         Raises:
           RunError: there are some, and none can be read.
@@ -133,18 +133,18 @@ class Progress:
                 damaged.append(error)
                 continue
             for error in damaged:
-                logging.warning("%s; going on from %s", error, path)
+                logging.warning("%s; continuing from %s", error, path)
             return True
         if damaged:
             raise damaged[0]
         return False
 
     def save(self) -> None:
-        """Write `last/`."""
+        """Writes `last/`."""
         _save(self._last)
 
     def save_if_best(self, value: float) -> None:
-        """Write `best/` where `value` is smaller than any before."""
+        """Writes `best/` if `value` is smaller than any before."""
         self.stale.assign_add(1)
         if value < float(self.best):
             self.best.assign(value)
@@ -153,7 +153,7 @@ class Progress:
 
 
 def _save(manager: tf.train.CheckpointManager) -> None:
-    """Writes under a number of its own, never over a checkpoint that may have to be gone back to."""
+    """Saves under a new number, never over a checkpoint that may be needed."""
     try:
         manager.save()
     except (tf.errors.OpError, OSError) as error:

@@ -13,7 +13,7 @@ from model.lexicon import Lexicon
 
 @dataclasses.dataclass(frozen=True)
 class DecodeConfig:
-    """How the logits of a text become one. A word head has nothing to choose: it names its best class.
+    """How logits are decoded. It concerns CTC heads; a word head names its best class.
 
     Attributes:
       decoder: "greedy", the best path; "beam", the likeliest text that a prefix beam search finds.
@@ -39,7 +39,7 @@ GREEDY = DecodeConfig()
 
 @dataclasses.dataclass(frozen=True)
 class Hypothesis:
-    """What a row is read as.
+    """The decoded labels of a row.
 
     Attributes:
       labels: class or symbol ids.
@@ -52,7 +52,7 @@ class Hypothesis:
 
 
 def decode(head: str, logits: np.ndarray, lengths: Sequence[int], how: DecodeConfig = GREEDY) -> list[Hypothesis]:
-    """The hypotheses of a batch for the head "word" or "ctc", by default the greedy ones."""
+    """Decodes a batch for the head "word" or "ctc", greedily by default."""
     if head == "word":
         return word(logits)
     if how.decoder == "greedy":
@@ -61,13 +61,13 @@ def decode(head: str, logits: np.ndarray, lengths: Sequence[int], how: DecodeCon
 
 
 def word(logits: np.ndarray) -> list[Hypothesis]:
-    """The likeliest class of each row of float `[B, classes]`."""
+    """Returns the likeliest class of each row of float `[B, classes]`."""
     logs = log_softmax(logits)
     return [Hypothesis((int(best),), float(row[best])) for best, row in zip(logs.argmax(-1), logs, strict=True)]
 
 
 def ctc_greedy(logits: np.ndarray, lengths: Sequence[int]) -> list[Hypothesis]:
-    """The best path of each row, repeats collapsed, then blanks dropped (Graves et al. 2006, section 3.2).
+    """Returns the best path of each row, repeats collapsed, then blanks dropped (Graves et al. 2006, section 3.2).
 
     Args:
       logits: float `[B, S, classes + 1]`, blank last.
@@ -78,7 +78,7 @@ def ctc_greedy(logits: np.ndarray, lengths: Sequence[int]) -> list[Hypothesis]:
 
 
 def _best_path(logs: np.ndarray) -> Hypothesis:
-    """Float `[S, classes + 1]`, log probabilities."""
+    """Decodes float `[S, classes + 1]`, log probabilities."""
     path, blank = logs.argmax(-1), logs.shape[-1] - 1
     starts = np.diff(path, prepend=-1) != 0
     labels = path[starts & (path != blank)]
@@ -88,7 +88,7 @@ def _best_path(logs: np.ndarray) -> Hypothesis:
 def ctc_beam(
     logits: np.ndarray, lengths: Sequence[int], width: int, allowed: Lexicon | None = None
 ) -> list[Hypothesis]:
-    """The likeliest text of each row that a prefix beam search finds (Graves and Jaitly 2014; Hannun et al. 2014).
+    """Returns the likeliest text of each row by prefix beam search (Graves and Jaitly 2014; Hannun et al. 2014).
 
     For a prefix y that ends in the label e, b(y) and n(y) sum the paths so far that collapse to y and end in a blank
     or in e. A window with probabilities p takes them to
@@ -111,7 +111,7 @@ def ctc_beam(
 
 
 class _Prefixes:
-    """All prefixes met, as a tree, so that a prefix has one number by whatever way it is reached."""
+    """A tree of prefixes, in which each prefix has one number."""
 
     def __init__(self) -> None:
         self.parents, self.labels = [-1], [-1]
@@ -134,7 +134,7 @@ class _Prefixes:
 
 @dataclasses.dataclass
 class _Beam:
-    """Prefixes, the likeliest first: numbers, parents' numbers, states of the lexicon, and log b and log n."""
+    """Prefixes, likeliest first: numbers, parents, lexicon states, log b and log n."""
 
     prefix: np.ndarray
     parent: np.ndarray
@@ -144,7 +144,7 @@ class _Beam:
 
 
 def _search(logs: np.ndarray, width: int, allowed: Lexicon) -> Hypothesis:
-    """Float `[S, classes + 1]`, log probabilities."""
+    """Decodes float `[S, classes + 1]`, log probabilities."""
     prefixes, left = _Prefixes(), len(logs)
     start = np.zeros(int(allowed.needs_after_blank[0] <= left), int)
     beam = _Beam(start, start - 1, start, start.astype(float), start - np.inf)
@@ -158,7 +158,7 @@ def _search(logs: np.ndarray, width: int, allowed: Lexicon) -> Hypothesis:
 
 
 def _advance(beam: _Beam, row: np.ndarray, width: int, allowed: Lexicon, left: int, prefixes: _Prefixes) -> _Beam:
-    """The beam after a window of log probabilities `[classes + 1]`, with `left` windows to come."""
+    """Returns the beam after a window of log probabilities `[classes + 1]`, with `left` windows to come."""
     last, after = allowed.label[beam.state], allowed.next[beam.state]  # [N], [N, classes]
     total = np.logaddexp(beam.blank, beam.label)
     blank, label = total + row[-1], beam.label + row[last]
@@ -184,7 +184,7 @@ def _keep(
     width: int,
     prefixes: _Prefixes,
 ) -> _Beam:
-    """The likeliest of the prefixes that stay (`blank`, `label`: `[N]`) and that grow (`grown`: `[N, classes]`)."""
+    """Selects the likeliest prefixes of those that stay (`blank`, `label`: `[N]`) and grow (`grown`: `[N, classes]`)."""
     count, classes = grown.shape
     scores = np.concatenate([np.logaddexp(blank, label), grown.ravel()])  # [N], [N, classes] -> [N + N*classes]
     alive = np.flatnonzero(scores > -np.inf)
@@ -205,6 +205,6 @@ def _keep(
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, float64."""
+    """Normalises over the last axis, float64."""
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Evaluation: every example exactly once, rows that fill the last batch nowhere."""
+"""Evaluates every example exactly once; rows that only fill the last batch do not count."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ _loss_rows = tf.function(losses.rows, reduce_retracing=True, autograph=False)
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One example: what was said, what was read, and the log probability of that (nats)."""
+    """An example: truth, reading, and the log probability of the reading in nats."""
 
     id: str
     truth: str
@@ -30,7 +30,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
       examples: how many were counted.
@@ -53,7 +53,7 @@ def evaluate(
     spell: Callable[[Sequence[int]], str],
     how: DecodeConfig = GREEDY,
 ) -> Report:
-    """Read every example of `batches` once and compare.
+    """Decodes every example of `batches` once and compares it with the truth.
 
     Args:
       model: reads in inference mode.
@@ -78,14 +78,14 @@ def evaluate(
     return Report(len(predictions), values, places, metrics.confusion, tuple(predictions))
 
 
-def worst(predictions: Sequence[Prediction], most: int) -> list[Prediction]:
-    """The `most` that are furthest from the truth: by word edits over words said, of equal ones the surest first.
+def worst(predictions: Sequence[Prediction], limit: int) -> list[Prediction]:
+    """Returns the `limit` worst predictions: by word edits over words said, ties by the highest score first.
 
     Those without an edit are left out.
     """
     rates = {row: _edits(row) / max(1, len(row.truth.split())) for row in predictions}
     wrong = [row for row in predictions if rates[row]]
-    return sorted(wrong, key=lambda row: (-rates[row], -row.score, row.id))[:most]
+    return sorted(wrong, key=lambda row: (-rates[row], -row.score, row.id))[:limit]
 
 
 def _edits(row: Prediction) -> int:
@@ -98,7 +98,7 @@ def _read(
     spell: Callable[[Sequence[int]], str],
     how: DecodeConfig,
 ) -> tuple[list[Prediction], float]:
-    """The predictions of a batch's counted rows, and the sum of their losses."""
+    """Returns the predictions of the rows that count, and the sum of their losses."""
     head = model.config.head
     chosen = fields.select(batch, KEYS)
     logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))

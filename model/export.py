@@ -1,4 +1,4 @@
-"""A lip reader as a SavedModel: frames in, text out, with TensorFlow and nothing of this project."""
+"""Exports a lip reader as a SavedModel: frames in, text out. It needs TensorFlow alone."""
 
 import json
 import tempfile
@@ -21,7 +21,7 @@ FRAMES = tf.TensorSpec([None, None, SIDE, SIDE], tf.uint8, "frames")
 def whole(
     model: LipReader, symbols: Sequence[str], unit: str, windows: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ) -> Callable[..., dict[str, tf.Tensor]]:
-    """The graph that reads whole clips, best path or best word.
+    """Builds the graph that reads whole clips, by best path or best word.
 
     It takes `frames` uint8 `[B, F, 112, 112]`, `lengths` int32 `[B]` (valid frames) and, where the model uses it,
     `in_word` uint8 `[B, F]` (1 at the frames of the word itself). It gives `text` string `[B]` and `score` float32

@@ -1,4 +1,4 @@
-"""Logits to text within a graph, so that what is exported spells without this project: greedily, as `decoding` does."""
+"""Decodes logits to text within a graph, greedily as `decoding` does, so that exports need no Python."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def pieces(symbols: Sequence[str], unit: str) -> tuple[str, ...]:
-    """What each class of a ctc head adds to a text: nothing for the blank, which is last.
+    """Returns what each class of a CTC head adds to a text; the blank, which is last, adds nothing.
 
     Args:
       symbols: of the labels, in their order.
@@ -16,7 +16,7 @@ def pieces(symbols: Sequence[str], unit: str) -> tuple[str, ...]:
 
 
 def name(logits: tf.Tensor, symbols: Sequence[str]) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest word of each row.
+    """Returns the likeliest word of each row.
 
     Args:
       logits: float32 `[B, classes]`.
@@ -31,7 +31,7 @@ def name(logits: tf.Tensor, symbols: Sequence[str]) -> tuple[tf.Tensor, tf.Tenso
 def spell(
     logits: tf.Tensor, lengths: tf.Tensor, before: tf.Tensor, adds: Sequence[str]
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The best path of each row, repeats collapsed, then blanks dropped (Graves et al. 2006, section 3.2).
+    """Decodes the best path of each row, repeats collapsed, then blanks dropped (Graves et al. 2006, section 3.2).
 
     Args:
       logits: float32 `[B, S, classes + 1]`, blank last, S at least 1.
@@ -52,5 +52,5 @@ def spell(
 
 
 def single_spaced(text: tf.Tensor) -> tf.Tensor:
-    """Runs of spaces as one, none at the start; one at the end stays, as the text may go on."""
+    """Collapses runs of spaces and removes leading ones; one at the end stays, as the text may continue."""
     return tf.strings.regex_replace(tf.strings.regex_replace(text, " +", " "), "^ ", "")

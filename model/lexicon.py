@@ -1,4 +1,4 @@
-"""Which texts may be read: a deterministic acceptor over labels, whether they are characters or words."""
+"""The texts that may be read, as a deterministic acceptor over labels (characters or words)."""
 
 import dataclasses
 import functools
@@ -12,9 +12,10 @@ Rows = list[dict[int, int]]  # of each state: label -> the state after it
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lexicon:
-    """States joined by labels; a text is allowed where its labels lead from state 0 to a final state.
+    """States joined by labels; a text is allowed if its labels lead from state 0 to a final state.
 
-    With N(s) the fewest windows from state s to a final one, in CTC's way, which wants a blank between equal labels:
+    With N(s) the minimal number of windows that CTC needs from state s to a final one, blanks between equal labels
+    included:
 
         N(s) = 0 where s is final, else min over labels k of  1 + [k = label(s)] + N(next(s, k))
 
@@ -48,7 +49,7 @@ class Lexicon:
 
     @classmethod
     def of_words(cls, words: Iterable[Word], classes: int, separator: int | None) -> "Lexicon":
-        """A closed vocabulary: any number of `words`, none included, a separator between two.
+        """Builds a closed vocabulary: any number of `words`, with a separator between two.
 
         Args:
           words: each the labels of a word.
@@ -66,7 +67,7 @@ class Lexicon:
 
     @classmethod
     def of_slots(cls, slots: Sequence[Iterable[Word]], classes: int, separator: int | None) -> "Lexicon":
-        """A grammar of slots: one word of each in turn, a separator between two.
+        """Builds a grammar of slots: one word of each in turn, with a separator between two.
 
         Args:
           slots: of each slot the words, each the labels of a word.
@@ -90,13 +91,13 @@ class Lexicon:
 
 @functools.lru_cache
 def anything(classes: int) -> Lexicon:
-    """Every text: the state is the last label."""
+    """Builds the lexicon of all texts; a state is the last label."""
     after = np.broadcast_to(np.arange(1, classes + 1), [classes + 1, classes])
     return Lexicon(after, np.ones(classes + 1, bool))
 
 
 def _trie(rows: Rows, words: Iterable[Word]) -> list[int]:
-    """Adds a tree that spells `words` from a new root on; the states in which they end."""
+    """Adds a tree that spells `words` from a new root; returns the states in which they end."""
     root, ends = len(rows), set()
     rows.append({})
     for word in words:
@@ -115,7 +116,7 @@ def _trie(rows: Rows, words: Iterable[Word]) -> list[int]:
 
 
 def _join(rows: Rows, ends: list[int], root: int, separator: int | None) -> None:
-    """Lets the words that end in `ends` be followed by those that start in `root`."""
+    """Joins the words that end in `ends` to those that start in `root`."""
     for end in ends:
         steps = rows[root] if separator is None else {separator: root}
         if rows[end].keys() & steps.keys():
@@ -133,7 +134,7 @@ def _lexicon(rows: Rows, ends: list[int], classes: int) -> Lexicon:
 
 
 def _needs(final: np.ndarray, source: np.ndarray, target: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """The shortest ways to a final state over edges source -> target (Bellman 1958)."""
+    """Returns the shortest distances to a final state over edges source -> target (Bellman 1958)."""
     needs, before = np.where(final, 0.0, np.inf), None
     while not np.array_equal(needs, before):
         before = needs.copy()

@@ -28,20 +28,20 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclasses.dataclass(frozen=True)
 class LipReaderConfig:
-    """The shape of a lip reader.
+    """The architecture of a lip reader.
 
     Attributes:
       classes: words of the vocabulary (word head), or symbols without the blank (ctc head).
       head: "word", one word a row; "ctc", a text a row.
       table: VGG-M's layer table, "A", "B" or "C".
       width: multiplies VGG-M's channels.
-      sequence: how the CNN meets the steps, see `model.sequence`.
-      lstm_units: a direction.
+      sequence: how the CNN runs over the steps, see `model.sequence`.
+      lstm_units: units in each direction.
       lstm_layers: stacked LSTMs.
-      bidirectional: read the clip from both ends.
+      bidirectional: run the LSTM in both directions.
       dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
-      use_in_word: word head only: each step is told whether it lies in the word itself, and the word is named from
-        those that do; the others reach them through the LSTM.
+      use_in_word: word head only: an LSTM input says whether a step lies in the word itself, and the head averages
+        those steps alone.
       precision: what VGG-M computes in: "float32", or half precision as the Keras policies "mixed_bfloat16" and
         "mixed_float16" have it, with variables and statistics in float32. All else is float32: an LSTM's state is a sum
         over the clip, and its products are less than 1% of VGG-M's.
@@ -74,12 +74,12 @@ class LipReaderConfig:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The batch keys that the logits depend on."""
+        """The keys of a batch that the logits depend on."""
         return (fields.WINDOWS, fields.LENGTHS) + ((fields.IN_WORD,) if self.use_in_word else ())
 
 
 class StepDropout(tf_keras.layers.Layer):
-    """Dropout, one mask for all steps of a row (Gal and Ghahramani 2016): padding cannot move a draw.
+    """Dropout with one mask for all steps of a row (Gal and Ghahramani 2016), so that padding changes no draw.
 
     The mask is a pure function of `seed` and of `calls`, the training calls so far, which a checkpoint
     carries: a resumed run draws what an unbroken one draws.
@@ -99,7 +99,7 @@ class StepDropout(tf_keras.layers.Layer):
         )
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Float `[B, S, n]` -> the same shape."""
+        """Drops inputs of float `[B, S, n]`; keeps the shape."""
         if not training or self.rate == 0:
             return x
         seed = tf.random.experimental.stateless_fold_in([self.seed, 0], self.calls)
@@ -110,7 +110,7 @@ class StepDropout(tf_keras.layers.Layer):
 
 
 class LipReader(tf_keras.Model):
-    """A batch to float32 logits: `[B, classes]` (word) or `[B, S, classes + 1]` with the blank last (ctc).
+    """Computes float32 logits of a batch: `[B, classes]` (word) or `[B, S, classes + 1]` with the blank last (ctc).
 
     All variables exist from construction on, so that a checkpoint restores at once.
 
@@ -142,7 +142,7 @@ class LipReader(tf_keras.Model):
 
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and all of tf_keras to try
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Logits of a batch (keys in `model.batch`); without `weights` every row counts.
+        """Computes the logits of a batch (keys in `model.batch`); without `weights` every row counts.
 
         Raises:
           ValueError: a key is missing, or has another dtype or shape.
@@ -160,12 +160,12 @@ class LipReader(tf_keras.Model):
         return self.head(x)
 
     def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool) -> tf.Tensor:
-        """What the LSTM reads: uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> float32 `[B, S, 512]`."""
+        """Computes the LSTM's inputs: uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> float32 `[B, S, 512]`."""
         return tf.cast(self.steps(windows, valid, training=training), tf.float32)
 
 
 def _inputs(batch: Mapping[str, tf.Tensor], config: LipReaderConfig) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """The entries that the logits depend on, checked, and bool `[B, S]`: which steps count."""
+    """Returns the checked entries that the logits depend on, and which steps count, bool `[B, S]`."""
     chosen = fields.select(batch, config.inputs)
     if fields.WEIGHTS in batch:
         chosen[fields.LENGTHS] *= tf.cast(tf.convert_to_tensor(batch[fields.WEIGHTS]) > 0, tf.int32)
@@ -191,19 +191,19 @@ def _lstm(config: LipReaderConfig, seeds: Iterator[int], name: str) -> tf_keras.
 
 
 def _own(in_word: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Uint8 and bool `[B, S]` -> bool `[B, S]`: the steps in the word itself; all of a row that has none."""
+    """Selects the steps in the word itself, or all of a row that has none: uint8, bool `[B, S]` -> bool `[B, S]`."""
     own = (in_word > 0) & mask
     return tf.where(tf.reduce_any(own, axis=1, keepdims=True), own, mask)
 
 
 def _masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The mean over the steps of `mask`: `[B, S, n]`, bool `[B, S]` -> `[B, n]`."""
+    """Averages over the steps of `mask`: `[B, S, n]`, bool `[B, S]` -> `[B, n]`."""
     weight = tf.cast(mask, x.dtype)[..., tf.newaxis]
     return tf.reduce_sum(x * weight, axis=1) / tf.reduce_sum(weight, axis=1)
 
 
 def _blank(config: LipReaderConfig) -> dict[str, tf.Tensor]:
-    """The smallest batch: one row of one step."""
+    """Returns the smallest batch: one row of one step."""
     shapes = {fields.WINDOWS: [1, 1, *fields.WINDOW], fields.LENGTHS: [1], fields.IN_WORD: [1, 1]}
     batch = {key: tf.zeros(shapes[key], fields.SPECS[key].dtype) for key in config.inputs}
     return {**batch, fields.LENGTHS: tf.ones([1], tf.int32)}

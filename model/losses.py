@@ -1,4 +1,4 @@
-"""What training makes small: one loss a row, and their weighted mean. All float32."""
+"""Per-example losses and their weighted mean, float32."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from model import batch as fields
 
 
 def word(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Cross-entropy against smoothed targets (Szegedy et al. 2016).
+    """Computes the cross-entropy against smoothed targets (Szegedy et al. 2016).
 
         q_k = (1 - smoothing) [k = y] + smoothing / K,    loss = -sum_k q_k log softmax(z)_k
 
@@ -25,8 +25,8 @@ def word(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Ten
     return -(1 - smoothing) * right - smoothing * tf.reduce_mean(logs, axis=1)
 
 
-def windows_needed(labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
-    """The fewest windows that can spell each row: its labels, and a blank between equal neighbours.
+def min_ctc_windows(labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
+    """Returns the minimal number of windows that CTC needs for each row: labels, and blanks between equal neighbours.
 
     Args:
       labels: int32 `[B, L]`.
@@ -41,13 +41,12 @@ def windows_needed(labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
 
 
 def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.Tensor:
-    """Connectionist temporal classification (Graves et al. 2006), over true lengths, blank last.
+    """Computes the connectionist temporal classification loss (Graves et al. 2006), over true lengths, blank last.
 
         loss = -log sum_{pi in B^-1(y)} prod_{s < length} softmax(z_s)_{pi_s}
 
-    where B drops repeats, then blanks. A row with fewer windows than `windows_needed` has no such path: its
-    loss is exactly infinity, never a large number that looks like a loss, and `model.train` stops and names
-    the clip. Conversion rejects such clips (`text_too_long`), so it takes a batch from elsewhere.
+    where B drops repeats, then blanks. A row with fewer windows than `min_ctc_windows` has no such path: its
+    loss is infinity, and `model.train` stops and names the clip. Conversion rejects such clips (`text_too_long`).
 
     Args:
       logits: `[B, S, classes + 1]`.
@@ -58,7 +57,7 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
     Returns:
       float32 `[B]`, nats.
     """
-    possible = windows_needed(labels, label_lengths) <= lengths
+    possible = min_ctc_windows(labels, label_lengths) <= lengths
     # A row without a path goes in without labels: its own loss, and NaN gradient, would reach the others.
     loss = tf.nn.ctc_loss(
         labels=labels,
@@ -72,7 +71,7 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
 
 
 def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing: float = 0.0) -> tf.Tensor:
-    """The loss of each row for the head "word" (with `smoothing`) or "ctc".
+    """Computes the loss of each row for the head "word" (with `smoothing`) or "ctc".
 
     Returns:
       float32 `[B]`, nats; 0 where the weight is 0.
@@ -85,5 +84,5 @@ def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing
 
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """`sum(w v) / sum(w)` of two float32 `[B]`; 0 where all weights are 0."""
+    """Returns `sum(w v) / sum(w)` of two float32 `[B]`; 0 where all weights are 0."""
     return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))

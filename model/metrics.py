@@ -26,18 +26,18 @@ def align(reference: Sequence[Unit], hypothesis: Sequence[Unit]) -> list[tuple[U
 
 @dataclasses.dataclass
 class ErrorRate:
-    """Edits over reference units, both summed over the examples seen."""
+    """An error rate: edits over reference units, both summed over the examples."""
 
     edits: int = 0
     units: int = 0
 
     def add(self, pairs: Sequence[tuple[object, object]]) -> None:
-        """Count one example, aligned."""
+        """Counts one aligned example."""
         self.edits += sum(truth != read for truth, read in pairs)
         self.units += sum(truth is not None for truth, _ in pairs)
 
     def result(self) -> float:
-        """0 is perfect; above 1 where more was inserted than was there.
+        """Returns the rate; 0 is perfect, above 1 means more insertions than reference units.
 
         Raises:
           ValueError: the references hold no unit at all, so that there is no rate.
@@ -63,7 +63,7 @@ class TextMetrics:
     _places: list[ErrorRate] = dataclasses.field(default_factory=list)
 
     def add(self, truth: str, hypothesis: str) -> None:
-        """Count one example."""
+        """Counts one example."""
         pairs = align(truth.split(), hypothesis.split())
         self.characters.add(align(truth, hypothesis))
         self.words.add(pairs)
@@ -76,11 +76,11 @@ class TextMetrics:
         self.right += truth == hypothesis
 
     def places(self) -> tuple[float, ...]:
-        """Of the words said first, second, … in their texts the share that is right; inserted words count nowhere."""
+        """Returns the share of right words at each place of the reference; inserted words do not count."""
         return tuple(1 - place.result() for place in self._places)
 
     def of_words(self) -> dict[str, float]:
-        """`wer` and `word_accuracy`, which is 1 - wer: for single words, the share that is right.
+        """Returns `wer` and `word_accuracy`, which is 1 - wer: for single words, the share that is right.
 
         Raises:
           ValueError: nothing was counted.
@@ -89,7 +89,7 @@ class TextMetrics:
         return {"wer": wer, "word_accuracy": 1 - wer}
 
     def of_sentences(self) -> dict[str, float]:
-        """`cer` and `sentence_accuracy`, the share that is right from end to end, beside those of words.
+        """Returns `cer`, the figures of `of_words`, and `sentence_accuracy`, the share of wholly right texts.
 
         Raises:
           ValueError: nothing was counted.

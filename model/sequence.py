@@ -21,19 +21,19 @@ import tf_keras
 
 
 class StepWise(tf_keras.layers.Layer):
-    """What the wrappers share: the CNN, and the shape of what comes out."""
+    """Base class of the wrappers: the CNN and the shape of its output."""
 
     def __init__(self, cnn: tf_keras.layers.Layer, name: str | None = None) -> None:
         super().__init__(name=name)
         self.cnn = cnn
 
     def call(self, windows: tf.Tensor, valid: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> `[B, S, features]`, zeros where not valid."""
+        """Computes uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> `[B, S, features]`, zeros where not valid."""
         features = self.features(windows, valid, training)
         return tf.ensure_shape(features, [*windows.shape[:2], features.shape[-1]])
 
     def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """As `call`; static B and S may be lost."""
+        """Computes what `call` does; static B and S may be lost."""
         raise NotImplementedError
 
 
@@ -49,7 +49,7 @@ def _at(windows: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
 
 
 class Packed(StepWise):
-    """Only the valid steps, gathered and scattered back: padding costs nothing and no statistic sees it."""
+    """Runs the CNN on the valid steps alone, gathered and scattered back; padding costs nothing."""
 
     def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool | None) -> tf.Tensor:
         steps = tf.shape(windows)[:2]
@@ -66,7 +66,7 @@ class Packed(StepWise):
 
 
 class Chunked(Packed):
-    """The valid steps, at most `size` at a time, convolved again in the backward pass: memory is that of one chunk.
+    """Runs the CNN on at most `size` valid steps at a time, and again in the backward pass, in the memory of one chunk.
 
     Inside a `tf.function` that is; in eager mode a tape keeps every chunk. The CNN has to be a function of windows and
     weights, without dropout.
@@ -111,7 +111,7 @@ class Chunked(Packed):
     def _forward(
         self, chunks: tf.Tensor, convolved: Callable, part: Callable, count: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """The features of all windows `[N, features]`; in training, moves the statistics."""
+        """Computes the features of all windows `[N, features]`; in training, updates the statistics."""
         state = self.cnn.non_trainable_variables if training else []
         out = tf.TensorArray(self.cnn.output.dtype, count, element_shape=self.cnn.output_shape[1:])
 
@@ -129,7 +129,7 @@ class Chunked(Packed):
     def _backward(
         self, chunks: tf.Tensor, convolved: Callable, upstream: Callable, variables: list[tf.Variable]
     ) -> list[tf.Tensor]:
-        """The gradients of `variables`, summed over the chunks."""
+        """Sums the gradients of `variables` over the chunks."""
 
         def body(chunk: tf.Tensor, sums: list[tf.Tensor]) -> tuple:
             with _restored(self.cnn.non_trainable_variables), tf.GradientTape() as tape:
@@ -141,7 +141,7 @@ class Chunked(Packed):
 
 
 def _loop(chunks: tf.Tensor, body: Callable, *carried: object) -> tuple:
-    """Chunk after chunk, never two at once."""
+    """Runs chunk after chunk, never two at once."""
     return tf.while_loop(lambda chunk, *_: chunk < chunks, body, (0, *carried), parallel_iterations=1)
 
 
@@ -154,7 +154,7 @@ def _restored(variables: list[tf.Variable]) -> Iterator[None]:
 
 
 class Reshape(StepWise):
-    """Every step, padding included, as one long batch: shapes stay static where they were."""
+    """Runs the CNN on every step, padding included, as one long batch; static shapes stay static."""
 
     def features(self, windows: tf.Tensor, valid: tf.Tensor, training: bool | None) -> tf.Tensor:
         steps = tf.shape(windows)[:2]
@@ -208,7 +208,7 @@ class MapTime(MapBatch):
 
 
 class TimeDistributed(StepWise):
-    """Keras's layer of that name: step after step where the batch size is static, else a reshape."""
+    """Keras's layer of that name: a loop over steps if the batch size is static, else a reshape."""
 
     def __init__(self, cnn: tf_keras.layers.Layer, name: str | None = None) -> None:
         super().__init__(cnn, name)

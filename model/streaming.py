@@ -1,4 +1,4 @@
-"""A lip reader that takes frames as they come and keeps the LSTM's state: the same text as of the whole clip.
+"""A lip reader that reads frames as they arrive and keeps the LSTM's state; the text equals that of the whole clip.
 
     state = start(streams=1)
     while there are frames:
@@ -59,7 +59,7 @@ class Stream:
         self._lstms = [tf_keras.layers.RNN(one.cell, **how) for one in model.lstms]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """`start`, `step` and `finish` as graphs, for any number of streams and of frames a step."""
+        """Returns `start`, `step` and `finish` as graphs, for any number of streams and of frames a step."""
         start = tf.function(lambda streams: self.start(streams), autograph=False)
         step = tf.function(lambda frames, **state: self.step(frames, state), autograph=False)
         finish = tf.function(lambda **state: self.finish(state), autograph=False)
@@ -71,7 +71,7 @@ class Stream:
         }
 
     def start(self, streams: tf.Tensor) -> State:
-        """The state before the first frame of so many clips, read side by side."""
+        """Returns the state before the first frame of `streams` clips, read in parallel."""
         state = {
             name: tf.zeros([streams if size is None else size for size in spec.shape], spec.dtype)
             for name, spec in self._specs().items()
@@ -83,7 +83,7 @@ class Stream:
         return state
 
     def step(self, frames: tf.Tensor, state: State) -> State:
-        """The state after uint8 `[B, N, 112, 112]`, N of 0 or more."""
+        """Returns the state after frames, uint8 `[B, N, 112, 112]`, N of 0 or more."""
         before = state["context"]
         border = tf.where(tf.shape(before)[1] == 0, self._border, 0)
         seen = tf.concat([before, tf.repeat(frames[:, :1], border, 1), frames], 1)
@@ -92,7 +92,7 @@ class Stream:
         return {**state, "context": seen[:, -BEFORE:]}
 
     def finish(self, state: State) -> State:
-        """The state after the last frame: no more come."""
+        """Returns the state after the last frame."""
         if self._border:
             state = self.step(tf.repeat(state["context"][:, -1:], self._border, 1), state)
         return {**state, "text": tf.strings.strip(state["text"])}
@@ -111,7 +111,7 @@ class Stream:
         return {**specs, **mean}
 
     def _read(self, windows: tf.Tensor, state: State) -> State:
-        """The state after windows uint8 `[B, S, 112, 112, 5]`, S of 1 or more; its `context` as it was."""
+        """Returns the state after windows, uint8 `[B, S, 112, 112, 5]`, S of 1 or more; its `context` unchanged."""
         x = self._model.features(windows, tf.ones(tf.shape(windows)[:2], bool), training=False)
         memories = []
         for lstm, memory in zip(self._lstms, tf.unstack(state["lstm"]), strict=True):
@@ -120,7 +120,7 @@ class Stream:
         return {**state, "lstm": tf.stack(memories), **(self._say if "last" in state else self._name)(x, state)}
 
     def _say(self, x: tf.Tensor, state: State) -> State:
-        """What float32 `[B, S, units]` adds to a text."""
+        """Decodes what outputs, float32 `[B, S, units]`, add to a text."""
         shape = tf.shape(x)
         lengths = tf.fill(shape[:1], shape[1])
         adds = graph_decoding.pieces(self._symbols, self._unit)
@@ -129,7 +129,7 @@ class Stream:
         return {"text": text, "score": state["score"] + score, "last": last}
 
     def _name(self, x: tf.Tensor, state: State) -> State:
-        """The word that the mean of all outputs names, float32 `[B, S, units]` being the newest."""
+        """Names the word of the mean of all outputs; the newest are float32 `[B, S, units]`."""
         total, steps = state["total"] + tf.reduce_sum(x, 1), state["steps"] + tf.shape(x)[1]
         text, score = graph_decoding.name(self._model.head(total / tf.cast(steps, tf.float32)), self._symbols)
         return {"text": text, "score": score, "total": total, "steps": steps}

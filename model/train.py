@@ -1,4 +1,4 @@
-"""Training: the loop, and where it left off."""
+"""The training loop, which resumes from its last checkpoint."""
 
 import contextlib
 import dataclasses
@@ -13,10 +13,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from model import batch as fields
-from model.checkpoints import Progress
+from model.checkpoints import TrainingState
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.train_step import Batch, TrainConfig, keys, loss_scale, make_optimizer, make_step
+from model.train_step import Batch, TrainConfig, batch_keys, loss_scale, make_optimizer, make_step
 
 LOG_EVERY = 10  # steps a point in TensorBoard
 CLIPS_NAMED = 16  # in an error message
@@ -25,7 +25,7 @@ INPUT_BOUND = 0.1  # share of the time
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """How far training came.
+    """The result of a training.
 
     Attributes:
       steps: learned in all, earlier runs included.
@@ -45,7 +45,7 @@ class TrainResult:
 
     @property
     def input_bound(self) -> bool:
-        """Whether reading held training up: more than a tenth of the time."""
+        """Whether training waited for data for more than a tenth of the time."""
         return self.waiting > INPUT_BOUND
 
 
@@ -93,20 +93,20 @@ class _Loop:
     ) -> None:
         self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
         self.run_dir, self.validate = run_dir, validate
-        self.keys = keys(model)
+        self.keys = batch_keys(model)
         self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
         self.step = make_step(model, self.optimizer, config)
-        self.progress = Progress(model, self.optimizer, run_dir)
+        self.state = TrainingState(model, self.optimizer, run_dir)
         self.loss: float | None = None
         self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
 
     @property
     def total(self) -> int:
-        return int(self.progress.epoch) * self.steps_per_epoch + int(self.progress.step)
+        return int(self.state.epoch) * self.steps_per_epoch + int(self.state.step)
 
     def run(self, stop: threading.Event) -> TrainResult:
-        self.progress.resume()
+        self.state.resume()
         writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
         bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
         with writer.as_default(), contextlib.closing(bar):
@@ -114,20 +114,20 @@ class _Loop:
                 self._steps(stop, bar)
                 if not stop.is_set():
                     self._end_epoch()
-                self.progress.save()
+                self.state.save()
         waiting = self.waited / self.trained if self.trained else 0.0
-        best = float(self.progress.best)
+        best = float(self.state.best)
         return TrainResult(self.total, not self._ended(), self.loss, self.validation, best, waiting)
 
     def _ended(self) -> bool:
-        """After the last epoch, or when patience is at its end."""
+        """Returns whether the last epoch or the patience is over."""
         patience = self.config.patience
-        worn = patience is not None and int(self.progress.stale) >= patience
-        return worn or int(self.progress.epoch) >= self.config.epochs
+        worn = patience is not None and int(self.state.stale) >= patience
+        return worn or int(self.state.epoch) >= self.config.epochs
 
     def _steps(self, stop: threading.Event, bar: tqdm) -> None:
         """Trains on the rest of the epoch, or until it is told to stop."""
-        epoch, first = int(self.progress.epoch), int(self.progress.step)
+        epoch, first = int(self.state.epoch), int(self.state.step)
         if first == self.steps_per_epoch:
             return
         stream, meter = iter(self.batches(epoch, first)), _Meter()
@@ -154,13 +154,13 @@ class _Loop:
             if stop.is_set():
                 return
             if self.total % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
-                self.progress.save()
+                self.state.save()
 
     def _learn(self, batch: Batch) -> float:
-        """One step; the gradient's norm. A batch of which no row counts moves the counters alone."""
+        """Runs one step; returns the gradient norm. A batch in which no row counts moves the counters alone."""
         if not _counted(batch).any():  # every record damaged: even a gradient of 0 decays weights and moves statistics
             self.optimizer.iterations.assign_add(1)
-            self.progress.step.assign_add(1)
+            self.state.step.assign_add(1)
             return 0.0
         scale = loss_scale(self.optimizer)
         rows, loss, norm = self.step(fields.select(batch, self.keys))
@@ -168,7 +168,7 @@ class _Loop:
         overflow = scale is not None and scale > 1  # the scale may have made it, and the optimizer has left it out
         if not math.isfinite(self.loss) or not (math.isfinite(norm) or overflow):
             raise RunError(self._not_finite(batch, np.asarray(rows)))
-        self.progress.step.assign_add(1)
+        self.state.step.assign_add(1)
         return float(norm)
 
     def _not_finite(self, batch: Batch, rows: np.ndarray) -> str:
@@ -177,14 +177,14 @@ class _Loop:
         more = f" and {len(ids) - CLIPS_NAMED} more" if len(ids) > CLIPS_NAMED else ""
         what = "loss" if not math.isfinite(self.loss) else "gradient"
         return (
-            f"step {self.total} (epoch {int(self.progress.epoch)}): the {what} is not finite, from clips "
+            f"step {self.total} (epoch {int(self.state.epoch)}): the {what} is not finite, from clips "
             f"{', '.join(ids[:CLIPS_NAMED])}{more}; a text longer than its windows (inf) must go, else lower "
             f"the learning rate; {self.run_dir} keeps the last good checkpoint"
         )
 
     def _end_epoch(self) -> None:
-        self.progress.epoch.assign_add(1)
-        self.progress.step.assign(0)
+        self.state.epoch.assign_add(1)
+        self.state.step.assign(0)
         if self.validate is None:
             return
         tf.summary.experimental.set_step(self.total)  # of what `validate` has to show
@@ -192,7 +192,7 @@ class _Loop:
         if self.config.monitor not in self.validation:
             raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
         self._log({f"validation {name}": value for name, value in self.validation.items()})
-        self.progress.save_if_best(self.validation[self.config.monitor])
+        self.state.save_if_best(self.validation[self.config.monitor])
 
     def _log(self, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -204,12 +204,12 @@ class _Loop:
 
 
 def _counted(batch: Batch) -> np.ndarray:
-    """Bool `[B]`: the rows that are more than filling."""
+    """Returns the rows that count, bool `[B]`."""
     return np.asarray(batch[fields.WEIGHTS]) > 0
 
 
 class _Meter:
-    """Mean loss, windows a second, and the share of the time that went into waiting for data."""
+    """Measures the mean loss, windows a second, and the share of time spent waiting for data."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""One step of learning: its settings, the optimizer, the gradient."""
+"""One training step: settings, optimizer, gradient."""
 
 import dataclasses
 import math
@@ -17,18 +17,18 @@ SCALE, GROWTH = 2.0**15, 2000  # of the loss, and steps without an overflow afte
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How to train.
+    """Settings of a training.
 
     Attributes:
       epochs: passes over the data.
-      learning_rate: its peak, reached after the warm-up.
-      warmup: share of the steps that it grows in; from there a half cosine falls to 0 at the last step.
+      learning_rate: peak learning rate, reached after the warm-up.
+      warmup: share of the steps in which it grows; then a half cosine falls to 0 at the last step.
       weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
       clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
       label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
-      checkpoint_every: steps between checkpoints; each epoch ends with one besides.
-      monitor: the validation value whose smallest marks the best checkpoint.
-      patience: epochs in a row without a better validation after which training ends; None to go on.
+      checkpoint_every: steps between checkpoints; each epoch also ends with one.
+      monitor: validation value whose minimum marks the best checkpoint.
+      patience: epochs without a better validation after which training ends; None for no limit.
     """
 
     epochs: int = 20
@@ -55,7 +55,7 @@ class TrainConfig:
 
 
 class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """A line up to `peak`, then half a cosine down to 0.
+    """A learning rate that grows linearly to `peak`, then falls to 0 along half a cosine.
 
     At step t: `peak (t + 1) / warmup` where t < warmup, else
     `peak (1 + cos(pi (t - warmup) / (total - warmup))) / 2`.
@@ -72,7 +72,7 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_keras.optimizers.Optimizer:
-    """AdamW over `total` steps, its slots made, so that a checkpoint restores at once.
+    """Builds AdamW over `total` steps, with its slots, so that a checkpoint restores at once.
 
     In float16 it scales the loss (Micikevicius et al. 2018): a step of which a gradient overflows is left out and
     halves the scale, `GROWTH` steps without one double it.
@@ -88,7 +88,7 @@ def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_kera
 
 
 def loss_scale(optimizer: tf_keras.optimizers.Optimizer) -> float | None:
-    """What the loss is multiplied by in the next step; None where it is not."""
+    """Returns the loss scale of the next step; None without loss scaling."""
     scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
     return float(optimizer.loss_scale) if scales else None
 
@@ -96,11 +96,11 @@ def loss_scale(optimizer: tf_keras.optimizers.Optimizer) -> float | None:
 def make_step(
     model: LipReader, optimizer: tf_keras.optimizers.Optimizer, config: TrainConfig
 ) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """One step of learning, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
+    """Builds the training step, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
     variables = model.trainable_variables
     scales = loss_scale(optimizer) is not None
 
-    @tf.function(input_signature=[fields.specs(keys(model))], autograph=False)
+    @tf.function(input_signature=[fields.specs(batch_keys(model))], autograph=False)
     def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(batch, training=True)
@@ -116,7 +116,7 @@ def make_step(
     return step
 
 
-def keys(model: LipReader) -> tuple[str, ...]:
-    """The batch keys that a step reads."""
+def batch_keys(model: LipReader) -> tuple[str, ...]:
+    """Returns the batch keys that a step reads."""
     labels = (fields.LABELS, fields.LABEL_LENGTHS) if model.config.head == "ctc" else (fields.LABELS,)
     return (*model.config.inputs, *labels, fields.WEIGHTS)

@@ -1,4 +1,4 @@
-"""Weights taken from another run: its CNN, and its LSTM and head where they fit."""
+"""Copies weights from another run: its CNN, and its LSTM and head if they fit."""
 
 from pathlib import Path
 

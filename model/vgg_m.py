@@ -139,7 +139,7 @@ class VGGM(tf_keras.Sequential):
 def _layers(
     name: str, row: Conv | Dense, width: float, features: int, seed: int, dtype: str | None
 ) -> Iterator[tf_keras.layers.Layer]:
-    """The Keras layers of one row; the row's name is on the one that gives its output's shape."""
+    """Yields the Keras layers of one row; the layer that sets the output shape has the row's name."""
     layers = tf_keras.layers
     initial = tf_keras.initializers.HeNormal(seed)
     if isinstance(row, Conv):

@@ -41,7 +41,7 @@ def test_ctc_loss_is_the_sum_over_all_paths_of_the_true_length(label: tuple[int,
 
 def test_windows_needed_counts_a_blank_between_equal_neighbours() -> None:
     labels = tf.constant([[1, 2, 3], [1, 1, 1], [1, 1, 0], [0, 0, 0], [0, 0, 0]])
-    got = losses.windows_needed(labels, tf.constant([3, 3, 2, 1, 0]))
+    got = losses.min_ctc_windows(labels, tf.constant([3, 3, 2, 1, 0]))
     np.testing.assert_array_equal(got, [3, 5, 3, 1, 0])
 
 

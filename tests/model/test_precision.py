@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from model import losses, train_step
-from model.checkpoints import Progress, restore
+from model.checkpoints import TrainingState, restore
 from model.errors import RunError
 from model.lipreader import PRECISIONS, LipReader, LipReaderConfig
 from model.sequence import WRAPPERS
@@ -165,7 +165,7 @@ def test_scaled_gradients_are_cut_by_their_true_length(batch: Callable) -> None:
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, False, 1024.0)
         before = model.head.kernel.numpy()
         learn = train_step.make_step(model, optimizer, dataclasses.replace(QUICK, clip_norm=0.01))
-        norm = learn({key: batch()[key] for key in train_step.keys(model)})[2]
+        norm = learn({key: batch()[key] for key in train_step.batch_keys(model)})[2]
         seen[scaled] = float(norm), model.head.kernel.numpy() - before
     assert seen[False][0] > 0.1
     np.testing.assert_allclose(seen[True][0], seen[False][0], rtol=0.02)
@@ -194,7 +194,7 @@ def _saved(run_dir: Path, config: LipReaderConfig) -> LipReader:
     """A run of one checkpoint."""
     model = LipReader(config, seed=1)
     readers.write_run(run_dir, config)
-    Progress(model, make_optimizer(model, QUICK, 4), run_dir).save()
+    TrainingState(model, make_optimizer(model, QUICK, 4), run_dir).save()
     return model
 
 

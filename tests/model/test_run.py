@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.checkpoints import Progress, has_begun, restore
+from model.checkpoints import TrainingState, has_begun, restore
 from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig, make_optimizer
@@ -21,7 +21,7 @@ def _trained(run_dir: Path, config: LipReaderConfig = CONFIG) -> LipReader:
     """A model with a last and a best checkpoint, as training leaves them."""
     model = LipReader(config, seed=1)
     readers.write_run(run_dir, config)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir)
     progress.save_if_best(0.5)
     progress.save()
     return model
@@ -38,7 +38,7 @@ def test_weights_come_back(tmp_path: Path, which: str) -> None:
 def test_best_is_the_smallest_so_far(tmp_path: Path) -> None:
     model = LipReader(CONFIG)
     readers.write_run(tmp_path, CONFIG)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for step, value in enumerate([0.9, 0.4, 0.6]):
         model.head.bias.assign([float(step)] * 3)
         progress.save_if_best(value)
@@ -122,7 +122,7 @@ def test_an_lstm_without_its_in_word_input_reads_as_if_all_were_in_it(tmp_path: 
     with_input.lstms[0].set_weights(
         [np.random.default_rng(0).normal(size=w.shape) for w in with_input.lstms[0].get_weights()]
     )
-    Progress(with_input, make_optimizer(with_input, TrainConfig(warmup=0.0), 4), tmp_path).save()
+    TrainingState(with_input, make_optimizer(with_input, TrainConfig(warmup=0.0), 4), tmp_path).save()
     assert initialise(without_input, tmp_path) == ()
     features = np.random.default_rng(1).normal(size=[2, 4, 512]).astype(np.float32)
     with_flag = np.concatenate([features, np.ones([2, 4, 1], np.float32)], axis=-1)
@@ -148,7 +148,7 @@ def test_a_cnn_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_start_is_from_the_best_weights_and_without_validation_from_the_last(tmp_path: Path) -> None:
     model, other = LipReader(CONFIG), LipReader(CONFIG, seed=5)
     readers.write_run(tmp_path, CONFIG)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for bias, save in ((1.0, lambda: progress.save_if_best(0.5)), (2.0, progress.save)):
         model.head.bias.assign([bias] * 3)
         save()
@@ -160,7 +160,7 @@ def test_a_start_is_from_the_best_weights_and_without_validation_from_the_last(t
 
 
 def _resume(model: LipReader, run_dir: Path) -> None:
-    Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir).resume()
+    TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), run_dir).resume()
 
 
 @pytest.mark.parametrize("read", [restore, initialise, _resume])
@@ -184,7 +184,7 @@ def test_checkpoints_are_found_by_their_files_where_their_list_is_lost(content: 
         for got, want in zip(fresh.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(got, want)
     assert has_begun(tmp_path)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     assert progress.resume()
     progress.save()
     progress.save()
@@ -205,7 +205,7 @@ def test_what_a_kill_left_unfinished_is_no_checkpoint(suffix: str, tmp_path: Pat
     """The newer of two is not whole: a kill or a full disk came between."""
     model, fresh = LipReader(CONFIG), LipReader(CONFIG, seed=2)
     readers.write_run(tmp_path, CONFIG)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for value in (1.0, 2.0):
         model.head.bias.assign([value] * 3)
         progress.save()
@@ -222,13 +222,13 @@ def test_what_a_kill_left_unfinished_is_no_checkpoint(suffix: str, tmp_path: Pat
 
 def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = LipReader(CONFIG)
-    progress = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     for step in (1, 2):
         progress.step.assign(step)
         progress.save()
     newest = max((tmp_path / "last").glob("*.data-*"), key=lambda path: path.name)
     newest.write_bytes(newest.read_bytes()[:100])
-    again = Progress(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
+    again = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
     assert again.resume()
     assert int(again.step) == 1
     assert "cannot be read" in caplog.text

@@ -44,7 +44,7 @@ def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE
         "words": list(WORDS),
     }
     experiment.save_run(directory, saved)
-    checkpoints.Progress(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(
+    checkpoints.TrainingState(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(
         math.nextafter(math.inf, 0)
     )
     return directory
