@@ -184,7 +184,7 @@ def _keep(
     width: int,
     prefixes: _Prefixes,
 ) -> _Beam:
-    """Selects the likeliest prefixes of those that stay (`blank`, `label`: `[N]`) and grow (`grown`: `[N, classes]`)."""
+    """Selects the likeliest of prefixes that stay (`blank`, `label`: `[N]`) and grow (`grown`: `[N, classes]`)."""
     count, classes = grown.shape
     scores = np.concatenate([np.logaddexp(blank, label), grown.ravel()])  # [N], [N, classes] -> [N + N*classes]
     alive = np.flatnonzero(scores > -np.inf)
