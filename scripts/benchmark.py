@@ -1,18 +1,17 @@
-"""Measures this house against the usual ways of doing the same work, on your machine and your data.
+"""Measures Lipflow against baselines for the same work, on your machine and your data.
 
 python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
                                                       goes, and how close the crops are; GRID's layout
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
 python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
-python -m scripts.benchmark sequence                  the ways of running the CNN over time: training step, forward,
+python -m scripts.benchmark sequence                  reshape, map_fn and TimeDistributed: training step, forward,
                                                       memory, tracing; random windows
-python -m scripts.benchmark layers                    where a training step's time goes: each layer's two ways, ours and
-                                                      as usual, and its share of what the cores can do
+python -m scripts.benchmark layers                    time of a training step by layer, ours and the usual Keras layers
 python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
-                                                      at once, and copied when wanted; milliseconds a batch
+                                                      at once; milliseconds a batch
 
-Candidates run alternately, --rounds times each, every time in a process of its own; the tables show medians, in
-Markdown. Baselines have environments of their own, which `make baselines` makes; without one the benchmark says so.
+Candidates run alternately, --rounds times each, each time in a process of its own. The Markdown tables show medians.
+Baselines have environments of their own, which `make baselines` makes; without one the benchmark says so.
 """
 
 import os
@@ -27,24 +26,26 @@ from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
-flags.DEFINE_string("data", None, "encodings, read, device: dataset directory; encodings wants raw frames")
-flags.DEFINE_integer("clips", 100, "how many clips to draw", lower_bound=2)
-flags.DEFINE_integer("seed", 0, "of the draw", lower_bound=0)
+flags.DEFINE_string("data", None, "encodings, read, device: dataset directory; encodings needs raw frames")
+flags.DEFINE_integer("clips", 100, "number of clips to draw", lower_bound=2)
+flags.DEFINE_integer("seed", 0, "seed of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each candidate", lower_bound=1)
 flags.DEFINE_integer(
     "workers",
     len(os.sched_getaffinity(0)),
-    "processes of each candidate; encodings: threads; read: of the baselines that use any",
+    "processes of each candidate; encodings: threads; read: processes of the baselines that use any",
     lower_bound=1,
 )
 flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes; layers: the first")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row; layers: the first")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
-flags.DEFINE_list("precisions", ["float32"], "sequence: of VGG-M, as --precision of scripts.train has it")
-flags.DEFINE_list("variants", list(sequence.VARIANTS), "sequence: which; set beside reshape, else the first of them")
-flags.DEFINE_string("table", "B", "sequence, layers, device: VGG-M's layers, A, B or C")
-flags.DEFINE_float("width", 0.125, "sequence, layers, device: multiplies VGG-M's channels", lower_bound=0.01)
-flags.DEFINE_float("seconds", 4, "read, device: how long each measurement is", lower_bound=0.01)
+flags.DEFINE_list("precisions", ["float32"], "sequence: precisions of VGG-M, as --precision of scripts.train")
+flags.DEFINE_list(
+    "variants", list(sequence.VARIANTS), "sequence: variants to measure, compared with reshape or else with the first"
+)
+flags.DEFINE_string("table", "B", "sequence, layers, device: layers of VGG-M, A, B or C")
+flags.DEFINE_float("width", 0.125, "sequence, layers, device: factor on the channels of VGG-M", lower_bound=0.01)
+flags.DEFINE_float("seconds", 4, "read, device: duration of each measurement", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
 

@@ -1,1 +1,5 @@
-"""Benchmarks against the usual ways: `measure` is the frame, the other modules its candidates."""
+"""Benchmarks against baselines; RESULTS.md holds the figures.
+
+May import `pipeline`, `model` and `scripts.common`.
+Offers a module for each benchmark, its `*_variant` programs, and `measure`, which runs them in turn.
+"""

@@ -1,4 +1,4 @@
-"""Videos to mouth crops, our way and the usual ways: speed, memory, where our time goes, how close the crops are."""
+"""Conversion against baselines: speed, memory, time by stage, distance between the crops."""
 
 import contextlib
 import tempfile
@@ -24,7 +24,7 @@ BASELINES = {"mediapipe": "MediaPipe, every frame of RGB"}
 
 
 def draw(source: Path, clips: int, seed: int) -> list[str]:
-    """The paths of `clips` videos of a corpus in GRID's layout, or of all where it has fewer.
+    """Draws `clips` videos of a corpus in GRID's layout, or all if it has fewer.
 
     Raises:
       DataError: `source` is no such corpus, or has less than two clips.
@@ -36,7 +36,7 @@ def draw(source: Path, clips: int, seed: int) -> list[str]:
 
 
 def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Measurement]:
-    """Measures all ways on `videos` of `source`, prints the tables, and returns every measurement."""
+    """Measures all candidates on `videos` of `source`, prints the tables, and returns every measurement."""
     with tempfile.TemporaryDirectory() as scratch:
         usual = {"videos": videos, "workers": workers, "scratch": scratch}
         ours = measure.variant(OURS, "scripts.benchmarks.convert_variant", {"source": str(source.absolute()), **usual})
@@ -67,10 +67,10 @@ def _shares(stages: list[Measurement]) -> str:
 
 
 def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
-    """A table of how far our crops lie from those of the other ways, in pixels of the 112 of theirs.
+    """Formats a table of the distances between our crops and those of the others, in pixels of 112 of theirs.
 
-    Without smoothing, as the usual ways cut, and with ours over both. The mean is where two networks steadily disagree.
-    Frames for which a way has no corners, and those that smoothing mixes with them, are left out.
+    Once without smoothing, as the baselines crop, and once with ours on both. The mean is a steady offset of a network.
+    Frames without corners in one of them, and those that smoothing mixes with them, are left out.
     """
     ours = _corners(videos, crop.CropSettings().stride)
     variants = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
@@ -86,7 +86,7 @@ def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
 
 
 def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
-    """Of our crops without smoothing: number of the video -> float32 [F, 4, 2], rejected clips left out."""
+    """Returns the corners of our crops without smoothing, float32 [F, 4, 2], by number of the video."""
     cropper = crop.MouthCropper(crop.CropSettings(smoothing=0, stride=stride))
     found = {}
     for number, path in enumerate(tqdm(videos, unit="clip")):
@@ -96,14 +96,14 @@ def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
 
 
 def _kept(other: Candidate, numbers: Iterable[int], scratch: Path) -> dict[int, np.ndarray]:
-    """The corners that another way writes."""
+    """Reads the corners that a baseline writes."""
     with tempfile.TemporaryDirectory(dir=scratch) as keep:
         measure.measure(Candidate(other.name, other.command, {**other.argument, "keep": keep}))
         return {number: np.load(Path(keep) / f"{number}.corners.npy") for number in numbers}
 
 
 def shifts(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """How far corners [F, 4, 2] lie apart: complex [F, 4], in pixels and along the axes of the crop `theirs`.
+    """Returns the distances between corners [F, 4, 2]: complex [F, 4], in pixels and along the axes of the crop `theirs`.
 
     NaN where either has none.
     """
@@ -114,7 +114,7 @@ def shifts(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def _distances(apart: np.ndarray) -> list[str]:
-    """Of complex [F, 4]: quantiles of the centres, of the worst corners and of the centres less their mean."""
+    """Returns quantiles of complex [F, 4]: centres, worst corners, centres less their mean."""
     apart = apart[~np.isnan(apart).any(axis=1)]
     centre = apart.mean(axis=1)
     steady = centre.mean()

@@ -1,4 +1,4 @@
-"""Where the time of our way goes: its stages, one after another in one process, each by its own clock."""
+"""Times the stages of our conversion, one after another in one process."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ STAGES = ("decode", "landmarks", "crop", "encode", "write")
 
 
 def main(videos: list[str], scratch: str) -> dict[str, float]:
-    """The first video warms up, on no clock.
+    """Times each stage; the first video warms up.
 
     Args:
       videos: paths.
@@ -37,7 +37,7 @@ def main(videos: list[str], scratch: str) -> dict[str, float]:
 
 
 def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
-    """The frames of a clip, and the seconds of each stage; None where the clip cannot be converted."""
+    """Returns the frames of a clip and the seconds of each stage; None if the clip cannot be converted."""
     cropper = MouthCropper(CropSettings())
     at = [time.perf_counter()]
     try:

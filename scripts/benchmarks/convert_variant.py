@@ -1,4 +1,4 @@
-"""Our way of converting: the real job, from the first clip done to the manifest."""
+"""Our conversion: the real job, from the first finished clip to the manifest."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from pipeline.records.directory import open_dataset
 
 
 def main(source: str, videos: list[str], workers: int, scratch: str) -> dict[str, float]:
-    """One shard a worker, all of like size, so that no worker waits for long at the end.
+    """Converts one shard a worker, all of similar size, so that no worker waits at the end.
 
     Args:
       source: a directory in GRID's layout.

@@ -1,4 +1,4 @@
-"""Whether reading, copying and making windows hide behind the model's step: each alone, together, and naively."""
+"""Measures how much of reading, copying and making windows is hidden behind the model's step."""
 
 import itertools
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def name(work: str, batch: int) -> str:
 
 
 def device_name() -> str:
-    """What it ran on, for people."""
+    """Describes the device."""
     if is_host(default_device()):
         return "the CPU, for want of an accelerator: nothing is copied, and reading and steps share its cores"
     first = tf.config.list_physical_devices("GPU")[0]
@@ -64,12 +64,12 @@ def device_name() -> str:
 
 
 def hidden(step: float, read: float, both: float) -> float:
-    """The share of the shorter of two works that takes no time of its own where both are done, 0 to 1."""
+    """Returns the share of the shorter of two works that is hidden when both are done, 0 to 1."""
     return min(max((step + read - both) / min(step, read), 0.0), 1.0)
 
 
 def table_of(measured: Sequence[Measurement]) -> str:
-    """A Markdown table of medians, a row a work and batch size."""
+    """Formats a Markdown table of medians, a row for each work and batch size."""
     rows = [["work", *TITLES.values(), "input hidden", "MB of frames, of windows"]]
     for work, own in measure.medians(measured).items():
         times = [f"{1e3 * own[f'{variant}_s']:.2f}" for variant in VARIANTS]

@@ -1,4 +1,4 @@
-"""Feeding a step from the shards in several ways, in turn and within one process: seconds a batch of each."""
+"""Feeds a step from the shards in several variants, in turn within one process: seconds a batch of each."""
 
 import itertools
 import json
@@ -31,9 +31,9 @@ SETTLING = 6  # batches at the start of a turn: what was prefetched meanwhile, a
 def main(
     data: str, work: str, batch: int, table: str, width: float, seconds: float, turns: int = 5
 ) -> dict[str, float]:
-    """Whole clips of the split `train`, epoch after epoch; an item is a clip that `fed` took.
+    """Reads whole clips of the split `train`, epoch after epoch; an item is a clip of the variant `fed`.
 
-    One process for all ways, since which convolutions cuDNN is told to use is measured, and chosen, in each anew.
+    One process serves all variants, since cuDNN chooses its convolutions anew in each process.
 
     Args:
       data: a dataset directory.
@@ -41,8 +41,8 @@ def main(
       batch: clips.
       table: VGG-M's layers.
       width: of VGG-M.
-      seconds: of each way, over all turns.
-      turns: of which each takes every way once.
+      seconds: of each variant, over all turns.
+      turns: each measures every variant once.
     """
     opened = open_dataset(Path(data))
     vocabulary = Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"])
@@ -59,7 +59,7 @@ def main(
 
 
 def _work(work: str, model: LipReader) -> Callable[[Batch], object]:
-    """What is done with a batch, to the end."""
+    """Returns the work on a batch, which waits for its end."""
     if work == "forward":
         keys = (*model.config.inputs, fields.WEIGHTS)
         return lambda one: float(tf.reduce_sum(model.infer(fields.select(one, keys))))
@@ -116,7 +116,7 @@ def _seen(one: Batch) -> int:
 
 
 def _megabytes(one: Batch, variant: str) -> float:
-    """Of the pixels of a batch, as they leave the host."""
+    """Returns the megabytes of a batch's pixels as they leave the host."""
     rows, steps, *window = one[BatchKey.WINDOWS].shape
     frames = (steps + window[2] - 1) * window[0] * window[1]  # of which the windows were made
     return rows * (frames if variant == FED else steps * window[0] * window[1] * window[2]) / 1e6

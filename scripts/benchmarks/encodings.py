@@ -1,4 +1,4 @@
-"""The encodings of frames in records: bytes a clip, speed of writing and reading, and what jpeg loses."""
+"""Encodings of frames: bytes a clip, speed of encoding and decoding, loss of jpeg."""
 
 import numpy as np
 from tqdm import tqdm

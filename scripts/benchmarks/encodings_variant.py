@@ -1,4 +1,4 @@
-"""One encoding of frames: bytes, speed of writing and of reading, and what jpeg loses."""
+"""One encoding of frames: bytes, speed of encoding and decoding, loss of jpeg."""
 
 import json
 import sys

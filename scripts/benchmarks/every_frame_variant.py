@@ -1,4 +1,4 @@
-"""The usual way with our networks: every frame to RGB, a face looked for in every frame, crops as .npy files."""
+"""Our networks on every frame: decoded to RGB, a face sought in each, crops as .npy files."""
 
 import functools
 import json
@@ -40,7 +40,7 @@ def convert(job: tuple[int, str], output: Path) -> int:
 
 
 def begin() -> None:
-    """One core a process."""
+    """Limits a process to one core."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     landmarks.tracker()
 

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, layer by layer, and how near that is to what the cores can do."""
+"""Time of a training step by layer, compared with what the cores can do."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ REPEATS = 3
 
 
 def run(table: str, width: float, batch: int, length: int, rounds: int) -> list[Measurement]:
-    """Measures both ways, prints one table, and returns every measurement.
+    """Measures both variants, prints one table, and returns every measurement.
 
     Raises:
       DataError: there is no such table.
@@ -34,7 +34,7 @@ def run(table: str, width: float, batch: int, length: int, rounds: int) -> list[
 
 
 def table_of(measured: Sequence[Measurement], table: str) -> str:
-    """A Markdown table of medians, a row a part of the step.
+    """Formats a Markdown table of medians, a row for each part of the step.
 
     GFLOP/s count a direct convolution's operations, whatever was done in their place, so that Toom-Cook's may pass the
     peak, a matrix product's. Gradients are two such convolutions, of conv1 one.

@@ -26,7 +26,7 @@ SIDE = 2048  # of the matrices whose product shows what the cores can do
 
 
 def main(variant: str, table: str, width: float, batch: int, length: int, repeats: int) -> dict[str, float]:
-    """Random windows through the CNN over the reshape; one operation after another, each with all cores.
+    """Runs random windows through the CNN over the reshape, one operation after another, each with all cores.
 
     Args:
       variant: `reshape` or `keras`.
@@ -60,7 +60,7 @@ def main(variant: str, table: str, width: float, batch: int, length: int, repeat
 
 
 def operations(profile: bytes) -> Iterator[tuple[str, float]]:
-    """TensorFlow's operations in a profile, `path/of/its/node`, each with its milliseconds."""
+    """Yields TensorFlow's operations in a profile, `path/of/its/node`, with their milliseconds."""
     for plane in xplane_pb2.XSpace.FromString(profile).planes:
         if plane.name == "/host:CPU":
             for event in (event for line in plane.lines for event in line.events):
@@ -70,7 +70,7 @@ def operations(profile: bytes) -> Iterator[tuple[str, float]]:
 
 
 def part(operation: str, table: str) -> str:
-    """Of the step, that an operation belongs to: a layer's own products one way, or what all layers have."""
+    """Returns the part of the step that an operation belongs to: a layer and direction, or a shared part."""
     path = operation.split("/")
     layer = next((name for name in path if name in TABLES[table]), None)
     if layer is None:
@@ -95,7 +95,7 @@ def flops(cnn: tf_keras.Sequential, table: str) -> dict[str, float]:
 
 
 def _timed(function: Callable[[], float], repeats: int) -> list[float]:
-    """Seconds of each call, after one that is not counted."""
+    """Returns the seconds of each call, after one that does not count."""
     function()
     marks = [time.perf_counter()]
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Candidates run in turn, each measurement in a process of its own; medians and ratios in one table.
+"""Runs candidates in turn, each measurement in a process of its own; formats medians and ratios as a table.
 
 A candidate is a program that takes one JSON argument and whose last printed line is a JSON object of numbers, with
 `items` (what it processed) and `seconds` (its own clock, from ready to done) among them. What is seen from outside is
@@ -31,7 +31,7 @@ MB = 1e6
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One way of doing the work: its name in the table, its program's command, and the program's argument."""
+    """A candidate: its name in the table, the command of its program, and the program's argument."""
 
     name: str
     command: tuple[str, ...]
@@ -40,7 +40,7 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What one process yielded.
+    """The figures of one process.
 
     Attributes:
       figures: the program's own numbers, and
@@ -57,12 +57,12 @@ class Measurement:
 
 
 def variant(name: str, module: str, argument: dict[str, Any]) -> Candidate:
-    """A candidate of this project: `python -m MODULE` in this environment."""
+    """Returns a candidate of this project: `python -m MODULE` in this environment."""
     return Candidate(name, (sys.executable, "-m", module), argument)
 
 
 def baselines(names: dict[str, str], argument: dict[str, Any]) -> list[Candidate]:
-    """The baselines whose environment is there; of the others it prints how to get it.
+    """Returns the baselines whose environment exists; prints how to make the others.
 
     Args:
       names: baseline -> its name in the table. Baseline `x` is `baselines/x_baseline.py`, run by `.venv-baselines/x`,
@@ -80,14 +80,14 @@ def baselines(names: dict[str, str], argument: dict[str, Any]) -> list[Candidate
 
 
 def alternate(candidates: Sequence[Candidate], rounds: int) -> Iterator[Measurement]:
-    """Measures A B C, A B C, …, so that what else the machine does falls on all alike."""
+    """Measures A B C, A B C, …, so that other load on the machine falls on all alike."""
     for _ in range(rounds):
         for candidate in candidates:
             yield measure(candidate)
 
 
 def measure(candidate: Candidate) -> Measurement:
-    """Runs one process to its end, and ends all it has started if this one is interrupted.
+    """Runs one process to its end; ends all that it has started if this one is interrupted.
 
     Raises:
       DataError: it fails, or its last line is not what a candidate prints; its own last line of error is quoted.
@@ -124,7 +124,7 @@ def _ended(process: subprocess.Popen) -> bool:
 
 
 def _session(leader: int) -> Iterator[int]:
-    """The processes of a session: those that its leader started, and theirs."""
+    """Yields the processes of a session."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
             if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == leader:
@@ -132,7 +132,7 @@ def _session(leader: int) -> Iterator[int]:
 
 
 def _memory(pid: int) -> tuple[float, float]:
-    """Bytes: peak resident, and proportional now; zeros where the process has ended."""
+    """Returns bytes: peak resident, and proportional now; zeros if the process has ended."""
     try:
         peak = _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:")
         return 1024 * peak, 1024 * _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
@@ -163,7 +163,7 @@ def _figures(candidate: Candidate, status: int, printed: list[str], errors: list
 
 
 def medians(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
-    """Candidate -> figure -> its median over the rounds."""
+    """Returns candidate -> figure -> median over the rounds."""
     figures: dict[str, dict[str, list[float]]] = {}
     for one in measurements:
         for key, value in one.figures.items():
@@ -172,7 +172,7 @@ def medians(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
 
 
 def table(measurements: Sequence[Measurement], reference: str, unit: str, extra: dict[str, str] | None = None) -> str:
-    """A Markdown table of medians, a row a candidate in the order they ran.
+    """Formats a Markdown table of medians, a row for each candidate in the order they ran.
 
     Args:
       measurements: of all candidates and rounds.
@@ -203,7 +203,7 @@ def table(measurements: Sequence[Measurement], reference: str, unit: str, extra:
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """A Markdown table, its columns in line; the first row is its head."""
+    """Formats a Markdown table with aligned columns; the first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines.insert(1, ["-" * width for width in widths])
@@ -215,7 +215,7 @@ def _number(value: float) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on beside the programs."""
+    """Describes the machine."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "cores": len(os.sched_getaffinity(0)),
@@ -226,6 +226,6 @@ def machine() -> dict[str, Any]:
 
 
 def save(path: Path, before: dict[str, Any], measurements: Sequence[Measurement]) -> None:
-    """Writes every measurement, the medians, and the machine as it was before them, as JSON."""
+    """Writes every measurement, the medians, and the machine before them, as JSON."""
     every = [{"variant": one.candidate, **one.figures} for one in measurements]
     write_json(path, {"machine": before, "measured": every, "medians": medians(measurements)})

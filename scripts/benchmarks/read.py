@@ -1,4 +1,4 @@
-"""Reading clips into batches, our way and the usual ways: clips and windows a second, processor time, memory, bytes."""
+"""Reading against baselines: clips and windows a second, processor time, memory, bytes."""
 
 import sys
 import tempfile
@@ -40,7 +40,7 @@ COLUMNS = {
 def run(
     dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int, batches: Sequence[int], seconds: float
 ) -> list[Measurement]:
-    """Measures all ways on the same drawn clips, prints a table for each batch size, and returns every measurement.
+    """Measures all candidates on the same drawn clips, prints a table for each batch size, and returns every measurement.
 
     Raises:
       DataError: the clips do not fill a batch.
@@ -63,25 +63,23 @@ def run(
 
 
 def _variants(scratch: Path, usual: dict[str, Any], workers: int) -> list[Candidate]:
-    """Ours, then the baselines that are there."""
+    """Returns our variants, then the baselines that exist."""
     batch = usual["batch"]
     variants = []
     for name, (data, *how) in OURS.items():
         argument = {"data": str(scratch / data), **dict(zip(HOW, how, strict=True)), **usual}
         variants.append(measure.variant(f"{name}, batch {batch}", "scripts.benchmarks.read_variant", argument))
-    variants.append(
-        _in_tensorflow("dmvr", f"DMVR's way, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual})
-    )
+    variants.append(_in_tensorflow("dmvr", f"DMVR, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual}))
     if batch <= TUTORIAL_BATCH:
         argument = {"records": str(scratch / "stacks"), **usual}
-        variants.append(_in_tensorflow("tutorial", f"tutorials' way, float windows, batch {batch}", argument))
+        variants.append(_in_tensorflow("tutorial", f"tutorials, float windows, batch {batch}", argument))
     for baseline in measure.baselines(BASELINES, usual):
         variants += _widths(baseline, scratch / FORMS[baseline.name], workers)
     return variants
 
 
 def _widths(baseline: Candidate, data: Path, workers: int) -> Iterator[Candidate]:
-    """A baseline for frames and for windows, in one process and with `workers` beside it."""
+    """Yields a baseline for frames and for windows, without and with `workers`."""
     for layout in ("frames", "windows"):
         for processes in (0, workers):
             argument = {data.name: str(data), "layout": layout, "workers": processes, **baseline.argument}
@@ -91,13 +89,13 @@ def _widths(baseline: Candidate, data: Path, workers: int) -> Iterator[Candidate
 
 
 def _in_tensorflow(baseline: str, name: str, argument: dict[str, Any]) -> Candidate:
-    """A baseline that needs no environment of its own."""
+    """Returns a baseline that needs no environment of its own."""
     program = Path(__file__).parent / "baselines" / f"{baseline}_baseline.py"
     return Candidate(name, (sys.executable, str(program)), argument)
 
 
 def _warm_up(variants: list[Candidate]) -> None:
-    """Grain writes the file that it reads, on no clock."""
+    """Lets Grain write the file that it reads, before anything is measured."""
     for variant in variants:
         if variant.name.startswith(GRAIN):
             measure.measure(Candidate(variant.name, variant.command, {**variant.argument, "seconds": 0.01}))

@@ -1,4 +1,4 @@
-"""The same clips in the form of every reader: our shards, .npy files, tar shards, and two kinds of TFRecords."""
+"""Writes the same clips for every reader: our shards, .npy files, tar shards, and two kinds of TFRecords."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def _dealt(clips: list[Clip]) -> Iterator[tuple[int, list[Clip]]]:
 
 
 def _ours(dataset: DatasetDir, clips: list[Clip], encoding: Encoding, root: Path) -> None:
-    """A dataset directory with one split, `train`."""
+    """Writes a dataset directory with one split, `train`."""
     root.mkdir()
     rows, described = [], []
     for shard, own in _dealt(clips):

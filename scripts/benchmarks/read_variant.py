@@ -1,4 +1,4 @@
-"""Our way of reading: what a training run is fed."""
+"""Our reader: what a training run is fed."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ EPOCHS = 10**6
 def main(
     data: str, unit: str, layout: str, order: str, cache_gb: float, batch: int, seconds: float
 ) -> dict[str, float]:
-    """Epoch after epoch of the split `train`.
+    """Reads the split `train`, epoch after epoch.
 
     Args:
       data: a dataset directory.

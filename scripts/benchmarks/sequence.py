@@ -1,4 +1,4 @@
-"""The ways of running one CNN over every step: training step, forward, tracing and memory, beside a plain reshape."""
+"""One CNN over every step, by each wrapper: training step, forward, tracing and memory, compared with a reshape."""
 
 from collections.abc import Sequence
 
@@ -35,12 +35,12 @@ def run(
     precisions: Sequence[str] = PRECISIONS[:1],
     variants: Sequence[str] = VARIANTS,
 ) -> list[Measurement]:
-    """Measures every way at every setting, prints one table, and returns every measurement.
+    """Measures every variant at every setting, prints one table, and returns every measurement.
 
     The settings are the first of each list, and each of the others in its place.
 
     Raises:
-      DataError: a list is empty, a padding is no share, or there is no such table, precision or way.
+      DataError: a list is empty, a padding is no share, or there is no such table, precision or variant.
     """
     lists = {
         "batches": batches,
@@ -87,7 +87,7 @@ def name(variant: str, setting: Setting) -> str:
 
 
 def table_of(measured: Sequence[Measurement], settings: Sequence[Setting], variants: Sequence[str] = VARIANTS) -> str:
-    """A Markdown table of medians, a row a setting and way, in brackets set beside `reshape`, else the first way.
+    """Formats medians, a row for each setting and variant; in brackets the ratio to `reshape` or the first variant.
 
     Of the same batch, windows and padding, that is, in the first setting's precision.
     """

@@ -1,4 +1,4 @@
-"""One way of running the CNN over time: forward, training step, tracing, memory."""
+"""One wrapper that runs the CNN over time: forward, training step, tracing, memory."""
 
 import json
 import resource
@@ -22,7 +22,7 @@ KB, MB = 1024, 1e6
 
 
 def plain(table: str, width: float, features: int = FEATURES) -> tf_keras.Sequential:
-    """VGG-M in ready-made layers, a row of the table after another: convolution, normalisation, ReLU, pooling."""
+    """Builds VGG-M of the usual Keras layers: convolution, normalisation, ReLU, pooling."""
     layers = tf_keras.layers
     stack = [tf_keras.Input(WINDOW), layers.Rescaling(1 / 63.75, -2.0)]
     for name, row in TABLES[table].items():
@@ -41,7 +41,7 @@ def plain(table: str, width: float, features: int = FEATURES) -> tf_keras.Sequen
 def main(
     variant: str, table: str, width: float, batch: int, length: int, padding: float, precision: str, repeats: int
 ) -> dict[str, float]:
-    """Random windows through one wrapper; an item is a valid window, and its clock that of training steps.
+    """Runs random windows through one wrapper; an item is a valid window of a training step.
 
     Args:
       variant: a wrapper's name, or `keras`.
@@ -96,14 +96,14 @@ def trainer(wrapper: StepWise) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
 
 
 def spread(batch: int, length: int, padding: float) -> list[int]:
-    """Lengths of the rows, evenly spread around their mean, the longest as long as can be."""
+    """Returns row lengths, evenly spread around their mean, the longest of full length."""
     mean = length * (1 - padding)
     reach = min(length - mean, mean - 1)
     return [round(mean + reach * offset) for offset in np.linspace(1, -1, batch)] if batch > 1 else [round(mean)]
 
 
 def _timed(function: Callable, given: tuple[tf.Tensor, ...], repeats: int) -> tuple[float, float, float]:
-    """Median seconds and processor seconds of a call, after one that is not counted, and the seconds of tracing."""
+    """Returns median seconds and processor seconds of a call, after one that does not count, and those of tracing."""
     began = time.perf_counter()
     function.get_concrete_function()
     trace_s = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""What takes the batches of every reader, in its environment: touches each page of them, and counts."""
+"""Consumes the batches of every reader, in its environment: touches each page of them, and counts."""
 
 import os
 import resource

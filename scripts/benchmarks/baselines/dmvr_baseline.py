@@ -1,4 +1,4 @@
-"""DMVR's way, in TensorFlow: a SequenceExample of JPEG frames a clip, decoded frame by frame."""
+"""DMVR, in TensorFlow: a SequenceExample of JPEG frames a clip, decoded frame by frame."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Grain's way: records at random in an ArrayRecord file, read by threads or by processes."""
+"""Grain: records at random in an ArrayRecord file, read by threads or by processes."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
-"""The usual way of cutting mouths out of videos: OpenCV decodes every frame to RGB, MediaPipe finds the face in it.
+"""MediaPipe: OpenCV decodes every frame to RGB, MediaPipe finds the face in it.
 
-Needs nothing but its own environment. The crop's geometry is the house's: a square of 1.6 inter-ocular distances around
+Needs nothing but its own environment. The crop's geometry is ours: a square of 1.6 inter-ocular distances around
 the mouth, turned as the similarity that lays three template points on the eyes and the tip of the nose.
 """
 

@@ -1,4 +1,4 @@
-"""PyTorch's way: a map-style dataset of .npy files behind a DataLoader with worker processes."""
+"""PyTorch: a map-style dataset of .npy files behind a DataLoader with worker processes."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The tutorials' way, in TensorFlow: the windows of a clip as one float_list."""
+"""TensorFlow tutorials: the windows of a clip as one float_list."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def main(records: str, batch: int, seconds: float) -> dict[str, float]:
-    """All as the guides of tf.data advise.
+    """Reads as the guides of tf.data advise.
 
     Args:
       records: directory of TFRecord shards.

@@ -1,4 +1,4 @@
-"""WebDataset's way: .npy files in tar shards, read one after another, shuffled in a buffer."""
+"""WebDataset: .npy files in tar shards, read one after another, shuffled in a buffer."""
 
 import json
 import sys
