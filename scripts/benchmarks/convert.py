@@ -103,7 +103,7 @@ def _kept(other: Candidate, numbers: Iterable[int], scratch: Path) -> dict[int, 
 
 
 def shifts(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Returns the distances between corners [F, 4, 2]: complex [F, 4], in pixels and along the axes of the crop `theirs`.
+    """Returns how far corners [F, 4, 2] lie apart: complex [F, 4], in pixels and along the axes of the crop `theirs`.
 
     NaN where either has none.
     """

@@ -40,7 +40,7 @@ COLUMNS = {
 def run(
     dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int, batches: Sequence[int], seconds: float
 ) -> list[Measurement]:
-    """Measures all candidates on the same drawn clips, prints a table for each batch size, and returns every measurement.
+    """Measures all on the same drawn clips, prints a table for each batch size, and returns every measurement.
 
     Raises:
       DataError: the clips do not fill a batch.
