@@ -124,7 +124,8 @@ def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable
 def test_training_ends_early_where_validation_gets_no_better(tmp_path: Path, batch: Callable) -> None:
     config, values = dataclasses.replace(QUICK, epochs=9, patience=2), iter([0.4, 0.5, 0.6])
     validate = lambda: {"cer": next(values)}  # noqa: E731
-    result = train(LipReader(CONFIG, seed=1), config, _stream(batch, 8), STEPS, tmp_path, validate)
+    stop = threading.Event()
+    result = train(LipReader(CONFIG, seed=1), config, _stream(batch, stop, 8), STEPS, tmp_path, validate, stop)
     assert (result.interrupted, result.steps) == (True, 8)
     result = train(LipReader(CONFIG, seed=1), config, _stream(batch), STEPS, tmp_path, validate)
     assert (result.interrupted, result.steps, result.best) == (False, 9, 0.4)

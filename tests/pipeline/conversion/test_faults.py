@@ -204,7 +204,7 @@ def test_a_worker_that_is_killed_and_a_clip_that_stalls(
         os.kill(workers(process)[0], signal.SIGKILL)
         stdout, stderr = process.communicate()
     assert process.returncode == 0
-    assert "7 clips converted and 1 rejected in " in stdout
+    assert "7 clips converted, 1 rejected in " in stdout
     assert f"\nrejects: 1, with the reason in {output / directory.REJECTED}\n" in stdout
     last_bar = stderr.splitlines()[-1]
     assert last_bar.startswith("converting: 100%")
@@ -237,7 +237,7 @@ def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     assert sorted(directory.open_dataset(tmp_path / "out").index.id) == ["s1/bbaf2n", "s1/bbaf3s"]
     crash, *traceback = (tmp_path / "out" / processes.CRASHES).read_text().splitlines()
     assert crash.startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
-    assert any("in _convert" in line for line in traceback)  # where it happened
+    assert any("/pipeline/video/" in line for line in traceback)  # where it happened
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +462,7 @@ def test_a_signal_while_libraries_load_is_one_line(tmp_path: Path, number: int) 
     time.sleep(1)  # of some five seconds
     os.killpg(process.pid, number)
     _, stderr = process.communicate()
-    assert (process.returncode, stderr) == (1, "stopped before it began\n")
+    assert (process.returncode, stderr) == (1, "stopped before it started\n")
 
 
 @pytest.mark.slow

@@ -319,7 +319,7 @@ def test_a_worker_that_hangs_outside_of_any_item_is_an_error(
 ) -> None:
     monkeypatch.setattr(processes, "MAX_SILENCE_S", silent_s)
     begins = hanging_setup if hangs else functools.partial(setup, tmp_path)
-    said = rf"a worker said nothing for {silent_s} s outside of any item, see .*/worker-1.log"
+    said = rf"silent for {silent_s} s outside of any item, see .*/worker-1.log"
     with pytest.raises(processes.WorkerError, match=said):
         list(processes.run([Task(("a", "linger"))], begins, 1, 60, tmp_path, Full))
     assert (tmp_path / "linger").exists() != hangs

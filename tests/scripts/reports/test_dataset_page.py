@@ -33,8 +33,8 @@ def test_the_page_shows_the_figures(tiny: Callable[[str], DatasetDir]) -> None:
     captions = [
         "10 to 16, median 13 (0.52 s at 25 fps)",
         "2 to 4, median 3 (0.12 s at 25 fps)",
-        "3 words; 0 of them are said once",
-        "15 of 15 clips have frames where no face was found and the track was bridged",
+        "3 words; 0 of them occur once",
+        "15 of 15 clips have frames where no face was found and the track was interpolated",
         "No clip was rejected.",
     ]
     assert [text for text in captions if text not in found.text] == []
@@ -66,8 +66,8 @@ def test_rejects_and_runs(tmp_path: Path) -> None:
     found = pages.check(dataset_page.html(dataset, 1, 0))
     bars = found.text.index("Clips rejected, by reason")
     assert found.text[bars + 1 : bars + 5] == ["no_face", "1,200", "crashed", "1"]
-    assert "rejected.csv is not there, so clips and details are unknown." in found.text
-    assert "conversion.json is not there, so nothing is known of them." in found.text
+    assert "rejected.csv is missing, so clips and details are unknown." in found.text
+    assert "conversion.json is missing, so nothing is known of them." in found.text
     rows = [f"s1/n{n},s1/n{n}.mp4,no_face,no face in {n}\n" for n in range(1200)]
     (tmp_path / "rejected.csv").write_text(
         "id,source,reason,detail\n" + "".join(rows) + "s1/x,s1/x.mp4,crashed,twice\n"
@@ -111,7 +111,7 @@ def test_an_empty_dataset_has_a_page(tmp_path: Path) -> None:
     dataset = datasets.write_dataset(tmp_path, {"train": [[]]})
     found = pages.check(dataset_page.html(dataset, 12, 0))
     assert found.pictures() == []
-    assert {"No word is said.", "There are no clips.", "Clips: there are none."} <= set(found.text)
+    assert {"There are no words.", "There are no clips.", "Clips: there are none."} <= set(found.text)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_words_are_singled_out() -> None:
 def test_a_perfect_score_has_a_page() -> None:
     right = _report(Prediction("a", "bin", "bin", 0.0), confusion=Counter({("bin", "bin"): 1}), places=())
     found = _html(right, _clip)
-    assert {"Every word was read right.", "Every example was read right."} <= set(found.text)
+    assert {"Every word is right.", "Every example is right."} <= set(found.text)
     assert found.pictures() == []
     assert "Places" not in found.text
 
