@@ -195,7 +195,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     commands.mistakes_in_turn(
         "benchmark",
         (["reading"], ["want one of convert, encodings", "got reading"]),
-        (["convert"], ["needed and not given: --source"]),
+        (["convert"], ["missing: --source"]),
         (["convert", f"--output={tmp_path / 'none/figures.json'}"], ["none/figures.json", place]),  # before it begins
         (["convert", f"--output={tmp_path}"], [f"--output={tmp_path}: {place}"]),
         (["convert", f"--source={tmp_path}"], ["no GRID speaker", tmp_path]),

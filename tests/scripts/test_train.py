@@ -133,7 +133,7 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
         (["train", data, f"--output={tmp_path / 'text.mp4'}", *SMALL], ["text.mp4", "is a file"]),
         (["train", data, f"--output={place / 'data'}", *SMALL], ["data: holds something else than a run"]),
         (["train", data, f"--output={tmp_path / 'run'}", "--unit=word", "--labels=characters"], ["--unit=sentence"]),
-        (["train", data], ["needed and not given: --output", "--help"]),
+        (["train", data], ["missing: --output", "--help"]),
     )
     assert not (tmp_path / "run").exists()
 
