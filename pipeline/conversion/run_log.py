@@ -10,13 +10,13 @@ import importlib.metadata
 import json
 import platform
 import time
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 
+from pipeline import __version__
 from pipeline.conversion.progress import Outcome, StageSeconds, writing
 from pipeline.records import storage
 from pipeline.schema import DataError
@@ -84,7 +84,6 @@ class RunLog:
 
 def versions() -> dict[str, str]:
     """Returns the versions of this program and of what decides its bytes."""
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     ffmpeg = ".".join(str(number) for number in av.library_versions["libavcodec"])
-    return {project["name"]: project["version"], "python": platform.python_version(), **libraries, "libavcodec": ffmpeg}
+    return {"lipflow": __version__, "python": platform.python_version(), **libraries, "libavcodec": ffmpeg}
