@@ -122,9 +122,8 @@ class VGGM(tf_keras.Sequential):
             raise ValueError(f"table: want one of {', '.join(TABLES)}, got {table!r}")
         if not (width > 0 and features > 0):
             raise ValueError(f"width and features: want more than 0, got {width} and {features}")
-        full = (
-            dtype and tf_keras.mixed_precision.Policy(dtype).variable_dtype
-        )  # a gray value loses digits once, as input
+        # Half precision rounds gray values once, as input of conv1.
+        full = dtype and tf_keras.mixed_precision.Policy(dtype).variable_dtype
         layers = [tf_keras.Input(WINDOW), tf_keras.layers.Rescaling(1 / 63.75, -2.0, dtype=full)]
         seeds = np.random.SeedSequence(seed).generate_state(len(TABLES[table])).tolist()
         for (row_name, row), row_seed in zip(TABLES[table].items(), seeds, strict=True):

@@ -25,16 +25,10 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
     """
     paths.check_video(source.video, root)
     truncates = config.overlong == "truncate"
-    text = (
-        normalised_text(source) if truncates else transcript(source, config)
-    )  # errors after the truncation point are ignored
-    seen = decode.read(
-        source.video,
-        span=source.span,
-        fps=config.fps,
-        max_frames=config.max_frames,
-        truncate=truncates,
-    )
+    # With truncation, errors after the truncation point are ignored.
+    text = normalised_text(source) if truncates else transcript(source, config)
+    frames = {"fps": config.fps, "max_frames": config.max_frames, "truncate": truncates}
+    seen = decode.read(source.video, span=source.span, **frames)
     if truncates:
         source = _truncate(source, config) if seen.truncated else source
         text = transcript(source, config)

@@ -16,15 +16,8 @@ from pipeline.video import decode
 from scripts.common import subtitles
 from scripts.common.subtitles import Line, Word
 
-FOUND, LOST = (
-    (60, 220, 120),
-    (235, 60, 50),
-)  # colour of the box where a face was found, and where its place was interpolated
-BAND, PAST, LAST = (
-    (18, 20, 24),
-    (190, 195, 202),
-    (255, 214, 80),
-)  # colours below the picture: background, earlier words, the newest word
+FOUND, LOST = (60, 220, 120), (235, 60, 50)  # box colours: a face was found; the place was interpolated
+BAND, PAST, LAST = (18, 20, 24), (190, 195, 202), (255, 214, 80)  # background, earlier words, newest word
 SIDE_MARGIN = 8  # pixels left and right of a line
 ENCODER = {"crf": "20"}
 
