@@ -116,12 +116,12 @@ def _report(dataset: DatasetDir) -> None:
 
 def _diff(a: DatasetDir, b: DatasetDir) -> None:
     found = compare.difference(a, b, _bar("shard"))
-    most = None if flags.FLAGS.all else MAX_NAMED
+    limit = None if flags.FLAGS.all else MAX_NAMED
     _print_settings(found)
     for name, dataset, rows in zip("AB", (a, b), found.only, strict=True):
-        _print_clips(f"only in {name}", dataset.index.id[rows[:most]].tolist(), len(rows))
+        _print_clips(f"only in {name}", dataset.index.id[rows[:limit]].tolist(), len(rows))
     for what, places in found.changed.items():
-        lines = [compare.change(a, b, what, *pair) for pair in found.both[places[:most]].tolist()]
+        lines = [compare.change(a, b, what, *pair) for pair in found.both[places[:limit]].tolist()]
         _print_clips(f"differ in {what}", lines, len(places))
     _print_opened(a, b, found)
     print(f"{len(found.both):,} clips in both; {_counted(found)}")

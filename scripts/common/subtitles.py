@@ -107,11 +107,11 @@ def _belongs(word: Word, line: list[Word]) -> bool:
 
 def srt(words: Sequence[Word]) -> str:
     """Formats words as SubRip subtitles, one caption per line; empty if there are no words."""
-    captions = [
+    blocks = [
         f"{number}\n{_clock(line.start)} --> {_clock(line.stop)}\n{line.text}\n"
         for number, line in enumerate(lines(words), 1)
     ]
-    return "\n".join(captions)
+    return "\n".join(blocks)
 
 
 def _clock(seconds: float) -> str:
