@@ -112,7 +112,7 @@ def test_medians_and_ratios() -> None:
     ]
 
 
-def test_a_peer_needs_its_environment(
+def test_a_baseline_needs_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(measure, "BASELINES", tmp_path)

@@ -106,8 +106,8 @@ def test_the_ways_in_tensorflow_from_end_to_end(
     assert rows["tutorials, float windows"]["delivered_mb"] > 2 * rows["lipflow, windows"]["delivered_mb"]
 
 
-@pytest.mark.skipif("LIPFLOW_PEERS" not in os.environ, reason="needs `make baselines`; set LIPFLOW_PEERS=1")
-def test_peers_deliver_the_same_bytes_a_clip(exported: tuple[Path, dict[str, float]]) -> None:
+@pytest.mark.skipif("LIPFLOW_BASELINES" not in os.environ, reason="needs `make baselines`; set LIPFLOW_BASELINES=1")
+def test_baselines_deliver_the_same_bytes_a_clip(exported: tuple[Path, dict[str, float]]) -> None:
     forms = exported[0]
     usual = {"batch": 6, "workers": 0, "seconds": 0.05}
     for baseline in measure.baselines(read.BASELINES, usual):
