@@ -8,14 +8,7 @@ from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Measurement
 
-VARIANTS = (
-    ("raw", 92),
-    ("jpeg", 75),
-    ("jpeg", 85),
-    ("jpeg", 92),
-    ("jpeg", 97),
-    ("png", 92),
-)  # encoding, quality of jpeg
+VARIANTS = (("raw", 92), ("jpeg", 75), ("jpeg", 85), ("jpeg", 92), ("jpeg", 97), ("png", 92))  # encoding, quality
 COLUMNS = {"bytes": "bytes a clip", "encode_rate": "encoded clips/s, one core", "psnr": "PSNR dB"}
 
 
