@@ -59,6 +59,18 @@ def test_a_conversion_resumes(
         assert [(row["id"], row["reason"]) for row in csv.DictReader(file)] == [(BROKEN, "unreadable")]
 
 
+@pytest.mark.parametrize("state", ["dataset", "begun"])
+def test_a_conversion_of_changed_labels_is_refused(state: str, corpus: Path, tmp_path: Path) -> None:
+    changed, output = tmp_path / "corpus", tmp_path / "output"
+    shutil.copytree(corpus, changed)
+    shutil.copytree(GOLDEN / state, output)
+    note = json.loads((GOLDEN / "begun/.progress/golden-train.tfrecord-00000-of-00002.json").read_text())
+    clip = note["done"]["rows"][0]["id"]
+    datasets.write_alignment(changed / "alignments" / f"{clip}.align", [("bin", 1, 4), ("at", 4, 9), ("now", 9, 10)])
+    flags = [*CONVERSION, f"--source={changed}", f"--output={output}"]
+    commands.mistakes((["convert", *flags], [output, clip, "words", "--output"]))
+
+
 def test_a_run_scores_the_same(tmp_path: Path) -> None:
     run, data = f"--run={GOLDEN / 'run'}", f"--data={GOLDEN / 'dataset'}"
     commands.run(["evaluate", run, data, "--split=val", "--weights=last", f"--output={tmp_path}"])
