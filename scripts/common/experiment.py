@@ -80,7 +80,8 @@ def save_run(directory: Path, settings: dict[str, Any]) -> None:
 
 def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
     filled = {name: {**_defaults(kind), **settings.get(name, {})} for name, kind in SECTIONS.items()}
-    return {**settings, **filled}
+    given = settings.get("input", {})
+    return {**settings, **filled, "input": {**given, "crop": {**_defaults(CropSettings), **given.get("crop", {})}}}
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: P
       DataError: naming every setting that differs.
       RunError: as `transfer.initialise`.
     """
-    saved = _saved(source)
+    saved = _with_defaults(_saved(source))
     saw = {**saved["input"], "padding": saved["data"]["padding"]}
     if differing := identity.differences(saw, {**_input(data), "padding": config.padding}):
         shown = "; ".join(differing)

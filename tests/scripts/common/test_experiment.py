@@ -64,6 +64,19 @@ def test_a_field_that_an_older_run_lacks_has_its_default(
         experiment.save_run(path.parent, {**settings, section: {**present, field: other}})
 
 
+def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
+    data = tiny()
+    crop = CropSettings(**data.manifest["conversion"]["crop"])
+    path = tiny_runs.write(tmp_path / "run", crop=crop) / "run.json"
+    settings = json.loads(path.read_text())
+    del settings["input"]["crop"]["stride"], settings["data"]["padding"]
+    path.write_text(json.dumps(settings))
+    experiment.save_run(path.parent, {**settings, "input": {"crop": dataclasses.asdict(crop), "fps": 25.0}})
+    experiment.check_input(data, experiment.open_run(path.parent))
+    model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
+    assert experiment.initialise(model, data, CONFIG, path.parent) == "its CNN; the LSTM is another one (lstm_units)"
+
+
 def test_a_run_of_version_1_is_read_with_the_names_of_today(tmp_path: Path) -> None:
     settings = {"model": {"classes": 2, "use_inside": True}, "data": {"edge": "same", "margin": 2}}
     (tmp_path / "run.json").write_text(json.dumps(settings))
