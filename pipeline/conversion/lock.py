@@ -112,18 +112,9 @@ def locked(output: Path, job: Job) -> Iterator[None]:
                 _remove_leftovers(output)
 
 
-@contextlib.contextmanager
-def _held(output: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            with writing(output / PROGRESS / LOCK):
-                stack.enter_context(storage.locked(output / PROGRESS / LOCK))
-        except DataError as error:
-            if not isinstance(error.__cause__, BlockingIOError):
-                raise
-            way_out = "wait, or name another --output"
-            raise DataError(f"{output}: another conversion is writing there; {way_out}") from error
-        yield
+def _held(output: Path) -> contextlib.AbstractContextManager[None]:
+    busy = f"{output}: another conversion is writing there; wait, or name another --output"
+    return storage.locked(output / PROGRESS / LOCK, busy)
 
 
 def _begin(output: Path, job: Job) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.schema import DataError
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -34,14 +36,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, refusal: str) -> Iterator[None]:
     """Locks a file, which is created if missing, against other processes until the block ends.
 
     Raises:
-      BlockingIOError: another process holds the lock.
+      DataError: another process holds the lock; `refusal` is the message.
+      OSError: the file cannot be opened.
     """
     with path.open("a") as file:  # some file systems lock only what is open for writing
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(refusal) from error
         yield
 
 

@@ -68,7 +68,8 @@ def save_run(directory: Path, settings: dict[str, Any]) -> None:
         raise RunError(f"{directory}: is a file; a run needs a directory")
     path = directory / run.RUN_FILE
     if path.exists():
-        old, new = (_with_defaults(each) for each in (run.load_run(directory), settings))
+        with run.as_written(directory):
+            old, new = _with_defaults(run.load_run(directory)), _with_defaults(settings)
         if changed := identity.differences(old, new):
             raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
         return
@@ -88,19 +89,10 @@ def _defaults(kind: type) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
 
 
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Holds a run that `save_run` has written against a second training.
-
-    Raises:
-      RunError: another training holds it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(storage.locked(directory / run.RUN_FILE))
-        except BlockingIOError as error:
-            raise RunError(f"{directory}: another training is writing there; wait, or name a new directory") from error
-        yield
+def locked(directory: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds a run that `save_run` has written against a second training, which is refused with a DataError."""
+    busy = f"{directory}: another training is writing there; wait, or name a new directory"
+    return storage.locked(directory / run.RUN_FILE, busy)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,7 +96,7 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
     experiment.save_run(tmp_path, {"model": {}})
     before = (tmp_path / "run.json").read_bytes()
-    busy = pytest.raises(RunError, match="another training is writing there; wait, or name a new directory")
+    busy = pytest.raises(DataError, match="another training is writing there; wait, or name a new directory")
     with experiment.locked(tmp_path), busy, experiment.locked(tmp_path):
         pass
     with experiment.locked(tmp_path):  # again, once it is free
