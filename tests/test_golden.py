@@ -71,6 +71,15 @@ def test_a_conversion_of_changed_labels_is_refused(state: str, corpus: Path, tmp
     commands.mistakes((["convert", *flags], [output, clip, "words", "--output"]))
 
 
+@pytest.mark.parametrize("state", ["dataset", "begun"])
+@pytest.mark.parametrize("split", [["--val=1"], ["--val=3"], ["--val=1", "--split_by=speaker"]], ids=" ".join)
+def test_a_conversion_of_another_split_is_refused(state: str, split: list[str], corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    shutil.copytree(GOLDEN / state, output)
+    flags = [*CONVERSION, *split, f"--source={corpus}", f"--output={output}"]
+    commands.mistakes((["convert", *flags], [output, "golden-train.tfrecord-00000-of-00002", "clips", "--output"]))
+
+
 def test_a_run_scores_the_same(tmp_path: Path) -> None:
     run, data = f"--run={GOLDEN / 'run'}", f"--data={GOLDEN / 'dataset'}"
     commands.run(["evaluate", run, data, "--split=val", "--weights=last", f"--output={tmp_path}"])

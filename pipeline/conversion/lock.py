@@ -6,9 +6,11 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.conversion import clip, progress
 from pipeline.conversion.config import ConvertConfig
@@ -157,11 +159,16 @@ def _other_ids(had: set[str], now: set[str]) -> list[str]:
 
 
 def _other_labels(output: Path, job: Job) -> list[str]:
-    """Compares what a job of version 1 has converted with the labels of today."""
-    rows = {row.id: row for row in _converted(output, job)}
-    sources = (source for task in job.tasks for source in task.sources if source.id in rows)
-    changed = next((source.id for source in sources if _relabelled(source, rows[source.id], job.config)), None)
-    return [f"clip {changed!r} with another speaker, text or words"] if changed else []
+    """Compares what a job of version 1 has converted with the shards and labels of today."""
+    tasks = {task.file(job.config.name): {source.id: source for source in task.sources} for task in job.tasks}
+    for file, rows, rejected in _converted(output, tasks):
+        sources = tasks.get(file, {})
+        if moved := sources.keys() ^ {*(row.id for row in rows), *rejected}:
+            return [f"{file} with other clips, such as {min(moved)!r}"]
+        changed = (row.id for row in rows if _relabelled(sources[row.id], row, job.config))
+        if clip_id := next(changed, None):
+            return [f"clip {clip_id!r} with another speaker, text or words"]
+    return []
 
 
 def _relabelled(source: ClipSource, row: Row, config: ConvertConfig) -> bool:
@@ -176,12 +183,18 @@ def _relabelled(source: ClipSource, row: Row, config: ConvertConfig) -> bool:
     return not same_text or (source.speaker, spans) != (row.speaker, row.words)
 
 
-def _converted(output: Path, job: Job) -> Iterable[Row]:
+def _converted(output: Path, tasks: dict[str, dict[str, ClipSource]]) -> Iterator[tuple[str, list[Row], set[str]]]:
+    """Yields the name, the rows and the rejected clips of every finished shard, of today's `tasks` or not."""
     if (output / directory.MANIFEST).is_file():
-        index = directory.open_dataset(output).index
-        return (index.row(number) for number in range(len(index)))
-    notes = (progress.read_note(output, task.file(job.config.name)) for task in job.tasks)
-    return (row for note in notes if note for row in note.rows)
+        dataset = directory.open_dataset(output)
+        rejected = _begun_ids(output) - set(dataset.index.id.tolist())
+        for number, path in enumerate(dataset.shards):  # a dataset does not note the shard of a reject
+            rows = [dataset.index.row(int(record)) for record in np.flatnonzero(dataset.index.shard == number)]
+            yield path.name, rows, rejected & tasks.get(path.name, {}).keys()
+        return
+    for path in sorted((output / PROGRESS).glob("*.tfrecord-*.json")):
+        if shard := progress.read_note(output, path.stem):
+            yield shard.file, list(shard.rows), {reject.id for reject in shard.rejected}
 
 
 def _begun_ids(output: Path) -> set[str]:
