@@ -5,7 +5,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ class TrainResult:
 def train(
     model: LipReader,
     config: TrainConfig,
-    batches: Callable[[int, int], Iterable[Batch]],
+    batches: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
     run_dir: Path,
     validate: Callable[[], dict[str, float]] | None = None,
@@ -63,7 +63,7 @@ def train(
     Args:
       model: is trained in place.
       config: how.
-      batches: (epoch, step) -> the batches of that epoch from its `step`-th on; keys in `model.batch`.
+      batches: step -> the batches from that step on, counted through all epochs; keys in `model.batch`. Called once.
       steps_per_epoch: batches of an epoch.
       run_dir: gets `last/`, `best/` and `tensorboard/`.
       validate: called after each epoch; its `config.monitor` picks the best checkpoint. What it writes with
@@ -86,12 +86,13 @@ class _Loop:
         self,
         model: LipReader,
         config: TrainConfig,
-        batches: Callable[[int, int], Iterable[Batch]],
+        batches: Callable[[int], Iterable[Batch]],
         steps_per_epoch: int,
         run_dir: Path,
         validate: Callable[[], dict[str, float]] | None,
     ) -> None:
         self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
+        self.stream: Iterator[Batch] = iter(())
         self.run_dir, self.validate = run_dir, validate
         self.keys = batch_keys(model)
         self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
@@ -107,6 +108,7 @@ class _Loop:
 
     def run(self, stop: threading.Event) -> TrainResult:
         self.state.resume()
+        self.stream = iter(() if self._ended() else self.batches(self.total))
         writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
         bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
         with writer.as_default(), contextlib.closing(bar):
@@ -128,12 +130,10 @@ class _Loop:
     def _steps(self, stop: threading.Event, bar: tqdm) -> None:
         """Trains on the rest of the epoch, or until it is told to stop."""
         epoch, first = int(self.state.epoch), int(self.state.step)
-        if first == self.steps_per_epoch:
-            return
-        stream, meter = iter(self.batches(epoch, first)), _Meter()
+        meter = _Meter()
         for index in range(first, self.steps_per_epoch):
             began = time.perf_counter()
-            batch = next(stream, None)
+            batch = next(self.stream, None)
             waited = time.perf_counter() - began
             if batch is None:
                 raise RunError(

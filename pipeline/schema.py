@@ -5,7 +5,7 @@ import enum
 
 import numpy as np
 
-SCHEMA_VERSION = 2  # 1: the index had fixed-width strings
+SCHEMA_VERSION = 3  # 2: an image held one frame, the index no place of pixels; 1: fixed-width strings
 CROP = 112  # height and width of a lip frame, in pixels
 CONTEXT = 5  # consecutive frames per window
 FRAME_BYTES = CROP * CROP  # of a lip frame, uint8 gray
@@ -20,7 +20,7 @@ class Key(enum.StrEnum):
     SOURCE = "source"  # bytes: the video's path below the corpus root
     FPS = "fps"  # float: frames per second
     FRAME_COUNT = "frame_count"  # int64: F
-    FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or F images (jpeg, png)
+    FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or images of up to 584 frames, one below the other
     TRACKED = "tracked"  # int64 [F]: 0 where no face was found and the crop was interpolated, else 1
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word

@@ -1,4 +1,4 @@
-"""Inspects dataset directories.
+"""Inspects, indexes and upgrades dataset directories.
 
 python -m scripts.records stats --data=DIR                   counts, lengths, speakers, vocabulary, bytes
 python -m scripts.records verify --data=DIR                  every record against manifest and index
@@ -6,9 +6,15 @@ python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record as text
 python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
 python -m scripts.records report --data=DIR --output=R.html  plots, rejects and lip frames as one HTML page
 python -m scripts.records diff A B                           settings and clips that differ
+python -m scripts.records index --data=DIR                   makes a dataset of shards that another program wrote
+python -m scripts.records upgrade --data=DIR                 brings a dataset of an older version up to this one
 
 diff compares settings, index, and the checksum of every record as written; verify finds later damage. It opens --clips
 of the records that differ and prints by how much. Like diff(1) it exits with 0 if it found no difference, else with 1.
+
+index wants TFRecords named NAME-SPLIT.tfrecord-00000-of-00001 that hold a tf.train.Example a clip, with the keys of
+pipeline/schema.py, and reads each once. upgrade needs no videos: it works in place, leaves raw shards as they are, and
+joins images of single frames to tall ones. If it is stopped, run it again.
 """
 
 import functools
@@ -24,7 +30,7 @@ from tqdm import tqdm
 from pipeline.inspection import compare, preview, statistics
 from pipeline.loading import augment
 from pipeline.loading.augment import AugmentConfig
-from pipeline.records import directory, storage
+from pipeline.records import directory, reindex, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from scripts.common import cli
@@ -197,6 +203,21 @@ def _print_opened(a: DatasetDir, b: DatasetDir, found: compare.Difference) -> No
             print(f"  {len(amounts):,} differ in {what}{mean}")
 
 
+def _index(root: Path) -> None:
+    _describe(root, reindex.index(root))
+
+
+def _upgrade(root: Path) -> None:
+    _describe(root, reindex.upgrade(root))
+
+
+def _describe(root: Path, shards: Iterable[Path]) -> None:
+    read = list(tqdm(shards, unit="shard"))
+    dataset = directory.open_dataset(root)
+    print(f"{root}: {len(read)} shards, {len(dataset.index)} records of splits {', '.join(dataset.splits)}")
+
+
+DESCRIBE: dict[str, Callable[[Path], None]] = {"index": _index, "upgrade": _upgrade}  # of what cannot be opened yet
 COMMANDS: dict[str, Callable[[DatasetDir], None]] = {
     "stats": _stats,
     "verify": _verify,
@@ -215,11 +236,17 @@ def main(argv: list[str]) -> None:
             )
         _diff(*(directory.open_dataset(Path(root)) for root in rest))
         return
-    if rest or command not in COMMANDS:
-        raise DataError(f"want one of {', '.join(COMMANDS)}, diff, got {' '.join(argv) or 'nothing'} (see --help)")
+    if rest or command not in (*COMMANDS, *DESCRIBE):
+        raise DataError(
+            f"want one of {', '.join((*COMMANDS, *DESCRIBE))}, diff, got {' '.join(argv) or 'nothing'} (see --help)"
+        )
     if flags.FLAGS.data is None:
         raise DataError("missing: --data (see --help)")
-    COMMANDS[command](directory.open_dataset(Path(flags.FLAGS.data)))
+    root = Path(flags.FLAGS.data)
+    if command in DESCRIBE:
+        DESCRIBE[command](root)
+    else:
+        COMMANDS[command](directory.open_dataset(root))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from model.train import TrainResult, train
 from model.train_step import TrainConfig
 from pipeline.loading import dataset, mixture
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.direct_reader import Reader
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.records.directory import DatasetDir, open_dataset
@@ -44,9 +43,6 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum(
     "labels", "characters", ["characters", "words"], "what a sentence run reads: characters, or words of the data"
-)
-flags.DEFINE_float(
-    "cache_gb", 0, "memory for decoded frames, so that they are read once; 75 frames take 0.94 MB", lower_bound=0
 )
 DATA = cli.Options(
     DataConfig,
@@ -106,7 +102,7 @@ TRAIN = cli.Options(
     },
 )
 
-INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert), --cache_gb or more cores help"
+INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert) or more cores help"
 
 
 def main(argv: list[str]) -> None:
@@ -128,11 +124,10 @@ def main(argv: list[str]) -> None:
     saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
     experiment.save_run(output, {**saved, "init_from": _source(output)})
     damaged = DAMAGED.build()
-    reading = {"damaged": damaged, "reader": Reader(data, int(flags.FLAGS.cache_gb * 1e9))}
-    feed = functools.partial(experiment.batches, data, "train", config, order, augmented, **reading)
+    feed = functools.partial(experiment.batches, data, "train", config, order, augmented, epochs=None, damaged=damaged)
 
     def validate() -> dict[str, float]:
-        report = experiment.score(model, data, "val", config, order.batch_size, **reading)
+        report = experiment.score(model, data, "val", config, order.batch_size, damaged=damaged)
         tensorboard_images.show(report, clip)
         return report.metrics
 

@@ -1,6 +1,7 @@
 import ctypes
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
 
 from pipeline.conversion.run_log import CONVERSION
+from pipeline.records import reindex
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from tests import datasets
@@ -59,6 +61,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetDir
         return made[name]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def golden_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of an older version, upgraded. Only read it."""
+    root = tmp_path_factory.mktemp("golden") / "dataset"
+    shutil.copytree(datasets.GOLDEN / "dataset", root)
+    list(reindex.upgrade(root))
+    return root
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Small datasets and corpora, made for tests: clips whose every pixel is known."""
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ import numpy as np
 from pipeline.conversion.config import ConvertConfig
 from pipeline.records import directory, storage, tfds_metadata, tfrecord
 from pipeline.records.codecs import Encoding
-from pipeline.records.example import to_example
+from pipeline.records.example import pixels_offset, to_example
 from pipeline.records.index import Index, Row
-from pipeline.schema import CROP, SCHEMA_VERSION, Clip, Word
+from pipeline.schema import CROP, SCHEMA_VERSION, Clip, DataError, Word
 
+GOLDEN = Path(__file__).parent / "golden"  # files of an older version
 SPOKEN = (("bin", 1, 4), ("at", 4, 8), ("now", 8, 10))  # word, first frame, the frame after its last
 SENTENCE = "bin at now"
 
@@ -79,13 +81,13 @@ def _described(path: Path) -> dict[str, Any]:
 def _write_shard(path: Path, clips: list[Clip], encoding: Encoding) -> list[Row]:
     with tfrecord.ShardWriter(path) as writer:
         records = [to_example(clip, encoding) for clip in clips]
-        return [Row.of(c, writer.write(r), len(r)) for c, r in zip(clips, records, strict=True)]
+        return [Row.of(c, r, writer.write(r)) for c, r in zip(clips, records, strict=True)]
 
 
 def with_record(dataset: directory.DatasetDir, record: int, payload: bytes) -> directory.DatasetDir:
     """A dataset with other bytes in the place of a record, CRCs, index and manifest fitting; it is opened anew."""
     index, number = dataset.index, dataset.index.shard[record]
-    offset, length = index.offset.copy(), index.length.copy()
+    offset, length, pixels = index.offset.copy(), index.length.copy(), index.pixels.copy()
     path, rows = dataset.shards[number], np.flatnonzero(index.shard == number)
     file, begins = path.read_bytes(), offset[rows] + tfrecord.HEADER_BYTES
     payloads = [file[begin : begin + size] for begin, size in zip(begins, length[rows], strict=True)]
@@ -93,7 +95,10 @@ def with_record(dataset: directory.DatasetDir, record: int, payload: bytes) -> d
     with tfrecord.ShardWriter(path) as writer:
         offset[rows] = [writer.write(each) for each in payloads]
     length[record] = len(payload)
-    directory.save_index(dataset.root / directory.INDEX, dataclasses.replace(index, offset=offset, length=length))
+    with contextlib.suppress(DataError):  # it may hold no frames
+        pixels[record] = pixels_offset(payload)
+    places = {"offset": offset, "length": length, "pixels": pixels}
+    directory.save_index(dataset.root / directory.INDEX, dataclasses.replace(index, **places))
     manifest = copy.deepcopy(dataset.manifest)
     entry = [entry for split in manifest["splits"].values() for entry in split["shards"]][number]
     entry.update(_described(path))

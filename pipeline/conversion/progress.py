@@ -10,9 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.records import storage
+from pipeline.records import storage, tfrecord
+from pipeline.records.example import parse, pixels_offset
 from pipeline.records.index import Row
-from pipeline.schema import DataError, Word
+from pipeline.schema import DataError, Key, Word
 
 PROGRESS = ".progress"  # below the output, until the dataset is finished
 
@@ -113,20 +114,40 @@ def read_note(output: Path, shard: str) -> FinishedShard | None:
         return None
     try:
         note = json.loads(noted.read_text(encoding="utf-8"))
-        finished, whole = note["done"], note["sha256"] == _digest(note["done"])
-    except (ValueError, TypeError, KeyError):
+        if note["sha256"] != _digest(note["done"]):
+            return None
+        finished = _parsed(note["done"], path)
+    except (ValueError, TypeError, KeyError, DataError):
         return None
-    return _parsed(finished) if whole and finished["bytes"] == path.stat().st_size else None
+    return finished if finished.bytes == path.stat().st_size else None
 
 
 def _digest(finished: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(finished).encode()).hexdigest()
 
 
-def _parsed(finished: dict[str, Any]) -> FinishedShard:
-    rows = (Row(**{**row, "words": tuple(Word(**word) for word in row["words"])}) for row in finished["rows"])
+def _parsed(finished: dict[str, Any], shard: Path) -> FinishedShard:
+    rows = (Row(**{**_with_pixels(row, shard), "words": _words(row)}) for row in finished["rows"])
     rejected = (Rejected(**reject) for reject in finished["rejected"])
     return FinishedShard(**{**finished, "rejected": tuple(rejected), "rows": tuple(rows)})
+
+
+def _words(row: dict[str, Any]) -> tuple[Word, ...]:
+    return tuple(Word(**word) for word in row["words"])
+
+
+def _with_pixels(row: dict[str, Any], shard: Path) -> dict[str, Any]:
+    """A row with the place of its pixels, which notes of schema version 2 do not hold.
+
+    Raises:
+      ValueError: the record holds an image a frame, as in that version.
+    """
+    if "pixels" in row:
+        return row
+    record = tfrecord.payload(shard, row["offset"], row["length"])
+    if len(parse(record).features.feature[str(Key.FRAMES)].bytes_list.value) != 1:
+        raise ValueError("one image a frame")
+    return {**row, "pixels": pixels_offset(record)}
 
 
 @contextlib.contextmanager

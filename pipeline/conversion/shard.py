@@ -94,7 +94,7 @@ def convert_shard(
                 yield processes.Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
                 continue
             record = to_example(clip, config.encoding)
-            rows.append(Row.of(clip, writer.write(record), len(record)))
+            rows.append(Row.of(clip, record, writer.write(record)))
             yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
         with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
             progress.note_path(output, path.name).unlink(missing_ok=True)

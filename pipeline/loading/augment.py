@@ -5,6 +5,7 @@ frames, is drawn in NumPy, so that the plan knows every length exactly.
 """
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,7 @@ STREAM = 4  # the stream of random numbers; the plan has 1 to 3
 SHIFT, FLIP, LIGHT, MASK = range(4)  # what the seed of a clip is folded with
 MIDDLE_GRAY = 128  # the level that contrast does not change
 WHOLE_CLIP = -1  # the word of an example that is a whole clip, as in `examples.Examples`
+Numbers = TypeVar("Numbers", np.ndarray, tf.Tensor)
 GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the increment of SplitMix64
 
 
@@ -118,12 +120,31 @@ def max_drawn_frames(frames: np.ndarray, max_frames: int | None, config: Augment
     return slowest if max_frames is None else np.maximum(frames, np.minimum(slowest, max_frames))
 
 
-def resample(frames: np.ndarray, counts: np.ndarray, length: int) -> np.ndarray:
-    """int64 [B, length]: the nearest source frame of each frame, when `frames` [B] frames are played in `counts` [B].
+def resample(frames: Numbers, counts: Numbers, places: Numbers) -> Numbers:
+    """int64 [B, T]: the nearest source frame of each of `places` [T], when `frames` [B] are played in `counts` [B].
 
     Frame k of the result lies at (k + 1/2) / count of the clip. Entries from `counts` on are meaningless.
     """
-    return (2 * np.arange(length) + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
+    return (2 * places + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
+
+
+def play(frames: tf.Tensor, lengths: tf.Tensor, counts: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    """Changes the speed of every row of a batch by repeating or dropping frames; see `resample`.
+
+    Args:
+      frames: uint8 [B, F, 112, 112].
+      lengths: int64 [B], the valid frames of each row, 0 for one that is left out.
+      counts: int64 [B], the frames it is played in.
+      total: int64 [], the most of `counts`, or more.
+
+    Returns:
+      uint8 [B, total, 112, 112], with zeros behind the played frames.
+    """
+    places = tf.range(total)
+    shown = resample(lengths, counts, places)
+    valid = (places < counts[:, tf.newaxis]) & (lengths > 0)[:, tf.newaxis]
+    played = tf.gather(frames, tf.where(valid, shown, 0), batch_dims=1)
+    return tf.where(valid[:, :, tf.newaxis, tf.newaxis], played, tf.zeros([], tf.uint8))
 
 
 def apply_to_batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
@@ -172,7 +193,7 @@ def apply_to_clip(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> C
     total = np.array([len(clip.frames)])
     key, min_frames = example_keys(np.array([clip.id]), np.array([WHOLE_CLIP])), examples.min_frames([list(clip.text)])
     counts, seeds = draw(key, total, min_frames, None, config, seed, epoch)
-    (shown,) = resample(total, counts, int(counts[0]))
+    (shown,) = resample(total, counts, np.arange(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()
     edges = {word: np.searchsorted(shown, [word.start, word.stop]).tolist() for word in clip.words}
     words = tuple(Word(word.text, *edge) for word, edge in edges.items() if edge[0] < edge[1])

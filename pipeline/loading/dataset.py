@@ -1,30 +1,35 @@
-"""Builds the training `tf.data.Dataset`: sample, read, augment, make windows.
+"""Builds the training `tf.data.Dataset`: plan, read, augment, make windows, prefetch.
 
 A stream is a function of the arguments of `load` alone, and a batch a function of its number. So a run that has taken
 `n` steps resumes with `load(…, step=n)`, which reads nothing to get there; `position` keeps `n` in a file.
+
+The plan is made in NumPy, some batches ahead. After it every stage is a TensorFlow operation.
 """
 
-import functools
-import threading
+import dataclasses
+import logging
+import os
+import re
 import weakref
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import augment, buffers, mixture, windows
+from pipeline.loading import augment, calls, checker, columns, direct_reader, graph_reader, windows
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.batch import KEYS, Batcher
-from pipeline.loading.direct_reader import Reader
-from pipeline.loading.examples import DataConfig, Examples, select_examples
-from pipeline.loading.plan import Batches, Plan, PlanConfig
+from pipeline.loading.columns import Columns, Planner
+from pipeline.loading.examples import DataConfig
+from pipeline.loading.graph_reader import Reader
+from pipeline.loading.plan import PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
+ON_BAD_RECORD = ("raise", "skip")
+PLANNED_ROWS = 128  # examples that are planned, and their records checked, at once
+CORES = len(os.sched_getaffinity(0))
 Batch = dict[str, tf.Tensor]
-Draw = Callable[[int], tuple[np.ndarray, np.ndarray]]  # epoch -> frames int64 [N], seeds int64 [N, 2]
 
 
 def load(
@@ -40,9 +45,11 @@ def load(
     layout: str = "frames",
     on_bad_record: Literal["raise", "skip"] = "raise",
     skipped: set[str] | None = None,
-    reader: Reader | None = None,
+    reader: Literal["graph", "direct"] | None = None,
 ) -> tf.data.Dataset:
     """Loads the batches of a split, as `spec` describes them.
+
+    The CRC of a record is checked when this process reads it first, and again where its shard has changed.
 
     Args:
       dataset: an opened dataset directory, or several, joined by `mixture.join`.
@@ -54,23 +61,50 @@ def load(
       epochs: the number of epochs; None for no end.
       step: batches to leave out at the start, any number.
       layout: `frames` uint8 [B, F, 112, 112], for `device.batches`, or `windows` uint8 [B, S, 112, 112, 5].
-      on_bad_record: `raise` an error with shard, offset and reason, or `skip` the record; see `Batcher`.
-      skipped: receives the error of each skipped record once.
-      reader: `Reader(dataset, cache_bytes)`, to share its cache between calls.
+      on_bad_record: `raise` an error with shard, offset and reason at a damaged record, or `skip` it: its row keeps its
+        place, id and lengths, with frames and weight 0; the other rows stay the same. If no record of a batch is sound,
+        all its weights are 0.
+      skipped: receives the problem of each skipped record once.
+      reader: `graph` or, of raw frames, `direct`; None for the faster one. The batches are the same.
 
     Raises:
-      DataError: as `select_examples` and `Plan`, or the split fills no batch.
+      DataError: as `columns.Planner`.
+      ValueError: there is no such layout, policy or reader.
     """
-    expected = spec(order, layout)
-    stream = _Stream(dataset, split, config, order, augmented, reader or Reader(dataset), on_bad_record, skipped)
-    # Sample first: the plan shuffles examples, not data, so no buffer is filled and resuming is counting.
-    ds = _numbers(stream, epoch * stream.steps + step, None if epochs is None else (epoch + epochs) * stream.steps)
-    # Augment in the map that reads: another parallel map would hold as many batches again.
-    ahead = 4 if layout == BatchKey.FRAMES else 2
-    ds = ds.map(_reader(stream, spec(order), augmented), num_parallel_calls=ahead, deterministic=True)
-    # Windows last: they take five times the memory of frames.
-    ds = ds.map(lambda batch: _windows(batch, config, expected)) if layout == BatchKey.WINDOWS else ds
-    return ds.prefetch(ahead // 2)  # the next batches are made during a training step
+    if on_bad_record not in ON_BAD_RECORD:
+        raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
+    augmented = augmented or AugmentConfig()
+    planner = Planner(dataset, split, config, order, augmented)
+    plan = _CheckedPlan(planner, dataset, on_bad_record, set() if skipped is None else skipped)
+    first, stop = epoch * planner.steps + step, None if epochs is None else (epoch + epochs) * planner.steps
+    ds = _planned(plan, first, stop, order.batch_size // order.workers)
+    return _batches(ds, _reader(dataset, config, reader), dataset, config, augmented, order, layout)
+
+
+def portable(
+    dataset: DatasetDir,
+    split: str,
+    config: DataConfig,
+    order: PlanConfig,
+    augmented: AugmentConfig | None = None,
+    *,
+    epoch: int = 0,
+    epochs: int = 1,
+    step: int = 0,
+    layout: str = "frames",
+) -> tf.data.Dataset:
+    """The same batches as `load`, as a dataset without Python, for the tf.data service or `tf.data.Dataset.save`.
+
+    It holds the plan of all its epochs, some 200 bytes an example. TensorFlow's own reader takes every record whole and
+    checks its CRC each time, so it is slower; a damaged record is TensorFlow's DataLossError.
+
+    Args and errors as of `load`.
+    """
+    augmented = augmented or AugmentConfig()
+    planner = Planner(dataset, split, config, order, augmented)
+    planned = planner(epoch * planner.steps + step, (epoch + epochs) * planner.steps)
+    ds = tf.data.Dataset.from_tensor_slices(planned.packed())
+    return _batches(ds, graph_reader.reader(dataset, checks_crc=True), dataset, config, augmented, order, layout)
 
 
 def spec(order: PlanConfig, layout: str = "frames") -> dict[str, tf.TensorSpec]:
@@ -105,97 +139,129 @@ def steps_per_epoch(
     Raises:
       DataError: as `load`.
     """
-    return _plan(dataset, split, config, order, augmented)[1].steps
+    return Planner(dataset, split, config, order, augmented or AugmentConfig()).steps
 
 
-def _plan(
-    dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig | None
-) -> tuple[Examples, Plan]:
-    examples = select_examples(dataset, split, config)
-    frames = augment.max_drawn_frames(examples.frames, config.max_frames, augmented or AugmentConfig())
-    plan = Plan(windows.count(frames, config.padding), order, examples.source)
-    if not plan.steps:
-        raise DataError(
-            f"{dataset.root}: split {split!r} has {len(examples)} examples, too few for one batch; "
-            f"batch_size: want at most {len(examples)}, got {order.batch_size}"
-        )
-    return examples, plan
+def problem(error: tf.errors.OpError) -> str | None:
+    """The message of the `DataError` that caused a dataset's error; None if another error did."""
+    found = re.search(r"DataError: (.*)", error.message)
+    return found and found[1]
 
 
-class _Stream:
-    """Reads a batch by its number, counted through all epochs from the first batch of epoch 0.
-
-    Attributes:
-      steps: batches of an epoch.
-    """
-
-    def __init__(
-        self,
-        dataset: DatasetDir,
-        split: str,
-        config: DataConfig,
-        order: PlanConfig,
-        augmented: AugmentConfig | None,
-        reader: Reader,
-        on_bad_record: str,
-        skipped: set[str] | None,
-    ) -> None:
-        examples, plan = _plan(dataset, split, config, order, augmented)
-        keys = augment.example_keys(mixture.own_ids(dataset)[examples.record], examples.word)
-        limits = examples.frames, examples.min_frames, config.max_frames
-        draw = functools.partial(augment.draw, keys, *limits, augmented or AugmentConfig(), order.seed)
-        self.steps = plan.steps
-        self._batcher = Batcher(dataset, examples, config, reader, on_bad_record, skipped)
-        self._lock = threading.Lock()  # several threads ask for an epoch, one plans it
-        epoch = functools.partial(_epoch, plan, draw, config.padding)
-        self._epoch = functools.lru_cache(maxsize=2)(epoch)  # where one epoch ends, two are read
-
-    def __call__(self, number: np.int64) -> tuple[np.ndarray, ...]:
-        """The arrays of `batch.KEYS`, then the frames of each row, int64 [B], and its seed, int64 [B, 2]."""
-        epoch, step = divmod(int(number), self.steps)
-        with self._lock:
-            batches, frames, seeds = self._epoch(epoch)
-        rows = batches.examples[step]
-        arrays = self._batcher(rows, batches.weights[step], frames[rows], batches.windows[step])
-        rows = rows[rows >= 0]
-        return *arrays, frames[rows], seeds[rows]
+def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader:
+    """The reader of this name, or the faster one: `scripts.benchmark read` measures both."""
+    raw = dataset.encoding.name == "raw"
+    if name not in (None, "graph", "direct") or (name == "direct" and not raw):
+        raise ValueError(f"reader: want graph{' or direct' * raw} for {dataset.encoding.name} frames, got {name!r}")
+    direct = name == "direct" or (name is None and raw and config.unit == "sentence")
+    return (direct_reader if direct else graph_reader).reader(dataset)
 
 
-def _epoch(plan: Plan, draw: Draw, padding: str, epoch: int) -> tuple[Batches, np.ndarray, np.ndarray]:
-    frames, seeds = draw(epoch)
-    return plan.epoch(epoch, windows.count(frames, padding)), frames, seeds
+class _CheckedPlan:
+    """Plans batches, and checks their records before the graph reads them."""
+
+    def __init__(self, planner: Planner, dataset: DatasetDir, on_bad_record: str, skipped: set[str]) -> None:
+        self._planner, self._checker = planner, checker.of(dataset)
+        self._skips, self._skipped = on_bad_record == "skip", skipped
+
+    def __call__(self, first: int, stop: int) -> tuple[np.ndarray, ...]:
+        """The packed columns of the batches `[first, stop)`."""
+        planned = self._planner(first, stop)
+        if problems := self._checker.problems(planned.record):
+            planned = self._without(planned, problems)
+        return planned.packed()
+
+    def _without(self, planned: Columns, problems: dict[int, str]) -> Columns:
+        """Leaves damaged records out, if that is wanted."""
+        for problem in problems.values():
+            if not self._skips:
+                raise DataError(problem)
+            if problem not in self._skipped:
+                self._skipped.add(problem)
+                logging.warning("skipped: %s", problem)
+        bad = np.isin(planned.record, list(problems))
+        nothing = {name: np.where(bad, 0, getattr(planned, name)) for name in ("size", "start", "stop")}
+        return dataclasses.replace(planned, weights=np.where(bad, np.float32(0), planned.weights), **nothing)
 
 
-def _numbers(stream: _Stream, first: int, stop: int | None) -> tf.data.Dataset:
-    """Batch numbers `[first, stop)`, each with the tensor that keeps `stream` alive; see `_reader`."""
-    numbers = tf.data.Dataset.counter(first) if stop is None else tf.data.Dataset.range(first, stop)
-    return tf.data.Dataset.zip(numbers, tf.data.Dataset.from_tensors(buffers.owner(stream)).repeat())
+def _planned(plan: _CheckedPlan, first: int, stop: int | None, rows: int) -> tf.data.Dataset:
+    """The packed columns of the batches `[first, stop)`, an element a batch; some are planned while others are read."""
+    together = max(1, PLANNED_ROWS // rows)
+    starts = tf.data.Dataset.counter(first, together)
+    if stop is not None:
+        starts = tf.data.Dataset.range(first, stop, together)
+    expected = columns.packed_spec(rows)
+    kept = weakref.ref(plan)  # TensorFlow never frees the function of a `numpy_function`
+
+    @tf.autograph.experimental.do_not_convert
+    def make(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        behind = start + together if stop is None else tf.minimum(start + together, stop)
+        types = [want.dtype for want in expected]
+        arrays = calls.numpy_function(lambda *span: kept()(*map(int, span)), [start, behind], types)
+        return tuple(tf.ensure_shape(one, [None, *want.shape]) for one, want in zip(arrays, expected, strict=True))
+
+    ds = starts.map(make).prefetch(1).unbatch()
+    ds = ds.apply(
+        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if stop is None else stop - first)
+    )
+    ds.plan = plan  # which lives as long as a dataset or iterator that was made of this one
+    return ds
 
 
-def _reader(
-    stream: _Stream, expected: dict[str, tf.TensorSpec], augmented: AugmentConfig | None
-) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
-    """The function from a batch's number, and the owner of `stream`, to the augmented batch.
+def _batches(
+    ds: tf.data.Dataset,
+    read: Reader,
+    dataset: DatasetDir,
+    config: DataConfig,
+    augmented: AugmentConfig,
+    order: PlanConfig,
+    layout: str,
+) -> tf.data.Dataset:
+    """Packed columns -> batches as `spec` describes them."""
+    expected, varies = spec(order, layout), order.max_windows_per_batch is not None
+    ids = tf.constant(dataset.index.id.tolist())
 
-    TensorFlow never frees the function of a `numpy_function`. So this one refers weakly to `stream`, which holds the
-    memory of batches, and the owner frees it with the last dataset or iterator.
-    """
-    found = weakref.ref(stream)
+    @tf.autograph.experimental.do_not_convert
+    def batch(of_batches: tf.Tensor, *of_rows: tf.Tensor) -> Batch:
+        if varies:
+            of_rows = tuple(each[: of_batches[0]] for each in of_rows)
+        planned = columns.unpack(of_batches, *of_rows)
+        found = {BatchKey.FRAMES: _frames(planned, read, augmented), **_labels(planned, ids, config)}
+        return _ensure_shapes(found, spec(order))
 
-    def read(number: tf.Tensor, owner: tf.Tensor) -> Batch:
-        types = [*KEYS.values(), tf.int64, tf.int64]
-        *arrays, frames, seeds = tf.numpy_function(lambda n, _: found()(n), [number, owner], types)
-        batch = _ensure_shapes(dict(zip(KEYS, arrays, strict=True)), expected)
-        if augmented:
-            drawn = tf.ensure_shape(frames, [None]), tf.ensure_shape(seeds, [None, 2])
-            batch[BatchKey.FRAMES] = augment.apply_to_batch(batch[BatchKey.FRAMES], *drawn, augmented)
-        return batch
-
-    return read
+    # Read and augment in one map: another parallel map would hold as many batches again.
+    at_once, ahead = (CORES + 2, 2) if layout == BatchKey.FRAMES else (2, 1)
+    ds = ds.map(batch, num_parallel_calls=at_once, deterministic=True)
+    if layout == BatchKey.WINDOWS:  # last: they take five times the memory of frames
+        ds = ds.map(lambda frames: _ensure_shapes(windows.of_batch(frames, config.padding, host=True), expected))
+    return ds.prefetch(ahead)  # the next batches are made during a training step
 
 
-def _windows(batch: Batch, config: DataConfig, expected: dict[str, tf.TensorSpec]) -> Batch:
-    return _ensure_shapes(windows.of_batch(batch, config.padding, host=True), expected)
+def _frames(planned: dict[str, tf.Tensor], read: Reader, augmented: AugmentConfig) -> tf.Tensor:
+    """uint8 [B, F, 112, 112]."""
+    frames, played = read(planned), planned["played"]
+    if augmented.speed:
+        frames = augment.play(frames, planned["stop"] - planned["start"], played, planned["frames"])
+    if dataclasses.replace(augmented, speed=0.0) != AugmentConfig():
+        frames = augment.apply_to_batch(frames, played, planned["seeds"], augmented)
+    return frames
+
+
+def _labels(planned: dict[str, tf.Tensor], ids: tf.Tensor, config: DataConfig) -> Batch:
+    """All of a batch but its frames."""
+    names = tf.gather(ids, planned["record"])
+    if config.unit == "word":
+        names = tf.strings.join([names, tf.strings.as_string(planned["word"])], "#")
+    total = windows.count(planned["frames"], config.padding)
+    lengths = tf.cast(planned["label_lengths"], tf.int32)
+    return {
+        BatchKey.LENGTHS: tf.cast(planned["lengths"], tf.int32),
+        BatchKey.IN_WORD: planned["in_word"][:, :total],
+        BatchKey.LABELS: planned["labels"][:, : tf.reduce_max(lengths)],
+        BatchKey.LABEL_LENGTHS: lengths,
+        BatchKey.WEIGHTS: planned["weights"],
+        BatchKey.IDS: names,
+    }
 
 
 def _ensure_shapes(batch: Batch, expected: dict[str, tf.TensorSpec]) -> Batch:

@@ -13,7 +13,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.strings import StringArray, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
 
-INT_COLUMNS = ("split", "shard", "offset", "length", "frames", "tracked")
+INT_COLUMNS = ("split", "shard", "offset", "length", "pixels", "frames", "tracked")
 STRING_COLUMNS = ("id", "speaker", "text", "word_text")
 # NumPy and zipfile raise these on bytes that are not an npz file.
 NOT_NPZ = (ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -119,6 +119,8 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
     yield "want records up to the end of their shard", (end == size[shard])[np.roll(first, -1)]
     per_frame = FRAME_BYTES if manifest["conversion"]["encoding"]["name"] == "raw" else 1
     yield "a record has more frames than bytes for them", (frames > 0) & (frames <= length // per_frame)
+    last = columns["pixels"] + frames * per_frame
+    yield "want frames that lie in their record", (columns["pixels"] > 0) & (last <= length)
     yield "want 0 <= tracked <= frames", (columns["tracked"] >= 0) & (columns["tracked"] <= frames)
     start, stop, rows = columns["word_start"], columns["word_stop"], columns["word_rows"]
     yield (

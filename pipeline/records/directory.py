@@ -52,7 +52,7 @@ def load_index(path: Path, manifest: dict[str, Any]) -> Index:
     return Index.of_columns(columns)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DatasetDir:
     """An opened dataset directory.
 
@@ -79,7 +79,7 @@ class DatasetDir:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the manifest, which holds that of every shard and of the index."""
-        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+        return fingerprint(self.manifest)
 
     def records(self, split: str) -> np.ndarray:
         """int64 [n]: the index rows of a split.
@@ -90,6 +90,10 @@ class DatasetDir:
         if split not in self.splits:
             raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
         return np.flatnonzero(self.index.split == self.splits.index(split))
+
+
+def fingerprint(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def open_dataset(root: Path) -> DatasetDir:
@@ -104,11 +108,13 @@ def open_dataset(root: Path) -> DatasetDir:
     if not (root / MANIFEST).is_file():
         begun = (root / ".progress").is_dir()
         way_out = "run the same scripts.convert again to resume it" if begun else "name the output of scripts.convert"
+        if not begun and next(root.glob("*.tfrecord*"), None):
+            way_out = f"shards of another program: python -m scripts.records index --data={root}"
         raise DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
     manifest = read_manifest(root)
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        got = manifest.get("schema_version")
-        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: convert again")
+    if (got := manifest.get("schema_version")) != SCHEMA_VERSION:
+        way_out = f"python -m scripts.records upgrade --data={root}" if got == SCHEMA_VERSION - 1 else "convert again"
+        raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: {way_out}")
     checks.check_manifest(root / MANIFEST, manifest)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     _raise_problems(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
@@ -166,6 +172,19 @@ def _is_foreign(dataset: DatasetDir, number: int, crc: str | None) -> bool:
     return True
 
 
+def changed_shards(dataset: DatasetDir) -> list[str]:
+    """What is wrong with shards that are gone, or no longer as long as their records, in one line each."""
+    index, problems = dataset.index, []
+    for number in np.unique(index.shard).tolist():
+        path, last = dataset.shards[number], int(np.flatnonzero(index.shard == number)[-1])
+        want = int(index.offset[last] + index.length[last]) + checks.FRAMING_BYTES
+        if not path.is_file():
+            problems.append(f"{path}: gone")
+        elif (size := path.stat().st_size) != want:
+            problems.append(f"{path}: has {size} bytes, its records end at {want}")
+    return problems
+
+
 def location(dataset: DatasetDir, record: int) -> str:
     """The shard and byte offset of a record, for messages."""
     return f"{dataset.shards[dataset.index.shard[record]]} offset {dataset.index.offset[record]}"
@@ -213,9 +232,10 @@ def record_problem(dataset: DatasetDir, record: int) -> str | None:
     """
     expected = dataset.index.row(record)
     try:
-        found = Row.of(read_record(dataset, record), expected.offset, expected.length)
-    except DataError as error:
-        return str(error)
+        data = record_bytes(dataset, record)
+        found = Row.of(from_example(data, dataset.encoding), data, expected.offset)
+    except (ValueError, DataError) as error:
+        return f"{location(dataset, record)}: {error}"
     names = [field.name for field in dataclasses.fields(Row)]
     differing = [name for name in names if getattr(found, name) != getattr(expected, name)]
     return f"{location(dataset, record)}: differs from the index in {', '.join(differing)}" if differing else None

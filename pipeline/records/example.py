@@ -7,6 +7,8 @@ from google.protobuf.message import DecodeError
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CROP, Clip, DataError, Key, Word
 
+COMPARED = 64  # bytes of a value by which it is looked for
+
 
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
     """Serializes a clip as a `tf.train.Example`; the same clip gives the same bytes."""
@@ -49,11 +51,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     Raises:
       DataError: the bytes are not such a record; the message names the key.
     """
-    example = tf.train.Example()
-    try:
-        example.ParseFromString(record)
-    except DecodeError as error:
-        raise DataError(f"not a tf.train.Example: {error}") from error
+    example = parse(record)
     values = {key: _values(example, key) for key in Key}
     for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE, Key.FPS, Key.FRAME_COUNT):
         if len(values[key]) != 1:
@@ -81,6 +79,33 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
         )
     except ValueError as error:
         raise DataError(f"malformed record: {error}") from error
+
+
+def parse(record: bytes) -> tf.train.Example:
+    """Parses a record.
+
+    Raises:
+      DataError: the bytes are not a `tf.train.Example`.
+    """
+    try:
+        return tf.train.Example.FromString(record)
+    except DecodeError as error:
+        raise DataError(f"not a tf.train.Example: {error}") from error
+
+
+def pixels_offset(record: bytes) -> int:
+    """The byte of a record where its frames begin, in whatever order its keys were written.
+
+    Raises:
+      DataError: the bytes are not a `tf.train.Example` with frames.
+    """
+    values = _values(parse(record), Key.FRAMES)
+    if not values or not values[0]:
+        raise DataError(f"key {Key.FRAMES!s}: want frames, got none")
+    offset = record.find(values[0][:COMPARED])
+    while not record.startswith(values[0], offset):
+        offset = record.find(values[0][:COMPARED], offset + 1)
+    return offset
 
 
 def _values(example: tf.train.Example, key: Key) -> list:

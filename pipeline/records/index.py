@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.records import checks
+from pipeline.records.example import pixels_offset
 from pipeline.records.strings import Builder, StringArray
 from pipeline.schema import Clip, Word
 
@@ -22,15 +23,16 @@ class Row:
     text: str
     offset: int  # bytes from the shard's start to the record's header
     length: int  # bytes of the payload
+    pixels: int  # bytes from the payload's start to its frames
     frames: int
     tracked: int  # number of frames in which the mouth was found
     words: tuple[Word, ...]
 
     @classmethod
-    def of(cls, clip: Clip, offset: int, length: int) -> "Row":
-        """The row of a clip whose record has its header at `offset` and `length` bytes of payload."""
-        tracked = int(clip.tracked.sum())
-        return cls(clip.id, clip.speaker, clip.text, offset, length, len(clip.frames), tracked, clip.words)
+    def of(cls, clip: Clip, record: bytes, offset: int) -> "Row":
+        """The row of a clip whose `record` has its header at byte `offset` of the shard."""
+        place = offset, len(record), pixels_offset(record)
+        return cls(clip.id, clip.speaker, clip.text, *place, len(clip.frames), int(clip.tracked.sum()), clip.words)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Index:
 
     Attributes:
       split, shard: int64 [N], positions in the manifest's lists.
-      offset, length, frames, tracked: int64 [N], as in `Row`.
+      offset, length, pixels, frames, tracked: int64 [N], as in `Row`.
       id, speaker, text: N strings.
       word_rows: int64 [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
       word_text: W strings.
@@ -50,6 +52,7 @@ class Index:
     shard: np.ndarray
     offset: np.ndarray
     length: np.ndarray
+    pixels: np.ndarray
     frames: np.ndarray
     tracked: np.ndarray
     id: StringArray
@@ -70,7 +73,7 @@ class Index:
             for row in rows:
                 for column, value in (("split", split), ("shard", shard)):
                     numbers[column].append(value)
-                for column in ("offset", "length", "frames", "tracked"):
+                for column in ("offset", "length", "pixels", "frames", "tracked"):
                     numbers[column].append(getattr(row, column))
                 for column in ("id", "speaker", "text"):
                     strings[column].append(getattr(row, column))
@@ -136,7 +139,7 @@ class Index:
         rows = slice(self.word_rows[record], self.word_rows[record + 1])
         words = zip(self.word_text[rows], self.word_start[rows].tolist(), self.word_stop[rows].tolist(), strict=True)
         strings = (getattr(self, name)[record] for name in ("id", "speaker", "text"))
-        numbers = (int(getattr(self, name)[record]) for name in ("offset", "length", "frames", "tracked"))
+        numbers = (int(getattr(self, name)[record]) for name in ("offset", "length", "pixels", "frames", "tracked"))
         return Row(*strings, *numbers, tuple(Word(*word) for word in words))
 
 

@@ -61,7 +61,8 @@ def _tensor(dtype: str, dimensions: list[int] | None = None, encoding: str = "no
 
 
 def _images(encoding: str) -> dict[str, Any]:
-    image = {"dtype": "uint8", "encodingFormat": encoding, "shape": _shape([CROP, CROP, 1])}
+    """A sequence of images; tensorflow-datasets stacks them, so it reads clips of one, or of equally high ones."""
+    image = {"dtype": "uint8", "encodingFormat": encoding, "shape": _shape([-1, CROP, 1])}
     return _sequence({**_class("image_feature", "Image"), "image": image})
 
 

@@ -73,6 +73,22 @@ def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | 
         raise ValueError("the record is damaged, its CRC does not match")
 
 
+def stated_length(path: Path, offset: int) -> int:
+    """The length of the payload that the record whose header is at `offset` states, no more than the shard holds.
+
+    Raises:
+      ValueError: the header is damaged, or the shard ends within the record.
+    """
+    header = bytearray(HEADER_BYTES)
+    with opened(path) as descriptor:
+        fill(descriptor, [header], offset)
+    check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
+    left = path.stat().st_size - offset - HEADER_BYTES - FOOTER_BYTES
+    if (length := int.from_bytes(header[:LENGTH_BYTES], "little")) > left:
+        raise ValueError("the record is damaged, the shard ends within it")
+    return length
+
+
 def payload(path: Path, offset: int, length: int) -> bytes:
     """Reads the payload, `length` bytes, of the record whose header is at `offset`, and checks header and CRC.
 

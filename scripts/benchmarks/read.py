@@ -17,17 +17,21 @@ from scripts.benchmarks.measure import Candidate, Measurement
 TORCH, WEBDATASET, GRAIN = "PyTorch DataLoader", "WebDataset", "Grain + ArrayRecord"
 BASELINES = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
 FORMS = {TORCH: "npy", WEBDATASET: "tar", GRAIN: "npy"}  # what of the export a baseline reads
-OURS = {  # name -> data, unit, layout, order, gigabytes for frames in memory
-    "lipflow": ("raw", "sentence", "frames", "random", 0),
-    "lipflow, in order": ("raw", "sentence", "frames", "stored", 0),
-    "lipflow, windows": ("raw", "sentence", "windows", "random", 0),
-    "lipflow, words": ("raw", "word", "frames", "random", 0),
-    "lipflow, words, windows": ("raw", "word", "windows", "random", 0),
-    "lipflow, jpeg": ("jpeg", "sentence", "frames", "random", 0),
-    "lipflow, jpeg, words": ("jpeg", "word", "frames", "random", 0),
-    "lipflow, jpeg, kept in memory": ("jpeg", "sentence", "frames", "random", 4),
+OURS = {  # name -> data, unit, layout, order, reader
+    "lipflow": ("raw", "sentence", "frames", "random", ""),
+    "lipflow, in order": ("raw", "sentence", "frames", "stored", ""),
+    "lipflow, first epoch": ("raw", "sentence", "frames", "random", "unchecked"),
+    "lipflow, graph": ("raw", "sentence", "frames", "random", "graph"),
+    "lipflow, portable": ("raw", "sentence", "frames", "random", "portable"),
+    "lipflow, windows": ("raw", "sentence", "windows", "random", ""),
+    "lipflow, words": ("raw", "word", "frames", "random", ""),
+    "lipflow, words, first epoch": ("raw", "word", "frames", "random", "unchecked"),
+    "lipflow, words, direct": ("raw", "word", "frames", "random", "direct"),
+    "lipflow, words, windows": ("raw", "word", "windows", "random", ""),
+    "lipflow, jpeg": ("jpeg", "sentence", "frames", "random", ""),
+    "lipflow, jpeg, words": ("jpeg", "word", "frames", "random", ""),
 }
-HOW = ("unit", "layout", "order", "cache_gb")
+HOW = ("unit", "layout", "order", "reader")
 TUTORIAL_BATCH = 8  # of 18 MB clips; larger ones leave no memory for anything else
 COLUMNS = {
     "windows_rate": "windows/s",

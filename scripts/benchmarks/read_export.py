@@ -46,7 +46,7 @@ def _ours(dataset: DatasetDir, clips: list[Clip], encoding: Encoding, root: Path
         path = root / shard_name("clips", "train", shard, min(SHARDS, len(clips)))
         with tfrecord.ShardWriter(path) as writer:
             written = [(clip, to_example(clip, encoding)) for clip in own]
-            rows.append((0, shard, [Row.of(clip, writer.write(one), len(one)) for clip, one in written]))
+            rows.append((0, shard, [Row.of(clip, one, writer.write(one)) for clip, one in written]))
         figures = {"records": len(own), "bytes": path.stat().st_size, "sha256": storage.sha256(path)}
         described.append({"file": path.name, **figures})
     save_index(root / INDEX, Index.of(rows))

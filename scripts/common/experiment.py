@@ -14,13 +14,12 @@ from model.errors import RunError
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig
-from pipeline.loading import batch, dataset, device
+from pipeline.loading import dataset, device
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.direct_reader import Reader
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.mouth.crop import CropSettings
-from pipeline.records import identity, storage
+from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
@@ -189,26 +188,25 @@ def batches(
     config: DataConfig,
     order: PlanConfig,
     augmented: AugmentConfig | None = None,
-    epoch: int = 0,
     step: int = 0,
+    epochs: int | None = 1,
     damaged: Damaged | None = None,
-    reader: Reader | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """Yields an epoch's batches from `step` on, with windows on the accelerator; arguments as in `dataset.load`.
+    """Yields batches from `step` on, with windows on the accelerator; arguments as in `dataset.load`.
 
     Raises:
       DataError: a record is damaged and not skipped, or a shard cannot be read.
     """
     at_damage = vars(damaged or Damaged())
     try:
-        ds = dataset.load(data, split, config, order, augmented, epoch=epoch, step=step, reader=reader, **at_damage)
+        ds = dataset.load(data, split, config, order, augmented, epochs=epochs, step=step, **at_damage)
         yield from device.batches(ds, config.padding)
     except tf.errors.OpError as error:
-        if problem := batch.problem(error):
+        if problem := dataset.problem(error):
             way_out = "restore the shard, or leave damaged records out with --on_bad_record=skip"
             raise DataError(f"{problem}; {way_out}") from error
-        reason = error.message.splitlines()[0]
-        raise DataError(f"{data.root}: split {split!r} cannot be read ({reason})") from error
+        changed = "; ".join(directory.changed_shards(data)) or error.message.splitlines()[0]
+        raise DataError(f"{data.root}: split {split!r} cannot be read: {changed}; restore the shards") from error
 
 
 def score(
@@ -219,9 +217,8 @@ def score(
     batch_size: int,
     how: DecodeConfig = GREEDY,
     damaged: Damaged | None = None,
-    reader: Reader | None = None,
 ) -> Report:
     """Scores every example of a split once, whole and in index order; `how` decodes the texts."""
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    read = batches(data, split, config.whole(), order, damaged=damaged, reader=reader)
+    read = batches(data, split, config.whole(), order, damaged=damaged)
     return evaluate(model, read, config.vocabulary.decode, how)

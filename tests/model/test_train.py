@@ -23,14 +23,14 @@ STEPS = 3
 
 def _stream(
     batch: Callable, stop: threading.Event | None = None, stop_after: int = 0
-) -> Callable[[int, int], Iterator[dict]]:
-    """Batches that depend on epoch and step alone; `stop` is set before the `stop_after`-th batch of the run."""
+) -> Callable[[int], Iterator[dict]]:
+    """Batches that depend on the step alone; `stop` is set before the `stop_after`-th batch of the run."""
 
-    def batches(epoch: int, step: int) -> Iterator[dict]:
-        for index in range(step, STEPS):
-            if epoch * STEPS + index + 1 == stop_after:
+    def batches(first: int) -> Iterator[dict]:
+        for step in itertools.count(first):
+            if step + 1 == stop_after:
                 stop.set()
-            yield batch(seed=epoch * STEPS + index, padding=index)
+            yield batch(seed=step, padding=step % STEPS)
 
     return batches
 
@@ -81,10 +81,10 @@ def test_a_kill_costs_the_steps_since_the_last_checkpoint(tmp_path: Path, batch:
     config, asked = dataclasses.replace(QUICK, checkpoint_every=3), []
     whole, killed, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
 
-    def batches(last: int) -> Callable[[int, int], Iterator[dict]]:
-        def stream(epoch: int, step: int) -> Iterator[dict]:
-            asked.append((epoch, step))
-            for number in range(epoch * 5 + step, epoch * 5 + 5):
+    def batches(last: int) -> Callable[[int], Iterator[dict]]:
+        def stream(first: int) -> Iterator[dict]:
+            asked.append(first)
+            for number in itertools.count(first):
                 if number == last:
                     raise _KilledError
                 yield batch(seed=number)
@@ -96,7 +96,7 @@ def test_a_kill_costs_the_steps_since_the_last_checkpoint(tmp_path: Path, batch:
         train(killed, config, batches(8), 5, tmp_path / "run")
     asked.clear()
     train(resumed, config, batches(99), 5, tmp_path / "run")
-    assert asked == [(1, 1)]
+    assert asked == [6]
     _assert_equal(resumed, whole)
 
 
@@ -139,7 +139,7 @@ def test_the_share_of_time_that_went_into_waiting_is_told(
 ) -> None:
     clock = itertools.count()  # a second later each time it is looked at: a step takes one, and so does a wait
 
-    def slow(epoch: int, step: int) -> Iterator[dict]:
+    def slow(step: int) -> Iterator[dict]:
         for seed in range(step, STEPS):
             assert [next(clock) for _ in range(9 if seed else 99)]  # the first wait does not count
             yield batch(seed=seed)
@@ -162,7 +162,7 @@ def test_a_text_longer_than_its_windows_stops_training_and_is_named(tmp_path: Pa
     model = LipReader(dataclasses.replace(CONFIG, head="ctc"))
     bad = batch(lengths=(3, 2), labels=((0, 1), (1, 1)))
     with pytest.raises(RunError, match=r"step 0 \(epoch 0\): the loss is not finite, from clips clip1;"):
-        train(model, QUICK, lambda epoch, step: [bad] * STEPS, STEPS, tmp_path)
+        train(model, QUICK, lambda step: [bad] * STEPS, STEPS, tmp_path)
     assert not list(tmp_path.glob("last/*"))
 
 
@@ -172,13 +172,13 @@ def test_a_loss_that_is_not_a_number_names_the_batch(tmp_path: Path, batch: Call
     model.head.bias.assign([np.nan] * 3)
     filled = {**batch(), "weights": tf.constant([1.0, 0.0, 1.0])}
     with pytest.raises(RunError, match="the loss is not finite, from clips clip0, clip2;"):
-        train(model, QUICK, lambda epoch, step: [filled] * STEPS, STEPS, tmp_path)
+        train(model, QUICK, lambda step: [filled] * STEPS, STEPS, tmp_path)
 
 
 @pytest.mark.usefixtures("eager")
 def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
     with pytest.raises(RunError, match="epoch 0: the data ended after 1 of 3 batches"):
-        train(LipReader(CONFIG), QUICK, lambda epoch, step: [batch()], STEPS, tmp_path)
+        train(LipReader(CONFIG), QUICK, lambda step: [batch()], STEPS, tmp_path)
 
 
 @pytest.mark.usefixtures("eager")
@@ -201,7 +201,7 @@ def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
 
     stop = threading.Event()
 
-    def stream(epoch: int, step: int) -> Iterator[dict]:
+    def stream(step: int) -> Iterator[dict]:
         for number, each in enumerate(batches, 1):
             if number == len(batches):
                 stop.set()
@@ -218,7 +218,7 @@ def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
 def test_tensorboard_gets_the_curves(tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.train.LOG_EVERY", 2)
     config = dataclasses.replace(QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
-    result = train(LipReader(CONFIG, seed=1), config, lambda epoch, step: [batch()] * 4, 4, tmp_path / "run")
+    result = train(LipReader(CONFIG, seed=1), config, lambda step: [batch()] * 4, 4, tmp_path / "run")
     found = events.written(tmp_path / "run" / "tensorboard")
     assert found.keys() == {"loss", "windows/s", "waiting", "gradient norm", "learning rate"}
     assert {tag: [step for step, _ in points] for tag, points in found.items()} == {tag: [2, 4] for tag in found}
@@ -257,6 +257,6 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
     model = LipReader(dataclasses.replace(CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
     steps = 60
     config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
-    train(model, config, lambda epoch, step: [dense] * steps, steps, tmp_path)
+    train(model, config, lambda step: [dense] * steps, steps, tmp_path)
     report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
     assert report.metrics["word_accuracy"] == 1

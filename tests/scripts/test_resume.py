@@ -18,9 +18,9 @@ from scripts.common import experiment
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run where it is ignored
 batches = experiment.batches
 
-def stopping(data, split, config, order, augmented, epoch, step, **reading):
-    for number, batch in enumerate(batches(data, split, config, order, augmented, epoch, step, **reading), step):
-        if (epoch, number) == AT:
+def stopping(data, split, config, order, augmented, step, **reading):
+    for number, batch in enumerate(batches(data, split, config, order, augmented, step, **reading), step):
+        if divmod(number, STEPS) == AT:
             signal.raise_signal(SIGNAL)
         yield batch
 
@@ -52,7 +52,7 @@ def test_a_run_stopped_four_times_in_mid_epoch_equals_an_unbroken_one(tmp_path: 
         (signal.SIGHUP, (1, 4), (1, 5)),
         (signal.SIGKILL, (2, 5), (2, 4)),  # before the 18th batch: checkpoints are every fourth
     ):
-        stopped = STOPPED.replace("AT", str(at)).replace("SIGNAL", str(int(number)))
+        stopped = STOPPED.replace("AT", str(at)).replace("STEPS", str(STEPS)).replace("SIGNAL", str(int(number)))
         code, printed = commands.altered(stopped, *command, str(run))
         assert (code, _position(run)) == (-number if number == signal.SIGKILL else 1, left), printed
         if number != signal.SIGKILL:

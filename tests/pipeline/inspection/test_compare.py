@@ -175,7 +175,7 @@ def test_damage_is_named_when_opened(tmp_path: Path) -> None:
 
 
 def _index(rows: list[list[tuple[str, int, int]]]) -> Index:
-    own = [Row(str(n), "s", "", 0, 0, 9, 9, datasets.clip("a", 9, words).words) for n, words in enumerate(rows)]
+    own = [Row(str(n), "s", "", 0, 0, 0, 9, 9, datasets.clip("a", 9, words).words) for n, words in enumerate(rows)]
     return Index.of([(0, 0, own)])
 
 

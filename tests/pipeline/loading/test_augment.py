@@ -124,7 +124,7 @@ def test_frames_shown_at_another_speed() -> None:
         (7, 1): [3],
     }
     frames, counts = np.array(list(shown)).T
-    rows = augment.resample(frames, counts, 8)
+    rows = augment.resample(frames, counts, np.arange(8))
     assert rows.shape == (6, 8)
     for row, (count, want) in zip(rows.tolist(), zip(counts.tolist(), shown.values(), strict=True), strict=True):
         assert row[:count] == want

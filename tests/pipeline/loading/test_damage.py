@@ -17,9 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.loading import batch
 from pipeline.loading import dataset as data
-from pipeline.loading.direct_reader import Reader
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.mixture import join
 from pipeline.loading.plan import PlanConfig
@@ -56,7 +54,7 @@ def refused(dataset: DatasetDir, reason: str, record: int = BAD) -> None:
     path, offset = location(dataset, record)
     with pytest.raises(tf.errors.UnknownError, match=f"DataError: {path} offset {offset}: .*{reason}") as caught:
         laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
-    problem = batch.problem(caught.value)
+    problem = data.problem(caught.value)
     assert problem.startswith(f"{path} offset {offset}: ")
     assert "\n" not in problem
 
@@ -234,7 +232,7 @@ def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path:
     refused(directory.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
 
-@pytest.mark.parametrize("on_bad_record", batch.ON_BAD_RECORD)
+@pytest.mark.parametrize("on_bad_record", data.ON_BAD_RECORD)
 def test_a_shard_that_goes_while_it_is_read_is_never_skipped(dataset: DatasetDir, on_bad_record: str) -> None:
     batches = iter(data.load(dataset, "train", SENTENCE, PlanConfig(1), epochs=None, on_bad_record=on_bad_record))
     next(batches)
@@ -359,16 +357,19 @@ def test_a_picture_of_another_kind_is_refused_before_it_is_decoded(tmp_path: Pat
 
 
 def test_a_picture_less_is_refused(tmp_path: Path) -> None:
-    values = Encoding("png").encode(CLIPS[BAD].frames)[:-1]
+    values = Encoding("png").encode(CLIPS[BAD].frames[:-1])
     dataset = datasets.with_record(
         write(tmp_path / "data", encoding="png"), BAD, changed(CLIPS[BAD], Encoding("png"), FRAMES=texts(*values))
     )
     refused(dataset, "key frames: want 12 frames, as frame_count says, got 11")
 
 
-def test_the_reader_of_another_dataset_is_refused(tmp_path: Path, dataset: DatasetDir) -> None:
-    with pytest.raises(ValueError, match="reader: is of another dataset"):
-        data.load(dataset, "train", SENTENCE, IN_ORDER, reader=Reader(write(tmp_path / "other")))
+def test_images_that_are_not_full_are_refused(tmp_path: Path) -> None:
+    values = [each for frames in np.split(CLIPS[BAD].frames, 2) for each in Encoding("jpeg").encode(frames)]
+    dataset = datasets.with_record(
+        write(tmp_path / "data", encoding="jpeg"), BAD, changed(CLIPS[BAD], Encoding("jpeg"), FRAMES=texts(*values))
+    )
+    refused(dataset, r"want images of 584 frames and a last one, got \[6, 6\]")
 
 
 def test_another_policy_is_refused(dataset: DatasetDir) -> None:

@@ -13,8 +13,8 @@ from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
+from tests import datasets
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "dataset"
 CONFIG, ORDER, VARIED = DataConfig(Vocabulary.of_characters()), PlanConfig(8, seed=1), AugmentConfig(flip=0.5)
 
 
@@ -127,8 +127,9 @@ OLD = """{
 """  # written by commit 316d5c1, before positions had a version
 
 
-def test_a_position_without_a_version_is_read(tmp_path: Path) -> None:
-    path, dataset = tmp_path / "position.json", directory.open_dataset(GOLDEN)
+def test_a_position_without_a_version_is_read(golden_dataset: Path, tmp_path: Path) -> None:
+    path, dataset = tmp_path / "position.json", directory.open_dataset(golden_dataset)
+    vars(dataset)["fingerprint"] = directory.fingerprint(directory.read_manifest(datasets.GOLDEN / "dataset"))
     path.write_text(OLD)
     config = DataConfig(Vocabulary.of_words(["at", "bin", "now"]), unit="word", margin=3, padding="same")
     stream = dataset, "train", config, PlanConfig(4, seed=1), AugmentConfig(flip=0.5)

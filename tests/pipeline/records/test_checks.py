@@ -62,7 +62,7 @@ FIRST = ("splits", "train", "shards", 0)
         ((*FIRST, "file"), "\ud800", r"shard '\\ud800': want the name"),
         ((*FIRST, "file"), "tiny-train.tfrecord-00001-of-00002", "shard 'tiny.*' is listed twice"),
         (("index",), {}, "index.sha256: want a str, got 'None'"),
-        (("schema_version",), "2", "schema_version 2, this program reads 2"),
+        (("schema_version",), "2", "schema_version 2, this program reads 3"),
     ],
 )
 def test_a_manifest_that_breaks_a_rule_is_refused(dataset: DatasetDir, keys: tuple, value: Any, match: str) -> None:

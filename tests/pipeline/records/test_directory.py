@@ -73,7 +73,7 @@ def test_every_record_is_read_back_through_the_index(dataset: DatasetDir) -> Non
         assert clip.id == dataset.index.id[number] == f"s1/c{number}"
         np.testing.assert_array_equal(clip.frames, datasets.pixels(6 + number, seed=number))
         row = dataset.index.row(number)
-        assert row == Row.of(clip, row.offset, len(to_example(clip, Encoding())))
+        assert row == Row.of(clip, to_example(clip, Encoding()), row.offset)
         assert row.frames - 1 == row.tracked == clip.tracked.sum()
 
 
@@ -106,7 +106,7 @@ def test_no_dataset_is_named_with_the_way_out(tmp_path: Path, dataset: DatasetDi
 def test_another_schema_version_is_refused(dataset: DatasetDir) -> None:
     manifest = dataset.root / directory.MANIFEST
     manifest.write_text(json.dumps({**dataset.manifest, "schema_version": 0}))
-    refused(dataset.root, "schema_version 0, this program reads 2: convert again")
+    refused(dataset.root, "schema_version 0, this program reads 3: convert again")
 
 
 def test_missing_and_cut_shards_are_all_named(dataset: DatasetDir) -> None:

@@ -6,7 +6,7 @@ from pipeline.schema import Word
 
 def row(name: str, *words: str) -> Row:
     spoken = tuple(Word(word, 2 * n, 2 * n + 2) for n, word in enumerate(words))
-    return Row(f"s1/{name}", "s1", " ".join(words), 10 * len(name), 100, 20, 19, spoken)
+    return Row(f"s1/{name}", "s1", " ".join(words), 10 * len(name), 100, 30, 20, 19, spoken)
 
 
 SHARDS = [

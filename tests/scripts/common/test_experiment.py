@@ -1,5 +1,7 @@
 import dataclasses
+import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -171,8 +173,24 @@ def test_a_damaged_record_stops_reading_with_a_way_out(damaged: DatasetDir) -> N
 def test_a_shard_that_is_gone_stops_reading_whatever_is_skipped(damaged: DatasetDir) -> None:
     damaged.shards[1].unlink()
     order = PlanConfig(batch_size=2, shuffle=False)
-    with pytest.raises(DataError, match=r"split 'train' cannot be read .*No such file.*00001-of-00003"):
+    with pytest.raises(DataError, match=r"split 'train' cannot be read: .*00001-of-00003: gone; restore the shards"):
         list(experiment.batches(damaged, "train", CONFIG, order, damaged=experiment.Damaged("skip")))
+
+
+def test_a_shard_that_is_cut_after_its_check_stops_reading_by_name(
+    tiny: Callable[[str], DatasetDir], tmp_path: Path
+) -> None:
+    """Words, which the graph reads: TensorFlow's end of the file must not become the end of the stream."""
+    shutil.copytree(tiny("raw").root, tmp_path / "data")
+    data = open_dataset(tmp_path / "data")
+    words = DataConfig(Vocabulary.of_words([word for word, _, _ in datasets.SPOKEN]), unit="word")
+    batches = experiment.batches(data, "train", words, PlanConfig(batch_size=1), epochs=None)
+    next(batches)
+    size = data.shards[0].stat().st_size
+    os.truncate(data.shards[0], 20_000)
+    wrong = f"{data.shards[0]}: has 20000 bytes, its records end at {size}"
+    with pytest.raises(DataError, match=f"split 'train' cannot be read: {wrong}; restore the shards"):
+        list(itertools.islice(batches, 100))
 
 
 def test_a_score_leaves_out_the_damaged_and_counts_them(damaged: DatasetDir) -> None:

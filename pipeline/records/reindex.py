@@ -1,0 +1,153 @@
+"""Makes a dataset directory of shards that lack an index, or have one of an older version; reads each record once."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.records import directory, storage, tfds_metadata, tfrecord
+from pipeline.records.codecs import Encoding
+from pipeline.records.example import from_example, parse
+from pipeline.records.index import Index, Row
+from pipeline.schema import SCHEMA_VERSION, DataError, Key
+
+NAMING = "want NAME-SPLIT.tfrecord-00000-of-00001 and so on"
+SHARD = re.compile(r"(.+)-([^-]+)\.tfrecord-\d{5}-of-(\d{5})")  # name, split, shards
+MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
+OLD_VERSION = 2  # one image a frame, and no place of the pixels in the index
+PARTS = ("schema_version", "conversion", "vocabulary", "splits", "rejected", "index")  # of a manifest, in order
+Shards = dict[str, list[Path]]  # split -> its shards in order
+
+
+def index(root: Path) -> Iterator[Path]:
+    """Indexes shards that another program wrote with the keys of `schema.Key`; yields each when it has been read.
+
+    How their crops were made is not known, and left out of the manifest.
+
+    Raises:
+      DataError: the directory has a manifest already, its files are not named like the shards of one dataset, one is
+        missing, a record is damaged or malformed, or frame rates differ.
+    """
+    if (root / directory.MANIFEST).exists():
+        raise DataError(f"{root}: has a {directory.MANIFEST}; it is indexed already")
+    name, shards = _shards(root)
+    features = parse(_first_record(shards)).features.feature
+    frames, rates = features[str(Key.FRAMES)].bytes_list.value, features[str(Key.FPS)].float_list.value
+    kind = next((kind for magic, kind in MAGIC.items() if frames and frames[0].startswith(magic)), "raw")
+    conversion = {"name": name, "crop": {}, "fps": rates[0] if rates else 0.0, "encoding": vars(Encoding(kind))}
+    yield from _describe(root, shards, {"conversion": conversion, "rejected": {}})
+
+
+def upgrade(root: Path) -> Iterator[Path]:
+    """Turns a dataset of schema version 2 into one of version 3, in place; yields each shard when it is done.
+
+    Raw shards stay as they are. Images of one frame are decoded and encoded as tall ones, png without loss, jpeg with a
+    second one at the same quality. After a stop, the next run goes on.
+
+    Raises:
+      DataError: the dataset is of another version, a shard is missing, or a record is damaged.
+    """
+    manifest = directory.read_manifest(root)
+    if (version := manifest.get("schema_version")) != OLD_VERSION:
+        raise DataError(f"{root}: schema_version {version}; only version {OLD_VERSION} can be upgraded")
+    encoding = Encoding(**manifest["conversion"]["encoding"])
+    shards = {name: [root / each["file"] for each in split["shards"]] for name, split in manifest["splits"].items()}
+    if missing := [path for own in shards.values() for path in own if not path.is_file()]:
+        raise DataError(f"{missing[0]}: missing; restore it")
+    yield from _describe(root, shards, manifest, prepare=_join_images if encoding.name != "raw" else None)
+
+
+def _shards(root: Path) -> tuple[str, Shards]:
+    """The name and the shards of a directory, by their file names."""
+    shards: dict[tuple[str, str, int], list[Path]] = {}
+    for path in sorted(root.glob("*.tfrecord*")):
+        if (match := SHARD.fullmatch(path.name)) is None:
+            raise DataError(f"{path}: {NAMING}; rename it")
+        shards.setdefault((match[1], match[2], int(match[3])), []).append(path)
+    for (name, split, count), found in shards.items():
+        wanted = {directory.shard_name(name, split, shard, count) for shard in range(count)}
+        if missing := wanted - {path.name for path in found}:
+            raise DataError(f"{root / min(missing)}: missing; restore it")
+    by_split = {split: found for (_, split, _), found in shards.items()}
+    if len({name for name, _, _ in shards}) != 1 or len(by_split) < len(shards):
+        raise DataError(f"{root}: want the TFRecords of one dataset; {NAMING}")
+    return next(iter(shards))[0], by_split
+
+
+def _first_record(shards: Shards) -> bytes:
+    records = (record for own in shards.values() for path in own for _, record in _records(path))
+    if (record := next(records, None)) is None:
+        raise DataError(f"{next(iter(shards.values()))[0].parent}: the shards hold no record")
+    return record
+
+
+def _records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields the offset and payload of every record of a shard."""
+    offset, size = 0, path.stat().st_size
+    while offset < size:
+        try:
+            record = tfrecord.payload(path, offset, tfrecord.stated_length(path, offset))
+        except ValueError as error:
+            raise DataError(f"{path} offset {offset}: {error}; restore the shard") from error
+        yield offset, record
+        offset += tfrecord.HEADER_BYTES + len(record) + tfrecord.FOOTER_BYTES
+
+
+def _describe(root: Path, shards: Shards, known: dict[str, Any], prepare: Any = None) -> Iterator[Path]:
+    """Writes the index, the files for tensorflow-datasets and, last, a manifest with what is `known` of it."""
+    encoding = Encoding(**known["conversion"]["encoding"])
+    rows: list[tuple[int, int, list[Row]]] = []
+    entries: dict[str, list[dict[str, Any]]] = {split: [] for split in shards}
+    for number, (split, path) in enumerate((split, path) for split, own in shards.items() for path in own):
+        if prepare:
+            prepare(path, encoding)
+        found = [_row(path, *record, known["conversion"]["fps"], encoding) for record in _records(path)]
+        rows.append((list(shards).index(split), number, found))
+        figures = {"bytes": path.stat().st_size, "sha256": storage.sha256(path)}
+        entries[split].append(
+            {"file": path.name, "records": len(found), **figures, "last_crc": directory.last_crc(path)}
+        )
+        yield path
+    index = Index.of(rows)
+    directory.save_index(root / directory.INDEX, index)
+    texts = index.text.tolist()
+    manifest = {
+        "vocabulary": {
+            "characters": "".join(sorted(set("".join(texts)))),
+            "words": sorted(set(" ".join(texts).split())),
+        },
+        **known,
+        "schema_version": SCHEMA_VERSION,
+        "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
+        "index": {"file": directory.INDEX, "sha256": storage.sha256(root / directory.INDEX)},
+    }
+    manifest = {part: manifest[part] for part in PARTS}
+    tfds_metadata.write(root, manifest)
+    storage.write_json(root / directory.MANIFEST, manifest)
+
+
+def _row(path: Path, offset: int, record: bytes, fps: float, encoding: Encoding) -> Row:
+    try:
+        clip = from_example(record, encoding)
+    except DataError as error:
+        raise DataError(f"{path} offset {offset}: {error}") from error
+    if np.float32(clip.fps) != np.float32(fps):
+        raise DataError(f"{path} offset {offset}: {clip.fps:g} frames a second, others {fps:g}; want one rate")
+    return Row.of(clip, record, offset)
+
+
+def _join_images(path: Path, encoding: Encoding) -> None:
+    """Rewrites a shard of images of one frame as a shard of tall images; leaves one of those as it is."""
+    with tfrecord.ShardWriter(path) as writer:
+        for _, record in _records(path):
+            example = parse(record)
+            values = example.features.feature[str(Key.FRAMES)].bytes_list.value
+            try:
+                encoding.count(list(values))
+            except ValueError:
+                frames = np.concatenate([encoding.decode([value]) for value in values])
+                values[:] = encoding.encode(frames)
+                record = example.SerializeToString(deterministic=True)
+            writer.write(record)

@@ -1,0 +1,162 @@
+"""Shards of other programs and of an older version become a dataset directory."""
+
+import dataclasses
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipeline.records import directory, reindex, storage
+from pipeline.records.codecs import Encoding
+from pipeline.records.directory import DatasetDir
+from pipeline.records.example import from_example, to_example
+from pipeline.schema import CROP, SCHEMA_VERSION, Clip, DataError, Key
+from tests import datasets
+
+CLIPS = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(5)]
+ENCODINGS = ["raw", "jpeg", "png"]
+
+
+def bare(root: Path, encoding: str = "raw", splits: dict | None = None) -> DatasetDir:
+    """A dataset, of which shards alone are left."""
+    splits = splits or {"train": [CLIPS[:2], CLIPS[2:4]], "val": [CLIPS[4:]]}
+    dataset = datasets.write_dataset(root, splits, Encoding(encoding))
+    for path in root.iterdir():
+        if path not in dataset.shards:
+            path.unlink()
+    return dataset
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_shards_alone_become_the_dataset_that_they_were(tmp_path: Path, encoding: str) -> None:
+    had = bare(tmp_path / "data", encoding)
+    assert list(reindex.index(tmp_path / "data")) == list(had.shards)
+    dataset = directory.open_dataset(tmp_path / "data")
+    assert dataset.splits == had.splits
+    for name, column in dataset.index.columns().items():
+        np.testing.assert_array_equal(column, had.index.columns()[name], err_msg=name)
+    assert dataset.manifest["conversion"] | {"crop": {}} == {
+        "name": "tiny",
+        "crop": {},
+        "fps": 25.0,
+        "encoding": {"name": encoding, "quality": 92},
+    }
+    assert [problem for problem in directory.verify(dataset) if problem] == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda root: (root / "tiny-train.tfrecord-00000-of-00002").unlink(), "00000-of-00002: missing; restore it"),
+        (lambda root: (root / "more.tfrecord").touch(), r"more\.tfrecord: want NAME-SPLIT\.tfrecord-.*; rename it"),
+        (
+            lambda root: (root / "other-train.tfrecord-00000-of-00001").touch(),
+            "want the TFRecords of one dataset; want NAME-SPLIT",
+        ),
+        (lambda root: [path.unlink() for path in root.iterdir()], "want the TFRecords of one dataset"),
+        (
+            lambda root: os.truncate(root / "tiny-val.tfrecord-00000-of-00001", 1000),
+            "val.tfrecord-00000-of-00001 offset 0: the record is damaged, the shard ends within it; restore",
+        ),
+        (
+            lambda root: datasets.flip(root / "tiny-val.tfrecord-00000-of-00001", 900),
+            "val.tfrecord-00000-of-00001 offset 0: the record is damaged, its CRC does not match",
+        ),
+        (lambda root: storage.write_json(root / "manifest.json", {}), r"has a manifest\.json; it is indexed already"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, spoil: Callable[[Path], object], match: str) -> None:
+    bare(tmp_path / "data")
+    spoil(tmp_path / "data")
+    with pytest.raises(DataError, match=match):
+        list(reindex.index(tmp_path / "data"))
+
+
+def test_records_of_another_frame_rate_are_named(tmp_path: Path) -> None:
+    bare(tmp_path / "data", splits={"train": [[CLIPS[0], dataclasses.replace(CLIPS[1], fps=30.0)]]})
+    with pytest.raises(DataError, match=r"offset \d+: 30 frames a second, others 25; want one rate"):
+        list(reindex.index(tmp_path / "data"))
+
+
+def single_images(clip: Clip, encoding: Encoding) -> bytes:
+    """A record as version 2 wrote it: an image a frame."""
+    example = tf.train.Example.FromString(to_example(clip, encoding))
+    images = [encoding.encode(frame[np.newaxis])[0] for frame in clip.frames]
+    example.features.feature[str(Key.FRAMES)].bytes_list.value[:] = images
+    return example.SerializeToString(deterministic=True)
+
+
+def old(root: Path, encoding: str) -> DatasetDir:
+    """A dataset of schema version 2; it cannot be opened."""
+    dataset = datasets.write_dataset(root, {"train": [CLIPS[:2], CLIPS[2:4]], "val": [CLIPS[4:]]}, Encoding(encoding))
+    if encoding != "raw":
+        for number, clip in enumerate(CLIPS):
+            dataset = datasets.with_record(dataset, number, single_images(clip, Encoding(encoding)))
+    columns = {name: column for name, column in dataset.index.columns().items() if name != "pixels"}
+    np.savez_compressed(root / directory.INDEX, **columns)
+    storage.write_json(root / directory.MANIFEST, {**dataset.manifest, "schema_version": SCHEMA_VERSION - 1})
+    return dataset
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_an_upgraded_dataset_is_to_the_byte_a_new_one(
+    tmp_path: Path, encoding: str, digest: Callable[[Path], dict[str, str]]
+) -> None:
+    new = datasets.write_dataset(
+        tmp_path / "new", {"train": [CLIPS[:2], CLIPS[2:4]], "val": [CLIPS[4:]]}, Encoding(encoding)
+    )
+    old(tmp_path / "old", encoding)
+    with pytest.raises(DataError, match=r"schema_version 2, this program reads 3: python -m scripts\.records upgrade"):
+        directory.open_dataset(tmp_path / "old")
+    list(reindex.upgrade(tmp_path / "old"))
+    assert digest(tmp_path / "old") == digest(new.root)
+
+
+def test_upgraded_jpegs_are_close_to_what_they_were(tmp_path: Path) -> None:
+    before = old(tmp_path / "old", "jpeg")
+    list(reindex.upgrade(tmp_path / "old"))
+    after = directory.open_dataset(before.root)
+    for number, clip in enumerate(CLIPS):
+        images = tf.train.Example.FromString(single_images(clip, Encoding("jpeg"))).features.feature["frames"]
+        once = np.concatenate([Encoding("jpeg").decode([image]) for image in images.bytes_list.value])
+        again = directory.read_record(after, number).frames
+        assert np.abs(again.astype(int) - once).max() <= 2
+
+
+def test_an_upgrade_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    root = old(tmp_path / "old", "png").root
+    whole = shutil.copytree(root, tmp_path / "whole")
+    shards = reindex.upgrade(root)
+    next(shards)
+    shards.close()
+    with pytest.raises(DataError, match=r"scripts\.records upgrade"):
+        directory.open_dataset(root)
+    for each in (root, whole):
+        list(reindex.upgrade(each))
+    assert [path.read_bytes() for path in directory.open_dataset(root).shards] == [
+        path.read_bytes() for path in directory.open_dataset(whole).shards
+    ]
+
+
+def test_another_version_is_not_upgraded(tiny: Callable[[str], DatasetDir]) -> None:
+    with pytest.raises(DataError, match="schema_version 3; only version 2 can be upgraded"):
+        list(reindex.upgrade(tiny("raw").root))
+
+
+def test_a_clip_of_more_frames_than_an_image_holds_has_several(tmp_path: Path) -> None:
+    frames = np.repeat(datasets.pixels(30, seed=1), 40, axis=0)
+    clip = dataclasses.replace(CLIPS[0], frames=frames, tracked=np.ones(1200, bool))
+    for encoding in (Encoding("png"), Encoding("jpeg")):
+        images = encoding.encode(frames)
+        assert [Image.open(io.BytesIO(image)).size for image in images] == [
+            (CROP, 584 * CROP),
+            (CROP, 584 * CROP),
+            (CROP, 32 * CROP),
+        ]
+        assert len(from_example(to_example(clip, encoding), encoding).frames) == 1200
