@@ -7,27 +7,23 @@ The plan is made in NumPy, some batches ahead. After it every stage is a TensorF
 """
 
 import dataclasses
-import logging
 import os
 import re
-import weakref
 from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import augment, calls, checker, columns, direct_reader, graph_reader, windows
+from pipeline.loading import augment, checked_plan, columns, direct_reader, graph_reader, windows
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.columns import Columns, Planner
+from pipeline.loading.checked_plan import CheckedPlan
+from pipeline.loading.columns import Planner
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.graph_reader import Reader
 from pipeline.loading.plan import PlanConfig
 from pipeline.records.directory import DatasetDir
-from pipeline.schema import CONTEXT, CROP, BatchKey, DataError
+from pipeline.schema import CONTEXT, CROP, BatchKey
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
-ON_BAD_RECORD = ("raise", "skip")
-PLANNED_ROWS = 128  # examples that are planned, and their records checked, at once
 CORES = len(os.sched_getaffinity(0))
 Batch = dict[str, tf.Tensor]
 
@@ -71,13 +67,11 @@ def load(
       DataError: as `columns.Planner`.
       ValueError: there is no such layout, policy or reader.
     """
-    if on_bad_record not in ON_BAD_RECORD:
-        raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
     augmented = augmented or AugmentConfig()
     planner = Planner(dataset, split, config, order, augmented)
-    plan = _CheckedPlan(planner, dataset, on_bad_record, set() if skipped is None else skipped)
+    plan = CheckedPlan(planner, dataset, on_bad_record, set() if skipped is None else skipped)
     first, stop = epoch * planner.steps + step, None if epochs is None else (epoch + epochs) * planner.steps
-    ds = _planned(plan, first, stop, order.batch_size // order.workers)
+    ds = checked_plan.batches(plan, first, stop, order.batch_size // order.workers)
     return _batches(ds, _reader(dataset, config, reader), dataset, config, augmented, order, layout)
 
 
@@ -155,57 +149,6 @@ def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader
         raise ValueError(f"reader: want graph{' or direct' * raw} for {dataset.encoding.name} frames, got {name!r}")
     direct = name == "direct" or (name is None and raw and config.unit == "sentence")
     return (direct_reader if direct else graph_reader).reader(dataset)
-
-
-class _CheckedPlan:
-    """Plans batches, and checks their records before the graph reads them."""
-
-    def __init__(self, planner: Planner, dataset: DatasetDir, on_bad_record: str, skipped: set[str]) -> None:
-        self._planner, self._checker = planner, checker.of(dataset)
-        self._skips, self._skipped = on_bad_record == "skip", skipped
-
-    def __call__(self, first: int, stop: int) -> tuple[np.ndarray, ...]:
-        """The packed columns of the batches `[first, stop)`."""
-        planned = self._planner(first, stop)
-        if problems := self._checker.problems(planned.record):
-            planned = self._without(planned, problems)
-        return planned.packed()
-
-    def _without(self, planned: Columns, problems: dict[int, str]) -> Columns:
-        """Leaves damaged records out, if that is wanted."""
-        for problem in problems.values():
-            if not self._skips:
-                raise DataError(problem)
-            if problem not in self._skipped:
-                self._skipped.add(problem)
-                logging.warning("skipped: %s", problem)
-        bad = np.isin(planned.record, list(problems))
-        nothing = {name: np.where(bad, 0, getattr(planned, name)) for name in ("size", "start", "stop")}
-        return dataclasses.replace(planned, weights=np.where(bad, np.float32(0), planned.weights), **nothing)
-
-
-def _planned(plan: _CheckedPlan, first: int, stop: int | None, rows: int) -> tf.data.Dataset:
-    """The packed columns of the batches `[first, stop)`, an element a batch; some are planned while others are read."""
-    together = max(1, PLANNED_ROWS // rows)
-    starts = tf.data.Dataset.counter(first, together)
-    if stop is not None:
-        starts = tf.data.Dataset.range(first, stop, together)
-    expected = columns.packed_spec(rows)
-    kept = weakref.ref(plan)  # TensorFlow never frees the function of a `numpy_function`
-
-    @tf.autograph.experimental.do_not_convert
-    def make(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        behind = start + together if stop is None else tf.minimum(start + together, stop)
-        types = [want.dtype for want in expected]
-        arrays = calls.numpy_function(lambda *span: kept()(*map(int, span)), [start, behind], types)
-        return tuple(tf.ensure_shape(one, [None, *want.shape]) for one, want in zip(arrays, expected, strict=True))
-
-    ds = starts.map(make).prefetch(1).unbatch()
-    ds = ds.apply(
-        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if stop is None else stop - first)
-    )
-    ds.plan = plan  # which lives as long as a dataset or iterator that was made of this one
-    return ds
 
 
 def _batches(

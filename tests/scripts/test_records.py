@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,25 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
     assert printed.count("/c") == 2 * (1 + 3)  # each clip and its variants
     with Image.open(picture) as image:
         assert image.width == 15 * 84
+
+
+def test_shards_of_another_program_are_indexed_and_an_older_dataset_upgraded(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 9 + n, seed=n) for n in range(3)]
+    dataset = datasets.write_dataset(tmp_path / "bare", {"train": [clips[:2]], "val": [clips[2:]]}, Encoding("jpeg"))
+    for path in dataset.root.iterdir():
+        if path not in dataset.shards:
+            path.unlink()
+    shutil.copytree(datasets.GOLDEN / "dataset", tmp_path / "old")
+    bare, old = (f"--data={tmp_path / name}" for name in ("bare", "old"))
+    cases = (["stats", bare], ["index", bare], ["stats", bare], ["stats", old], ["upgrade", old], ["verify", old])
+    ends = commands.in_turn("records", *cases)
+    assert f"scripts.records index {bare}" in ends[0][0]
+    assert ends[1] == (None, f"{tmp_path / 'bare'}: 2 shards, 3 records of splits train, val\n")
+    assert "records         3 in 2 shards" in ends[2][1]
+    assert f"scripts.records upgrade {old}" in ends[3][0]
+    assert [end for end, _ in ends[4:]] == [None, None]
+    assert "7 records of splits train, val" in ends[4][1]
+    assert "7 records, all sound" in ends[5][1]
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
@@ -121,7 +141,7 @@ def test_mistakes_are_one_line(tiny: Callable[[str], DatasetDir], tmp_path: Path
         (["show", f"--data={empty}"], [empty, "holds no clips"]),
         (["preview", f"--data={empty}", "--id=a"], [empty, "holds no clips"]),
         (["stats"], ["--data"]),
-        (["stat", data], ["stats, verify, show, preview, report, diff", "got stat"]),
+        (["stat", data], ["stats, verify, show, preview, report, index, upgrade, diff", "got stat"]),
         (["diff", str(root)], ["two dataset directories", f"got {root}"]),
         (["diff", str(root), str(root), data], ["two dataset directories and no --data"]),
         (["diff", str(root), str(lost)], [lost, "no such directory"]),

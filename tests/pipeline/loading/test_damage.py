@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipeline.loading import checked_plan
 from pipeline.loading import dataset as data
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.mixture import join
@@ -232,7 +233,7 @@ def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path:
     refused(directory.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
 
 
-@pytest.mark.parametrize("on_bad_record", data.ON_BAD_RECORD)
+@pytest.mark.parametrize("on_bad_record", checked_plan.ON_BAD_RECORD)
 def test_a_shard_that_goes_while_it_is_read_is_never_skipped(dataset: DatasetDir, on_bad_record: str) -> None:
     batches = iter(data.load(dataset, "train", SENTENCE, PlanConfig(1), epochs=None, on_bad_record=on_bad_record))
     next(batches)
