@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
-from pipeline.loading import mixture
+from pipeline.loading import graph_reader, mixture
 from pipeline.records import directory, storage, tfrecord
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import parse
@@ -54,11 +55,13 @@ class Checker:
         return {record: problem for (record, _), problem in zip(due, found, strict=True) if problem}
 
     def _problem(self, record: int, stamp: int) -> str | None:
+        problem = None
         try:
-            sound = self._is_as_usual(record)
-        except (ValueError, DataError):
-            sound = False
-        problem = None if sound else directory.record_problem(self._dataset, record)
+            if not self._is_as_usual(record):
+                problem = directory.record_problem(self._dataset, record)
+        except (ValueError, DataError) as error:
+            found = directory.record_problem(self._dataset, record)
+            problem = found or f"{directory.location(self._dataset, record)}: {error}"
         if problem is None:
             self._sound[record] = stamp
         return problem
@@ -73,19 +76,25 @@ class Checker:
         pixels, frames, length = (int(column[record]) for column in (index.pixels, index.frames, index.length))
         payload = self._payload(record, length)
         if self._dataset.encoding.name != "raw":
-            features = parse(bytes(payload)).features.feature
-            strings = [*features[str(Key.ID)].bytes_list.value, *features[str(Key.TEXT)].bytes_list.value]
-            same = strings == [index.id[record].encode(), index.text[record].encode()]
+            record_bytes = bytes(payload)
+            features = parse(record_bytes).features.feature
             images = list(features[str(Key.FRAMES)].bytes_list.value)
-            counts = [self._dataset.encoding.count(images), *features[str(Key.FRAME_COUNT)].int64_list.value]
-            return same and counts == [frames, frames]
+            if images != _parsed_by_tensorflow(record_bytes):
+                raise ValueError("its images are others to TensorFlow than to protobuf")
+            return self._dataset.encoding.count(images) == frames and self._is_of_the_index(record, features)
+        head = _frames_head(frames)
         before, after = bytes(payload[:pixels]), bytes(payload[pixels + frames * FRAME_BYTES :])
-        entries = (
-            _entry(Key.ID, bytes_list=tf.train.BytesList(value=[index.id[record].encode()])),
-            _entry(Key.TEXT, bytes_list=tf.train.BytesList(value=[index.text[record].encode()])),
-            _entry(Key.FRAME_COUNT, int64_list=tf.train.Int64List(value=[frames])),
-        )
-        return before.endswith(_frames_head(frames)) and all(entry in before + after for entry in entries)
+        start = _features_start(before, length)
+        if start is None or not before.endswith(head):
+            return False
+        features = _parsed(before[start : -len(head)] + after).feature  # all but the frames
+        return str(Key.FRAMES) not in features and self._is_of_the_index(record, features)
+
+    def _is_of_the_index(self, record: int, features: Any) -> bool:
+        index = self._dataset.index
+        strings = [*features[str(Key.ID)].bytes_list.value, *features[str(Key.TEXT)].bytes_list.value]
+        same = strings == [index.id[record].encode(), index.text[record].encode()]
+        return same and list(features[str(Key.FRAME_COUNT)].int64_list.value) == [index.frames[record]]
 
     def _payload(self, record: int, length: int) -> memoryview:
         """The payload of a record, whose header and CRC are right, in memory that the thread's next record takes."""
@@ -117,13 +126,33 @@ def _stamp(shard: Path) -> int:
     return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)) or 1
 
 
-def _entry(key: Key, **values: Any) -> bytes:
-    """How protobuf writes a key and its values in a record."""
-    return tf.train.Features(feature={str(key): tf.train.Feature(**values)}).SerializeToString()
+def _parsed_by_tensorflow(record: bytes) -> list[bytes] | None:
+    """The images of a record as the graph will parse them; None if it refuses."""
+    try:
+        return graph_reader.parse_images(record).numpy().tolist()
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # the message quotes the bytes
+        return None
+
+
+def _features_start(record: bytes, length: int) -> int | None:
+    """Where the features of a serialized Example of this length begin, if nothing else stands before or behind them."""
+    for start in range(2, 12):  # a tag, and a varint of one to ten bytes
+        if record[start - 1 : start] < b"\x80":
+            varint = sum((byte & 127) << 7 * place for place, byte in enumerate(record[1:start]))
+            return start if record.startswith(b"\n") and start + varint == length else None
+    return None
+
+
+def _parsed(features: bytes) -> tf.train.Features:
+    try:
+        return tf.train.Features.FromString(features)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
 
 
 @functools.lru_cache(maxsize=1024)
 def _frames_head(frames: int) -> bytes:
     """How protobuf writes what precedes the pixels of a raw record: key and lengths."""
     pixels = bytes(frames * FRAME_BYTES)
-    return _entry(Key.FRAMES, bytes_list=tf.train.BytesList(value=[pixels]))[: -len(pixels)]
+    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels]))
+    return tf.train.Features(feature={str(Key.FRAMES): value}).SerializeToString()[: -len(pixels)]

@@ -60,13 +60,18 @@ def _raw(pixels: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, total: tf.Tensor)
     return tf.io.decode_raw(pixels, tf.uint8, fixed_length=tf.cast(total * FRAME_BYTES, tf.int32))
 
 
+def parse_images(record: tf.Tensor) -> tf.Tensor:
+    """The images of a record, string [] -> string [n]."""
+    feature = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True)
+    return tf.io.parse_single_example(record, {str(Key.FRAMES): feature})[str(Key.FRAMES)]
+
+
 def _images(kind: str) -> Callable[..., tf.Tensor]:
     decode = _jpeg_rows if kind == "jpeg" else _png_rows
 
     def frames(record: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
         """A record, string [] -> frames `[start, stop)`, uint8 [total*112*112]."""
-        feature = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True)
-        images = tf.io.parse_single_example(record, {str(Key.FRAMES): feature})[str(Key.FRAMES)]
+        images = parse_images(record)
         first, behind = start // FRAMES_PER_IMAGE, -(-stop // FRAMES_PER_IMAGE)
 
         def image(number: tf.Tensor) -> tf.Tensor:

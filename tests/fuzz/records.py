@@ -25,12 +25,13 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.loading.direct_reader import Reader
+from pipeline.loading import graph_reader
+from pipeline.loading.checker import Checker
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import to_example
-from pipeline.schema import CROP, DataError, Key
+from pipeline.schema import CROP, FRAME_BYTES, DataError, Key
 from tests import datasets
 
 CLIP = datasets.clip("s1/bbaf2n", 3, [("bin", 0, 2), ("at", 2, 3)], seed=1)
@@ -199,17 +200,35 @@ def check_record(dataset: DatasetDir, program: Program) -> str:
     clip = span = None
     with named(dataset):
         clip = directory.read_record(dataset, 0)
-    source, frames, part = Reader(dataset), np.empty_like(CLIP.frames), np.empty_like(CLIP.frames[1:])
     with named(dataset):
-        source.read(0, 0, len(frames), frames)
-        source.read(0, 1, len(frames), part)
-        span = part
+        frames, span = (read_span(dataset, 0, start, len(CLIP.frames)) for start in (0, 1))
     if span is not None:
-        np.testing.assert_array_equal(part, frames[1:])
+        np.testing.assert_array_equal(span, frames[1:])
     if clip is not None and span is not None:
         np.testing.assert_array_equal(frames, clip.frames)
     ways = ("refuses" if found is None else "reads" for found in (clip, span))
     return "{}: the record {}, the batch {}".format(dataset.encoding.name, *ways)
+
+
+def read_span(dataset: DatasetDir, record: int, start: int, stop: int) -> np.ndarray:
+    """The frames of a record as a batch gets them: checked, then read by the graph."""
+    if problem := Checker(dataset).problems(np.array([record])).get(record):
+        raise DataError(problem)
+    index, raw = dataset.index, dataset.encoding.name == "raw"
+    numbers = {
+        "shard": 0,
+        "offset": index.offset[record],
+        "skip": index.pixels[record] + start * FRAME_BYTES if raw else 0,
+        "size": (stop - start) * FRAME_BYTES if raw else index.length[record],
+        "start": start,
+        "stop": stop,
+    }
+    batch = {name: tf.constant([int(number)], tf.int64) for name, number in numbers.items()}
+    total = {"read_frames": tf.constant(stop - start, tf.int64)}
+    try:
+        return graph_reader.reader(dataset)({**batch, **total})[0].numpy()
+    except tf.errors.InvalidArgumentError as error:  # a decoder's, of an image that begins and ends well
+        raise DataError(f"{directory.location(dataset, record)}: {error.message}") from error
 
 
 @contextlib.contextmanager
@@ -230,9 +249,7 @@ def check_shard(dataset: DatasetDir, whole: bytes, program: Program) -> str:
         clip = directory.read_record(dataset, 1)
         assert clip.id == dataset.index.id[1]
     with named(dataset):
-        frames = np.empty([2, CROP, CROP], np.uint8)
-        Reader(dataset).read(1, 1, 3, frames)
-        span = frames
+        span = read_span(dataset, 1, 1, 3)
     assert (clip is None) == (span is None)
     if span is not None:
         np.testing.assert_array_equal(span, clip.frames[1:3])
