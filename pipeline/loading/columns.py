@@ -130,7 +130,7 @@ class Planner:
         epochs = range(first // self.steps, max(first // self.steps, (stop - 1) // self.steps) + 1)
         planned = [self._slice(epoch, first, stop) for epoch in epochs]
         examples, weights, counts, played, seeds = map(np.concatenate, zip(*planned, strict=True))
-        rows = np.maximum(examples, 0)
+        rows = _filled(examples)
         where = self._where(rows)
         border = windows.frame_count(0, self._padding)
         longest = (where["stop"] - where["start"]).max(axis=1)
@@ -156,7 +156,7 @@ class Planner:
         with self._lock:
             examples, weights, counts, frames, seeds = self._epoch(epoch)
         own = slice(max(first - epoch * self.steps, 0), stop - epoch * self.steps)
-        rows = np.maximum(examples[own], 0)
+        rows = _filled(examples[own])
         return examples[own], weights[own], counts[own], frames[rows], seeds[rows]
 
     def _where(self, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -189,3 +189,8 @@ class Planner:
         valid = places < lengths[..., np.newaxis]
         labels = self._symbols[np.where(valid, begins[..., np.newaxis] + places, -1)]  # the last symbol is 0
         return {"labels": labels, "label_lengths": lengths}
+
+
+def _filled(examples: np.ndarray) -> np.ndarray:
+    """int64 [K, B]: examples, with the first of its batch in each empty place, so that nothing else is looked at."""
+    return np.where(examples < 0, examples[:, :1], examples)

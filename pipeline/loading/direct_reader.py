@@ -3,7 +3,9 @@
 Worth it for long spans in large batches alone; `scripts.benchmark read` compares the two.
 """
 
+import os
 import weakref
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +22,7 @@ ALIGNMENT = 64  # bytes: TensorFlow takes over an array that begins so, and copi
 
 def reader(dataset: DatasetDir) -> Reader:
     """The function that reads the frames of a batch, as `graph_reader.reader` does, of a dataset of raw frames."""
-    paths = [str(path) for path in dataset.shards]
+    paths = [os.fsencode(path) for path in dataset.shards]
 
     def read(batch: Columns) -> tf.Tensor:
         first = batch["offset"] + HEADER_BYTES + batch["skip"]
@@ -39,13 +41,13 @@ def _read(paths: np.ndarray, first: np.ndarray, size: np.ndarray, frames: np.int
     """
     batch = BUFFERS.take((len(paths), int(frames), CROP, CROP))
     rows = batch.reshape(len(paths), -1)  # [B, F, 112, 112] -> [B, F*112*112]
-    for row, path, begin, count in zip(rows, paths.tolist(), first.tolist(), size.tolist(), strict=True):
-        row[count:] = 0
-        with storage.opened(path.decode()) as descriptor:
+    for row, name, begin, count in zip(rows, paths.tolist(), first.tolist(), size.tolist(), strict=True):
+        row[count:], path = 0, Path(os.fsdecode(name))
+        with storage.opened(path) as descriptor:
             try:
                 storage.fill(descriptor, [row[:count]], begin)
             except ValueError as error:
-                raise DataError(f"{path.decode()} at byte {begin}: {error}, while it was read") from error
+                raise DataError(f"{path} at byte {begin}: {error}, while it was read") from error
     return batch
 
 

@@ -3,6 +3,7 @@
 tensorflow-io's `IO>FileRead` takes a range of bytes of a file in one operation; TensorFlow itself has none that does.
 """
 
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -26,7 +27,7 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
         takes just the bytes that are wanted, of records that were checked before.
     """
     decode = _raw if dataset.encoding.name == "raw" else _images(dataset.encoding.name)
-    paths = [str(path) for path in dataset.shards]
+    paths = [os.fsencode(path) for path in dataset.shards]
 
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])

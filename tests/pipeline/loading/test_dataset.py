@@ -262,6 +262,21 @@ def test_a_budget_holds_for_what_is_read(tiny: Callable[[str], DatasetDir]) -> N
     assert sizes == {2, 4}
 
 
+def test_an_empty_place_of_a_budget_looks_at_no_other_record(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10 + 20 * (n == 2), seed=n) for n in range(3)]
+    dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
+    order = PlanConfig(2, shuffle=False, max_windows_per_batch=30)  # the long clip is alone in the first batch
+    assert Planner(dataset, "train", SENTENCE, order, AugmentConfig())(0, 1).record.tolist() == [[2, 2]]
+
+
+def test_a_dataset_may_lie_anywhere(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 10, seed=n) for n in range(2)]
+    dataset = datasets.write_dataset(tmp_path / "d é *?[x] ", {"train": [clips]})
+    for reader in ("graph", "direct"):
+        (batch,) = batches(dataset, SENTENCE, PlanConfig(2, shuffle=False), reader=reader)
+        np.testing.assert_array_equal(batch["frames"], np.stack([clip.frames for clip in clips]))
+
+
 def test_a_changed_speed_keeps_labels_room_and_marks_the_word(tiny: Callable[[str], DatasetDir]) -> None:
     dataset, fast = tiny("raw"), AugmentConfig(speed=0.9)
     examples = select_examples(dataset, "train", SENTENCE)
