@@ -69,16 +69,20 @@ def batches(plan: CheckedPlan, first: int, stop: int | None, rows: int) -> tf.da
     expected = columns.packed_spec(rows)
     kept = weakref.ref(plan)  # TensorFlow never frees the function of a `numpy_function`
 
+    def planned(start: np.int64, end: np.int64) -> tuple[np.ndarray, ...]:
+        if (plan := kept()) is None:
+            raise RuntimeError("the dataset of this stream is gone; call load outside of traced functions, and keep it")
+        return plan(int(start), int(end))
+
     @tf.autograph.experimental.do_not_convert
     def make(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        behind = start + together if stop is None else tf.minimum(start + together, stop)
+        end = start + together if stop is None else tf.minimum(start + together, stop)
         types = [want.dtype for want in expected]
-        arrays = calls.numpy_function(lambda *span: kept()(*map(int, span)), [start, behind], types)
+        arrays = calls.numpy_function(planned, [start, end], types)
         return tuple(tf.ensure_shape(one, [None, *want.shape]) for one, want in zip(arrays, expected, strict=True))
 
     ds = starts.map(make).prefetch(1).unbatch()
-    ds = ds.apply(
-        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if stop is None else stop - first)
-    )
+    count = tf.data.INFINITE_CARDINALITY if stop is None else max(0, stop - first)
+    ds = ds.apply(tf.data.experimental.assert_cardinality(count))
     ds.plan = plan  # which lives as long as a dataset or iterator that was made of this one
     return ds

@@ -122,7 +122,7 @@ class Planner:
         keys = augment.example_keys(mixture.own_ids(dataset)[examples.record], examples.word)
         limits = examples.frames, examples.min_frames, config.max_frames
         self._draw = functools.partial(augment.draw, keys, *limits, augmented, order.seed)
-        self._epoch = functools.lru_cache(maxsize=2)(self._planned)  # where one epoch ends, two are read
+        self._epochs: dict[int, tuple[np.ndarray, ...]] = {}  # the last two: where one ends, both are read
         self._lock = threading.Lock()  # several threads ask for an epoch, one plans it
 
     def __call__(self, first: int, stop: int) -> Columns:
@@ -146,10 +146,13 @@ class Planner:
             **self._labels(rows),
         )
 
-    def _planned(self, epoch: int) -> tuple[np.ndarray, ...]:
-        frames, seeds = self._draw(epoch)
-        batches = self._plan.epoch(epoch, windows.count(frames, self._padding))
-        return batches.examples, batches.weights, batches.windows, frames, seeds
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, ...]:
+        if epoch not in self._epochs:
+            frames, seeds = self._draw(epoch)
+            batches = self._plan.epoch(epoch, windows.count(frames, self._padding))
+            self._epochs = dict([*self._epochs.items()][-1:])
+            self._epochs[epoch] = batches.examples, batches.weights, batches.windows, frames, seeds
+        return self._epochs[epoch]
 
     def _slice(self, epoch: int, first: int, stop: int) -> tuple[np.ndarray, ...]:
         """The batches of an epoch that lie in `[first, stop)`."""

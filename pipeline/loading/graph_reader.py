@@ -32,6 +32,7 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])
         first = batch["offset"] if checks_crc else batch["offset"] + HEADER_BYTES + batch["skip"]
+        first = tf.where(batch["size"] > 0, first, 0)  # a record that is left out may lie behind the end of its shard
         where = (path, first, *(batch[key] for key in ("skip", "size", "start", "stop")))
 
         def row(path: tf.Tensor, first: tf.Tensor, skip: tf.Tensor, size: tf.Tensor, *span: tf.Tensor) -> tf.Tensor:
@@ -112,6 +113,6 @@ def _unrolled(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf
 
 
 def _looped(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """The same for any number of rows, or for rows that are too much to trace one by one."""
+    """The same for any number of rows, and for images, whose graph is larger."""
     spec = tf.TensorSpec([None], tf.uint8)
     return tf.map_fn(lambda own: row(*own), where, fn_output_signature=spec, parallel_iterations=1)

@@ -52,6 +52,8 @@ class Encoding:
           ValueError: a value is not an image of this encoding, size and mode, or is damaged.
         """
         if self.name == "raw":
+            if len(values) > 1:
+                raise ValueError(f"want one value, got {len(values)}")
             return np.frombuffer(b"".join(values), np.uint8).reshape(-1, CROP, CROP)
         self.count(values)
         try:
@@ -61,13 +63,11 @@ class Encoding:
         return np.concatenate([image.reshape(-1, CROP, CROP) for image in images])  # [F*112, 112] -> [F, 112, 112]
 
     def count(self, values: list[bytes]) -> int:
-        """The number of frames in values of `encode`, by their sizes and headers; no pixel is decoded.
+        """The number of frames in jpeg or png values of `encode`, by their headers; no pixel is decoded.
 
         Raises:
           ValueError: a value is not an image of this encoding, size and mode, is cut short, or is not full.
         """
-        if self.name == "raw":
-            return sum(map(len, values)) // (CROP * CROP)
         counts = [self._frames(value) for value in values]
         if not counts or any(count != FRAMES_PER_IMAGE for count in counts[:-1]):
             raise ValueError(f"want images of {FRAMES_PER_IMAGE} frames and a last one, got {counts}")

@@ -1,5 +1,6 @@
 """Makes a dataset directory of shards that lack an index, or have one of an older version; reads each record once."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import directory, storage, tfds_metadata, tfrecord
+from pipeline.records import checks, directory, storage, tfds_metadata, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example, parse
 from pipeline.records.index import Index, Row
@@ -24,11 +25,12 @@ Shards = dict[str, list[Path]]  # split -> its shards in order
 def index(root: Path) -> Iterator[Path]:
     """Indexes shards that another program wrote with the keys of `schema.Key`; yields each when it has been read.
 
-    How their crops were made is not known, and left out of the manifest.
+    How their crops were made is not known and left out of the manifest: a run on them takes the defaults of
+    `CropSettings` for it, and they are not mixed with other datasets.
 
     Raises:
       DataError: the directory has a manifest already, its files are not named like the shards of one dataset, one is
-        missing, a record is damaged or malformed, or frame rates differ.
+        missing or compressed, a record is damaged or malformed, an id comes twice, or frame rates differ.
     """
     if (root / directory.MANIFEST).exists():
         raise DataError(f"{root}: has a {directory.MANIFEST}; it is indexed already")
@@ -36,7 +38,8 @@ def index(root: Path) -> Iterator[Path]:
     features = parse(_first_record(shards)).features.feature
     frames, rates = features[str(Key.FRAMES)].bytes_list.value, features[str(Key.FPS)].float_list.value
     kind = next((kind for magic, kind in MAGIC.items() if frames and frames[0].startswith(magic)), "raw")
-    conversion = {"name": name, "crop": {}, "fps": rates[0] if rates else 0.0, "encoding": vars(Encoding(kind))}
+    fps = float(str(np.float32(rates[0]))) if rates else 0.0
+    conversion = {"name": name, "crop": {}, "fps": fps, "encoding": vars(Encoding(kind))}
     yield from _describe(root, shards, {"conversion": conversion, "rejected": {}})
 
 
@@ -52,6 +55,7 @@ def upgrade(root: Path) -> Iterator[Path]:
     manifest = directory.read_manifest(root)
     if (version := manifest.get("schema_version")) != OLD_VERSION:
         raise DataError(f"{root}: schema_version {version}; only version {OLD_VERSION} can be upgraded")
+    checks.check_manifest(root / directory.MANIFEST, manifest)
     encoding = Encoding(**manifest["conversion"]["encoding"])
     shards = {name: [root / each["file"] for each in split["shards"]] for name, split in manifest["splits"].items()}
     if missing := [path for own in shards.values() for path in own if not path.is_file()]:
@@ -124,6 +128,8 @@ def _describe(root: Path, shards: Shards, known: dict[str, Any], prepare: Any = 
         "index": {"file": directory.INDEX, "sha256": storage.sha256(root / directory.INDEX)},
     }
     manifest = {part: manifest[part] for part in PARTS}
+    checks.check_manifest(root / directory.MANIFEST, manifest)
+    checks.check_index(root / directory.INDEX, index.columns(), manifest)
     tfds_metadata.write(root, manifest)
     storage.write_json(root / directory.MANIFEST, manifest)
 
@@ -141,13 +147,19 @@ def _row(path: Path, offset: int, record: bytes, fps: float, encoding: Encoding)
 def _join_images(path: Path, encoding: Encoding) -> None:
     """Rewrites a shard of images of one frame as a shard of tall images; leaves one of those as it is."""
     with tfrecord.ShardWriter(path) as writer:
-        for _, record in _records(path):
-            example = parse(record)
-            values = example.features.feature[str(Key.FRAMES)].bytes_list.value
+        for offset, record in _records(path):
             try:
-                encoding.count(list(values))
-            except ValueError:
-                frames = np.concatenate([encoding.decode([value]) for value in values])
-                values[:] = encoding.encode(frames)
-                record = example.SerializeToString(deterministic=True)
-            writer.write(record)
+                writer.write(_with_tall_images(record, encoding))
+            except (ValueError, DataError) as error:
+                raise DataError(f"{path} offset {offset}: {error}; restore the shard, or convert again") from error
+
+
+def _with_tall_images(record: bytes, encoding: Encoding) -> bytes:
+    example = parse(record)
+    values = example.features.feature[str(Key.FRAMES)].bytes_list.value
+    with contextlib.suppress(ValueError):
+        encoding.count(list(values))
+        return record  # an earlier run has come so far
+    frames = np.concatenate([encoding.decode([value]) for value in values])
+    values[:] = encoding.encode(frames)
+    return example.SerializeToString(deterministic=True)

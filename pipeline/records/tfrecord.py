@@ -82,7 +82,10 @@ def stated_length(path: Path, offset: int) -> int:
     header = bytearray(HEADER_BYTES)
     with opened(path) as descriptor:
         fill(descriptor, [header], offset)
-    check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
+    try:
+        check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
+    except ValueError as error:
+        raise ValueError(f"the shard is {GZIPPED}" if header.startswith(GZIP_MAGIC) else str(error)) from error
     left = path.stat().st_size - offset - HEADER_BYTES - FOOTER_BYTES
     if (length := int.from_bytes(header[:LENGTH_BYTES], "little")) > left:
         raise ValueError("the record is damaged, the shard ends within it")

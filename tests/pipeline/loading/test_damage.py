@@ -5,6 +5,7 @@ import gzip
 import io
 import itertools
 import logging
+import os
 import shutil
 import struct
 import tracemalloc
@@ -19,6 +20,7 @@ from PIL import Image
 
 from pipeline.loading import checked_plan
 from pipeline.loading import dataset as data
+from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.mixture import join
 from pipeline.loading.plan import PlanConfig
@@ -231,6 +233,21 @@ def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path:
         del shard["last_crc"]
     storage.write_json(dataset.root / directory.MANIFEST, dataset.manifest)
     refused(directory.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
+
+
+@pytest.mark.parametrize(("encoding", "reader"), [("raw", "graph"), ("raw", "direct"), ("jpeg", "graph")])
+@pytest.mark.parametrize("left", [1000, 0])
+def test_records_of_a_shard_that_was_cut_are_skipped(tmp_path: Path, encoding: str, reader: str, left: int) -> None:
+    dataset = write(tmp_path / "data", encoding=encoding)
+    sound = laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
+    os.truncate(dataset.shards[0], left)
+    stream = dataset, "train", SENTENCE, IN_ORDER, AugmentConfig(brightness=50, contrast=0.5)
+    met: set[str] = set()
+    got = laws.read(data.load(*stream, on_bad_record="skip", skipped=met, reader=reader))
+    assert [batch["weights"].tolist() for batch in got] == [[0, 0, 0], [1, 1, 1]]
+    assert not got[0]["frames"].any()
+    assert got[0]["frames"].shape == sound[0]["frames"].shape
+    assert len(met) == 3
 
 
 @pytest.mark.parametrize("on_bad_record", checked_plan.ON_BAD_RECORD)

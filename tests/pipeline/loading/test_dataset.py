@@ -210,6 +210,11 @@ def test_a_stream_without_end_goes_on(tiny: Callable[[str], DatasetDir]) -> None
     laws.same(endless.take(6).as_numpy_iterator(), some)
     assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
     assert data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3, step=1).cardinality() == 5
+    for step in (6, 7, 9):
+        past = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=3, step=step)
+        assert (past.cardinality(), laws.read(past)) == (0, [])
+    with pytest.raises(ValueError, match="epoch, step: want 0 or more, got 0, -1"):
+        data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), step=-1)
     later = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None, epoch=1, step=1)
     laws.same(later.take(3).as_numpy_iterator(), some[3:])
 

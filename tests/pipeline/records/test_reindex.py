@@ -1,6 +1,7 @@
 """Shards of other programs and of an older version become a dataset directory."""
 
 import dataclasses
+import gzip
 import io
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.records import directory, reindex, storage
+from pipeline.records import directory, reindex, storage, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import from_example, to_example
@@ -84,6 +85,28 @@ def test_records_of_another_frame_rate_are_named(tmp_path: Path) -> None:
         list(reindex.index(tmp_path / "data"))
 
 
+def test_what_another_program_may_get_wrong_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    twice = bare(tmp_path / "twice")
+    with tfrecord.ShardWriter(twice.shards[-1]) as writer:
+        writer.write(to_example(CLIPS[0], Encoding()))
+    with pytest.raises(DataError, match="an id comes twice"):
+        list(reindex.index(twice.root))
+    zipped = bare(tmp_path / "zipped")
+    zipped.shards[0].write_bytes(gzip.compress(zipped.shards[0].read_bytes()))
+    with pytest.raises(DataError, match="offset 0: the shard is gzip-compressed"):
+        list(reindex.index(zipped.root))
+    parts = bare(tmp_path / "parts", splits={"train": [CLIPS[:1]]})
+    example = tf.train.Example.FromString(to_example(CLIPS[0], Encoding()))
+    values = [frame.tobytes() for frame in CLIPS[0].frames]
+    example.features.feature["frames"].bytes_list.value[:] = values
+    with tfrecord.ShardWriter(parts.shards[0]) as writer:
+        writer.write(example.SerializeToString(deterministic=True))
+    with pytest.raises(DataError, match="offset 0: key frames: not raw frames of 112x112: want one value, got 10"):
+        list(reindex.index(parts.root))
+    for dataset in (twice, zipped, parts):
+        assert not (dataset.root / directory.MANIFEST).exists()
+
+
 def single_images(clip: Clip, encoding: Encoding) -> bytes:
     """A record as version 2 wrote it: an image a frame."""
     example = tf.train.Example.FromString(to_example(clip, encoding))
@@ -142,6 +165,16 @@ def test_an_upgrade_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in directory.open_dataset(root).shards] == [
         path.read_bytes() for path in directory.open_dataset(whole).shards
     ]
+
+
+def test_a_damaged_image_of_an_old_dataset_is_named(tmp_path: Path) -> None:
+    dataset = old(tmp_path / "old", "png")
+    record = tf.train.Example.FromString(single_images(CLIPS[0], Encoding("png")))
+    record.features.feature["frames"].bytes_list.value[3] = b"no image"
+    with tfrecord.ShardWriter(dataset.shards[0]) as writer:
+        writer.write(record.SerializeToString(deterministic=True))
+    with pytest.raises(DataError, match="00000-of-00002 offset 0: cannot identify image as png; restore the shard"):
+        list(reindex.upgrade(dataset.root))
 
 
 def test_another_version_is_not_upgraded(tiny: Callable[[str], DatasetDir]) -> None:
