@@ -190,8 +190,8 @@ def _frames(planned: dict[str, tf.Tensor], read: Reader, augmented: AugmentConfi
         frames = augment.play(frames, planned["stop"] - planned["start"], played, planned["frames"])
     if dataclasses.replace(augmented, speed=0.0) != AugmentConfig():
         frames = augment.apply_to_batch(frames, played, planned["seeds"], augmented)
-        read = planned["size"] > 0  # what is left out stays black
-        frames = tf.where(read[:, tf.newaxis, tf.newaxis, tf.newaxis], frames, tf.zeros([], tf.uint8))
+        kept = planned["size"] > 0  # what is left out stays black
+        frames = tf.where(kept[:, tf.newaxis, tf.newaxis, tf.newaxis], frames, tf.zeros([], tf.uint8))
     return frames
 
 

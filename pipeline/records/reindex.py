@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def upgrade(root: Path) -> Iterator[Path]:
     second one at the same quality. After a stop, the next run goes on.
 
     Raises:
-      DataError: the dataset is of another version, a shard is missing, or a record is damaged.
+      DataError: the dataset is of another version, a shard is missing or not what the manifest says, or a record is
+        damaged.
     """
     manifest = directory.read_manifest(root)
     if (version := manifest.get("schema_version")) != OLD_VERSION:
@@ -99,17 +100,22 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
         offset += tfrecord.HEADER_BYTES + len(record) + tfrecord.FOOTER_BYTES
 
 
-def _describe(root: Path, shards: Shards, known: dict[str, Any], prepare: Any = None) -> Iterator[Path]:
+def _describe(
+    root: Path, shards: Shards, known: dict[str, Any], prepare: Callable[[Path, Encoding], None] | None = None
+) -> Iterator[Path]:
     """Writes the index, the files for tensorflow-datasets and, last, a manifest with what is `known` of it."""
     encoding = Encoding(**known["conversion"]["encoding"])
     rows: list[tuple[int, int, list[Row]]] = []
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in shards}
+    had = {shard["file"]: shard for split in known.get("splits", {}).values() for shard in split["shards"]}
     for number, (split, path) in enumerate((split, path) for split, own in shards.items() for path in own):
         if prepare:
             prepare(path, encoding)
         found = [_row(path, *record, known["conversion"]["fps"], encoding) for record in _records(path)]
         rows.append((list(shards).index(split), number, found))
         figures = {"bytes": path.stat().st_size, "sha256": storage.sha256(path)}
+        if problem := _changed(had.get(path.name), len(found), None if prepare else figures["sha256"]):
+            raise DataError(f"{path}: {problem}; restore it, or convert again")
         entries[split].append(
             {"file": path.name, "records": len(found), **figures, "last_crc": directory.last_crc(path)}
         )
@@ -132,6 +138,13 @@ def _describe(root: Path, shards: Shards, known: dict[str, Any], prepare: Any = 
     checks.check_index(root / directory.INDEX, index.columns(), manifest)
     tfds_metadata.write(root, manifest)
     storage.write_json(root / directory.MANIFEST, manifest)
+
+
+def _changed(had: dict[str, Any] | None, records: int, sha256: str | None) -> str | None:
+    """What differs between a shard and the manifest that lists it; None as `sha256` of one that was written anew."""
+    if had and records != had["records"]:
+        return f"has {records} records, the manifest says {had['records']}"
+    return "has changed since the conversion" if had and sha256 not in (None, had["sha256"]) else None
 
 
 def _row(path: Path, offset: int, record: bytes, fps: float, encoding: Encoding) -> Row:

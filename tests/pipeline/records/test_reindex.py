@@ -177,6 +177,21 @@ def test_a_damaged_image_of_an_old_dataset_is_named(tmp_path: Path) -> None:
         list(reindex.upgrade(dataset.root))
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_old_shard_that_lost_a_record_is_not_upgraded(tmp_path: Path, encoding: str) -> None:
+    dataset = old(tmp_path / "old", encoding)
+    os.truncate(dataset.shards[0], int(dataset.index.offset[1]))  # on the border of a record
+    with pytest.raises(DataError, match="00000-of-00002: has 1 records, the manifest says 2; restore it"):
+        list(reindex.upgrade(dataset.root))
+
+
+def test_an_old_raw_shard_of_other_clips_is_not_upgraded(tmp_path: Path) -> None:
+    dataset = old(tmp_path / "old", "raw")
+    shutil.copy(dataset.shards[1], dataset.shards[0])
+    with pytest.raises(DataError, match="00000-of-00002: has changed since the conversion; restore it"):
+        list(reindex.upgrade(dataset.root))
+
+
 def test_another_version_is_not_upgraded(tiny: Callable[[str], DatasetDir]) -> None:
     with pytest.raises(DataError, match="schema_version 3; only version 2 can be upgraded"):
         list(reindex.upgrade(tiny("raw").root))
