@@ -101,7 +101,8 @@ def _bytes(*values: bytes) -> tf.train.Feature:
 
 def _sequence(clip: Clip) -> bytes:
     """A JPEG frame a step."""
-    images = tf.train.FeatureList(feature=[_bytes(image) for image in Encoding("jpeg").encode(clip.frames)])
+    encoded = (Encoding("jpeg").encode(frame[np.newaxis]) for frame in clip.frames)
+    images = tf.train.FeatureList(feature=[_bytes(*image) for image in encoded])
     return tf.train.SequenceExample(
         context=tf.train.Features(feature={"text": _bytes(clip.text.encode())}),
         feature_lists=tf.train.FeatureLists(feature_list={"image/encoded": images}),
