@@ -62,6 +62,13 @@ class DataError(Exception):
     """Invalid data or settings; the message names the file or flag, the rule and the remedy."""
 
 
+class StorageError(OSError):
+    """A store of objects refuses or does not answer; the message names the object, the server and the way out.
+
+    It is no damage to a record or a clip: whatever skips or rejects those does not skip this.
+    """
+
+
 class ClipError(DataError):
     """One clip cannot be converted; `reason` and `detail` are stored in `rejected.csv`."""
 

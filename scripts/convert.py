@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,20 +22,28 @@ from tqdm import tqdm
 from pipeline.conversion import dry_run
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
-from pipeline.corpora import CORPORA, Corpus
+from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
 from pipeline.inspection.statistics import summary
 from pipeline.mouth.crop import CropSettings
+from pipeline.records import storage
+from pipeline.records.bucket import Url
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import REJECTED, open_dataset
+from pipeline.records.storage import Place
 from pipeline.schema import DataError
 from scripts.common import cli
 
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
-flags.DEFINE_string("source", None, "directory that holds the corpus", required=True)
-flags.DEFINE_string("output", None, "dataset directory to write, or an unfinished one to continue", required=True)
+flags.DEFINE_string("source", None, "directory or URL of the corpus", required=True)
+flags.DEFINE_string(
+    "output",
+    None,
+    "dataset directory or URL to write, or an unfinished one to continue",
+    required=True,
+)
 flags.DEFINE_string("name", None, "prefix of the shards' names; default: the corpus")
 flags.DEFINE_integer("workers", len(os.sched_getaffinity(0)), "processes; default: one per core", lower_bound=1)
 flags.DEFINE_bool("dry_run", False, "report what would be done and write nothing")
@@ -94,24 +103,51 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     _refuse()
     values = flags.FLAGS
-    source, output, corpus = Path(values.source), Path(values.output), CORPORA[values.corpus]
+    source, output, corpus = storage.place(values.source), storage.place(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
     _refuse_of_faces()
     rule = SPLIT.build()
     config = CONVERT.build(
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
     )
-    sources = Catalog.of(tqdm(corpus.clips(source), unit="clip", desc="reading labels", delay=1, leave=False))
+    with _at_hand(source) as root:
+        _plan_and_convert(corpus, root, source, output, rule, config)
+
+
+def _plan_and_convert(
+    corpus: Corpus, root: Path, source: Place, output: Place, rule: SplitRule, config: ConvertConfig
+) -> None:
+    values = flags.FLAGS
+    sources = Catalog.of(tqdm(corpus.clips(root), unit="clip", desc="reading labels", delay=1, leave=False))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
     split, sources = describe(sources, rule), assign(sources, rule)
     if values.dry_run:
-        rows = dry_run.report(sources, source, output, config, values.workers, values.retry_rejected)
+        rows = dry_run.report(sources, root, output, config, values.workers, values.retry_rejected, _origin(source))
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
     else:
-        _convert(sources, source, output, config, rule, split)
+        _convert(sources, root, output, config, rule, split)
+
+
+@contextlib.contextmanager
+def _at_hand(source: Place) -> Iterator[Path]:
+    """Yields the corpus itself if it lies on a disk, or a mirror of one in a store, which users do not know."""
+    if isinstance(source, Path):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="lipflow-") as directory:
+        for _ in tqdm(mirror.make(source, Path(directory)), unit="file", desc="fetching labels", delay=1, leave=False):
+            pass
+        try:
+            yield Path(directory)
+        except DataError as error:
+            raise DataError(str(error).replace(directory, str(source))) from error
+
+
+def _origin(source: Place) -> Url | None:
+    return source if isinstance(source, Url) else None
 
 
 def _refuse() -> None:
@@ -141,14 +177,16 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
         raise DataError(f"--{given[0]}: the published split decides which clips are {given[0]}; {way_out}")
 
 
-def _convert(sources: Catalog, source: Path, output: Path, config: ConvertConfig, rule: SplitRule, split: str) -> None:
+def _convert(sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, split: str) -> None:
     values = flags.FLAGS
+    source = storage.place(values.source)
     began = time.monotonic()
     states = convert(
         sources,
-        source,
+        root,
         output,
         config,
+        origin=_origin(source),
         workers=values.workers,
         clip_timeout_s=values.clip_timeout_s,
         max_reject_fraction=values.max_reject_fraction,
@@ -166,7 +204,7 @@ def _convert(sources: Catalog, source: Path, output: Path, config: ConvertConfig
     _report(sources, split, output, state, time.monotonic() - began)
 
 
-def _report(sources: Catalog, split: str, output: Path, state: Progress, seconds: float) -> None:
+def _report(sources: Catalog, split: str, output: Place, state: Progress, seconds: float) -> None:
     counts = f"{state.converted} clips converted, {state.rejected} rejected"
     print(f"{counts} in {seconds:.0f} s; {state.resumed} were finished")
     cli.table([*summary(open_dataset(output)), ("split", split), ("time", _time(seconds, state))])

@@ -16,6 +16,7 @@ from absl import flags
 from tqdm import tqdm
 
 from pipeline.inspection.statistics import best_guess
+from pipeline.records import storage
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.synthetic.corpus import SyntheticConfig, prepare, render_clip
 from scripts.common import cli, experiment
@@ -72,7 +73,7 @@ def _summary(output: Path, data: DatasetDir, began: float) -> None:
     step("transcribe", f"--run={output / 'run'}", str(video))
     words = data.manifest["vocabulary"]["words"]
     guess = best_guess([row.truth for row in report.predictions])
-    bytes_a_clip = sum(path.stat().st_size for path in data.shards) / len(data.index)
+    bytes_a_clip = sum(storage.size(shard) for shard in data.shards) / len(data.index)
     print()
     cli.table(
         [

@@ -22,15 +22,16 @@ from tqdm import tqdm
 from model.evaluate import Prediction, Report
 from pipeline.inspection import statistics
 from pipeline.loading.plan import PlanConfig
-from pipeline.records import directory, identity, storage
+from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
-from scripts.common import cli, decoding_flags, experiment
+from scripts.common import cli, data_flags, decoding_flags, experiment
 from scripts.common.experiment import Damaged, Run
 from scripts.reports import score_page
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
-flags.DEFINE_string("data", None, "dataset directory, made by scripts.convert", required=True)
+flags.DEFINE_string("data", None, "dataset directory or URL, made by scripts.convert", required=True)
+data_flags.define()
 flags.DEFINE_string("split", "test", "split to score")
 flags.DEFINE_string("output", None, "directory for the reports; default: RUN/evaluation-SPLIT")
 flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
@@ -46,7 +47,7 @@ DAMAGED = cli.Options(
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
-    data = directory.open_dataset(Path(values.data))
+    data = data_flags.open_datasets([values.data])[0]
     opened = experiment.open_run(Path(values.run), values.weights)
     experiment.check_input(data, opened)
     _check_among(data)

@@ -32,6 +32,7 @@ from pipeline.loading import augment
 from pipeline.loading.augment import AugmentConfig
 from pipeline.records import directory, reindex, storage
 from pipeline.records.directory import DatasetDir
+from pipeline.records.storage import Place
 from pipeline.schema import Clip, DataError
 from scripts.common import cli
 from scripts.reports import dataset_page
@@ -40,7 +41,7 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 MAX_NAMED = 5  # clips of each kind of difference
 VARIANTS = 3  # augmentation draws of each clip
 
-flags.DEFINE_string("data", None, "dataset directory; diff takes two as its arguments instead")
+flags.DEFINE_string("data", None, "dataset directory or URL; diff takes two as its arguments instead")
 flags.DEFINE_string("id", None, "show, preview: id of the clip; default: the first (show), a random draw (preview)")
 flags.DEFINE_integer(
     "clips",
@@ -203,21 +204,21 @@ def _print_opened(a: DatasetDir, b: DatasetDir, found: compare.Difference) -> No
             print(f"  {len(amounts):,} differ in {what}{mean}")
 
 
-def _index(root: Path) -> None:
+def _index(root: Place) -> None:
     _describe(root, reindex.index(root))
 
 
-def _upgrade(root: Path) -> None:
+def _upgrade(root: Place) -> None:
     _describe(root, reindex.upgrade(root))
 
 
-def _describe(root: Path, shards: Iterable[Path]) -> None:
+def _describe(root: Place, shards: Iterable[Place]) -> None:
     read = list(tqdm(shards, unit="shard"))
     dataset = directory.open_dataset(root)
     print(f"{root}: {len(read)} shards, {len(dataset.index)} records of splits {', '.join(dataset.splits)}")
 
 
-DESCRIBE: dict[str, Callable[[Path], None]] = {"index": _index, "upgrade": _upgrade}  # of what cannot be opened yet
+DESCRIBE: dict[str, Callable[[Place], None]] = {"index": _index, "upgrade": _upgrade}  # of what cannot be opened yet
 COMMANDS: dict[str, Callable[[DatasetDir], None]] = {
     "stats": _stats,
     "verify": _verify,
@@ -234,7 +235,7 @@ def main(argv: list[str]) -> None:
             raise DataError(
                 f"diff takes two dataset directories and no --data, got {' '.join(rest) or 'none'} (see --help)"
             )
-        _diff(*(directory.open_dataset(Path(root)) for root in rest))
+        _diff(*(directory.open_dataset(storage.place(root)) for root in rest))
         return
     if rest or command not in (*COMMANDS, *DESCRIBE):
         raise DataError(
@@ -242,7 +243,7 @@ def main(argv: list[str]) -> None:
         )
     if flags.FLAGS.data is None:
         raise DataError("missing: --data (see --help)")
-    root = Path(flags.FLAGS.data)
+    root = storage.place(flags.FLAGS.data)
     if command in DESCRIBE:
         DESCRIBE[command](root)
     else:

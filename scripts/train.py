@@ -27,13 +27,14 @@ from pipeline.loading import dataset, mixture
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
-from pipeline.records.directory import DatasetDir, open_dataset
+from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import cli, experiment, signals
+from scripts.common import cli, data_flags, experiment, signals
 from scripts.reports import score_page, tensorboard_images
 
-flags.DEFINE_multi_string("data", None, "dataset directory; repeat the flag to mix several", required=True)
+flags.DEFINE_multi_string("data", None, "dataset directory or URL; repeat the flag to mix several", required=True)
+data_flags.define()
 flags.DEFINE_string("output", None, "run directory to write, or to continue", required=True)
 flags.DEFINE_string(
     "init_from",
@@ -109,7 +110,7 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     _check()
     output = Path(flags.FLAGS.output)
-    data = mixture.join([open_dataset(Path(path)) for path in flags.FLAGS.data])
+    data = mixture.join(data_flags.open_datasets(flags.FLAGS.data))
     word, vocabulary = flags.FLAGS.unit == "word", _vocabulary(data)
     config, order, augmented = DATA.build(vocabulary=vocabulary), ORDER.build(), AUGMENT.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")

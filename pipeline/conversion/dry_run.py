@@ -15,10 +15,12 @@ from pipeline.conversion.clip import transcript
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import Progress
 from pipeline.conversion.shard import ShardTask, plan_shards
-from pipeline.corpora import paths
+from pipeline.corpora import mirror, paths
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
-from pipeline.records import directory
+from pipeline.records import directory, storage
+from pipeline.records.bucket import Url
+from pipeline.records.storage import Place
 from pipeline.schema import FRAME_BYTES, ClipError
 from pipeline.video import decode
 
@@ -27,7 +29,13 @@ DEFAULT_S = 3.0  # duration if no header says it
 
 
 def report(
-    sources: Iterable[ClipSource], root: Path, output: Path, config: ConvertConfig, workers: int, retry_rejected: bool
+    sources: Iterable[ClipSource],
+    root: Path,
+    output: Place,
+    config: ConvertConfig,
+    workers: int,
+    retry_rejected: bool,
+    origin: Url | None = None,
 ) -> list[tuple[str, str]]:
     """Returns rows `(what, value)`: clips, shards, bad transcripts, finished shards, bytes to write, settings.
 
@@ -39,7 +47,7 @@ def report(
     lock.check(output, lock.Job(root, tasks, config))
     lock.check_free(output)
     left, state = job.survey(tasks, output, config, retry_rejected)
-    if finished := (output / directory.MANIFEST).is_file():
+    if finished := storage.exists(output / directory.MANIFEST):
         left = []
     return [
         ("clips", f"{len(catalog)}, {_speakers(catalog, np.arange(len(catalog)))}"),
@@ -47,7 +55,7 @@ def report(
         ("bad transcripts", _bad_transcripts(catalog, config)),
         ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(tasks), left, state)}"),
         ("workers", idle_workers(workers, len(left)) or str(workers)),
-        ("to write", _bytes(left, root, output, config)),
+        ("to write", _bytes(left, root, origin, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
 
@@ -91,33 +99,38 @@ def idle_workers(workers: int, left: int) -> str:
     return f"{workers}, only {left} of them with work, one shard each; a lower --clips_per_shard makes more shards"
 
 
-def _bytes(left: list[ShardTask], root: Path, output: Path, config: ConvertConfig) -> str:
+def _bytes(left: list[ShardTask], root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> str:
     spans = [clip.span for task in left for clip in task.sources]
     whole = spans.count(None)
-    known = _known_seconds(left, whole, root)
+    known = _known_seconds(left, whole, root, origin)
     mean = sum(known) / len(known) if known else DEFAULT_S
     size = FRAME_BYTES * config.fps * (sum(span[1] - span[0] for span in spans if span) + mean * whole)
-    place = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
     source = f"by the headers of {len(known)}" if known else "a guess"
     taken = f"{mean:.3g} s a whole video, {source}" if whole else "by the clips' times"
     less = "" if config.encoding.name == "raw" else f", less as {config.encoding.name}"
-    short = ": too little" if size > free else ""
-    return f"{len(spans)} clips, about {_size(size)} raw ({taken}{less}); {_size(free)} are free{short}"
+    return f"{len(spans)} clips, about {_size(size)} raw ({taken}{less}){_free(output, size)}"
+
+
+def _free(output: Place, size: float) -> str:
+    if isinstance(output, Url):
+        return ""
+    place = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    return f"; {_size(free)} are free{': too little' if size > free else ''}"
 
 
 def _size(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _known_seconds(left: list[ShardTask], count: int, root: Path) -> list[float]:
+def _known_seconds(left: list[ShardTask], count: int, root: Path, origin: Url | None) -> list[float]:
     """Returns the seconds of some of the `count` clips that are whole videos, spread evenly over all."""
     whole = (clip for task in left for clip in task.sources if clip.span is None)
     found = []
     for clip in itertools.islice(whole, 0, MAX_HEADERS * max(1, count // MAX_HEADERS), max(1, count // MAX_HEADERS)):
-        with contextlib.suppress(ClipError):
-            paths.check_video(clip.video, root)
-            found.append(decode.duration(clip.video))
+        with contextlib.suppress(ClipError), mirror.fetched(clip, root, origin) as (at_hand, base):
+            paths.check_video(at_hand.video, base)
+            found.append(decode.duration(at_hand.video))
     return found
 
 

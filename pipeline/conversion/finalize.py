@@ -2,11 +2,11 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pipeline.conversion import progress
@@ -17,6 +17,7 @@ from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.splits import SPLITS
 from pipeline.records import directory, storage, tfds_metadata
 from pipeline.records.index import Index, Row
+from pipeline.records.storage import Place
 from pipeline.schema import SCHEMA_VERSION, DataError, Reason
 
 # What a mended file, disk or machine can change: tried again where that is asked for.
@@ -30,7 +31,7 @@ RETRYABLE = {
 }
 
 
-def finalize(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
+def finalize(output: Place, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
     """Writes `rejected.csv`, the index, the files for tensorflow-datasets and the manifest.
 
     Raises:
@@ -41,17 +42,17 @@ def finalize(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_re
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
 
     def rows() -> Iterator[tuple[int, int, tuple[Row, ...]]]:
-        for number, task in enumerate(tasks):
-            shard = _whole(output, task.file(config.name))
+        whole = storage.each(functools.partial(_whole, output), (task.file(config.name) for task in tasks), output)
+        for number, (task, (shard, last_crc)) in enumerate(zip(tasks, whole, strict=True)):
             entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
-            entries[task.split].append({**entry, "last_crc": directory.last_crc(output / shard.file)})
+            entries[task.split].append({**entry, "last_crc": last_crc})
             yield splits.index(task.split), number, shard.rows
 
     index = Index.of(rows())
     directory.save_index(output / directory.INDEX, index)
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "conversion": json.loads((output / PROGRESS / JOB).read_text(encoding="utf-8")),
+        "conversion": json.loads(storage.read(output / PROGRESS / JOB).decode()),
         "vocabulary": {"characters": config.characters, "words": sorted({w for t in index.text for w in t.split()})},
         "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
         "rejected": dict(sorted(reasons.items())),
@@ -61,7 +62,7 @@ def finalize(output: Path, tasks: list[ShardTask], config: ConvertConfig, max_re
     storage.write_json(output / directory.MANIFEST, manifest)
 
 
-def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
+def _write_rejects(output: Place, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
     """Writes `rejected.csv` from the finished shards; returns the number of clips of each reason."""
     reasons: Counter[str] = Counter()
     first, whole = None, True
@@ -71,8 +72,7 @@ def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, 
     ):
         table = csv.writer(file)
         table.writerow(field.name for field in dataclasses.fields(Rejected))
-        for task in tasks:
-            shard = progress.read_note(output, task.file(config.name))
+        for shard in progress.read_notes(output, (task.file(config.name) for task in tasks)):
             rejected = shard.rejected if shard else ()
             table.writerows(dataclasses.astuple(reject) for reject in rejected)
             reasons.update(reject.reason for reject in rejected)
@@ -83,11 +83,12 @@ def _write_rejects(output: Path, tasks: list[ShardTask], config: ConvertConfig, 
     return reasons
 
 
-def _whole(output: Path, shard: str) -> FinishedShard:
+def _whole(output: Place, shard: str) -> tuple[FinishedShard, str]:
+    """A finished shard and the CRC of its last record."""
     found = progress.read_note(output, shard)
     if found is None:
         raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
-    return found
+    return found, directory.last_crc(output / shard)
 
 
 def too_many(rejected: int, clips: int, limit: float) -> bool:
@@ -95,7 +96,7 @@ def too_many(rejected: int, clips: int, limit: float) -> bool:
     return rejected == clips or rejected / clips > limit
 
 
-def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, whole: bool, table: Path) -> str:
+def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, whole: bool, table: Place) -> str:
     """Describes too many rejects; `whole` says that no clip is left to convert."""
     rejected = reasons.total()
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from pipeline.conversion.progress import PROGRESS, Outcome, Progress, writing
 from pipeline.conversion.run_log import RunLog
 from pipeline.conversion.shard import ShardTask, plan_shards, shard_work
 from pipeline.corpora.source import ClipSource
-from pipeline.records import directory
+from pipeline.records import directory, storage
+from pipeline.records.bucket import Url
+from pipeline.records.storage import Place
 from pipeline.schema import DataError
 
 CLIP_TIMEOUT_S = 120.0
@@ -26,10 +28,11 @@ MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails 
 def convert(
     sources: Sequence[ClipSource],
     root: Path,
-    output: Path,
+    output: Place,
     config: ConvertConfig,
     *,
     workers: int = 1,
+    origin: Url | None = None,
     clip_timeout_s: float = CLIP_TIMEOUT_S,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
     retry_rejected: bool = False,
@@ -46,6 +49,7 @@ def convert(
       output: the dataset directory.
       config: what decides the bytes.
       workers: processes.
+      origin: of the videos, if `root` is a `mirror` of it.
       clip_timeout_s: seconds after which a clip is rejected.
       max_reject_fraction: share of rejected clips above which the job fails. Finished shards are kept.
       retry_rejected: make shards with rejects in `finalize.RETRYABLE` again, each old shard kept until its new one.
@@ -55,28 +59,29 @@ def convert(
       DataError: no clips, an output of another job or another converter, too many rejects, or a failed write.
       processes.WorkerError: workers die whatever they are given.
     """
-    job = lock.Job(root, plan_shards(sources, config), config)
-    finished = output / directory.MANIFEST
-    if finished.is_file() and not (output / PROGRESS).is_dir():  # it may be read-only
+    job = lock.Job(root, plan_shards(sources, config), config, origin)
+    finished = storage.exists(output / directory.MANIFEST)
+    if finished and not storage.is_dir(output / PROGRESS):  # it may be read-only
         lock.check(output, job)
         yield _finished(output, len(sources))
         return
-    with lock.locked(output, job):
-        if finished.is_file():
+    with lock.locked(output, job) as still_held:
+        if storage.exists(output / directory.MANIFEST):
             yield _finished(output, len(sources))
         else:
             limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
-            yield from _run(job, output, workers, retry_rejected, flags or {}, **limits)
+            yield from _run(job, output, workers, retry_rejected, flags or {}, still_held, **limits)
         with writing(output):
             _clear(output)
 
 
 def _run(
     job: lock.Job,
-    output: Path,
+    output: Place,
     workers: int,
     retry_rejected: bool,
     flags: dict[str, Any],
+    still_held: Callable[[], None],
     **limits: float,
 ) -> Iterator[Progress]:
     """Makes the shards that are not finished, then the manifest."""
@@ -84,36 +89,41 @@ def _run(
     with RunLog(output, {"workers": workers, **limits, **flags}, state.resumed) as run_log:
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
-        setup = functools.partial(shard_work, job.root, output, job.config)
-        processes_used, logs = min(workers, len(tasks)), output / PROGRESS
+        setup = functools.partial(shard_work, job.root, job.origin, output, job.config)
+        processes_used, logs = min(workers, len(tasks)), storage.local_dir(output / PROGRESS)
         events = processes.run(tasks, setup, processes_used, limits["clip_timeout_s"], logs, DataError)
         with contextlib.closing(events):
-            yield from _follow(events, state, run_log, limits["max_reject_fraction"])
+            for now in _follow(events, state, run_log, limits["max_reject_fraction"]):
+                still_held()
+                yield now
+        still_held()
         with writing(output):
             finalize.finalize(output, job.tasks, job.config, limits["max_reject_fraction"])
 
 
-def _mark(output: Path, files: list[str]) -> None:
+def _mark(output: Place, files: list[str]) -> None:
     """Marks finished shards that are to be made again, so that a run that is stopped knows them."""
     with writing(output):
         for file in files:
-            progress.retry_path(output, file).touch()
+            with storage.replacing(progress.retry_path(output, file)) as temporary:
+                temporary.touch()
 
 
-def _clear(output: Path) -> None:
+def _clear(output: Place) -> None:
     """Removes what only an unfinished conversion needs; the log of crashes stays."""
-    if (crashes := output / PROGRESS / processes.CRASHES).is_file():
-        crashes.replace(output / processes.CRASHES)
-    shutil.rmtree(output / PROGRESS)
+    if (crashes := storage.local_dir(output / PROGRESS) / processes.CRASHES).is_file():
+        with storage.replacing(output / processes.CRASHES) as temporary:
+            shutil.copyfile(crashes, temporary)
+    storage.remove_dir(output / PROGRESS)
 
 
-def _finished(output: Path, clips: int) -> Progress:
+def _finished(output: Place, clips: int) -> Progress:
     rejected = sum(directory.read_manifest(output)["rejected"].values())
     return Progress(clips, resumed=clips, resumed_rejected=rejected)
 
 
 def survey(
-    tasks: list[ShardTask], output: Path, config: ConvertConfig, retry_rejected: bool
+    tasks: list[ShardTask], output: Place, config: ConvertConfig, retry_rejected: bool
 ) -> tuple[list[ShardTask], Progress]:
     """Returns the shards to make and the progress of earlier runs, from their notes alone.
 
@@ -121,13 +131,13 @@ def survey(
     with it was stopped, these are only the shards that it has not reached.
     """
     reasons: dict[str, Counter[str]] = {}
-    for task in tasks:
-        if shard := progress.read_note(output, task.file(config.name)):
+    for shard in progress.read_notes(output, (task.file(config.name) for task in tasks)):
+        if shard:
             reasons[shard.file] = Counter(reject.reason for reject in shard.rejected)
     clips = sum(len(task.sources) for task in tasks)
     if retry_rejected:
         retryable = {file for file, counts in reasons.items() if counts.keys() & finalize.RETRYABLE}
-        marked = {file for task in tasks if progress.retry_path(output, file := task.file(config.name)).exists()}
+        marked = progress.marked(output)
         again = retryable & marked if marked else retryable
         reasons = {file: counts for file, counts in reasons.items() if file not in again}
     left = [task for task in tasks if task.file(config.name) not in reasons]

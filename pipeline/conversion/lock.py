@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import dataclasses
+import fnmatch
 import functools
 import hashlib
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, identity, storage
+from pipeline.records.bucket import Url
 from pipeline.records.index import Row
+from pipeline.records.storage import Place
 from pipeline.schema import ClipError, DataError
 
 VERSION = 2  # of a job's description; 1 had no version, and hashed clips by their `repr`
@@ -30,11 +34,15 @@ LOST = "lost+found"  # stands in the root of a file system, which may be the out
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a conversion makes: its shards, from clips below `root`, with `config`."""
+    """What a conversion makes: its shards, from clips below `root`, with `config`.
+
+    Where the videos come from, if `root` is a mirror of an `origin`, decides no bytes.
+    """
 
     root: Path
     tasks: list[ShardTask]
     config: ConvertConfig
+    origin: Url | None = None
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
@@ -64,75 +72,76 @@ def _given(value: Any, root: Path) -> dict[str, Any]:
     return given
 
 
-def check(output: Path, job: Job) -> None:
+def check(output: Place, job: Job) -> None:
     """Refuses an output that is not for this job; writes nothing.
 
     Raises:
       DataError: a file, a directory of something else, the output of another job, or a damaged note of the job.
     """
-    begun, manifest = output / PROGRESS / JOB, output / directory.MANIFEST
-    if output.exists() and not output.is_dir():
+    finished = storage.exists(output / directory.MANIFEST)
+    if storage.exists(output):
         raise DataError(f"{output}: is a file; --output needs a directory")
-    is_conversion = (output / PROGRESS).is_dir() or manifest.is_file()
-    if not is_conversion and output.is_dir() and any(path.name != LOST for path in output.iterdir()):
+    if not (finished or storage.is_dir(output / PROGRESS)) and storage.holds_more_than(output, {LOST}):
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
-    if manifest.is_file():
+    if finished:
         _check_same(output, directory.read_manifest(output)["conversion"], job)
-    elif begun.is_file():
+    elif storage.exists(output / PROGRESS / JOB):
         _check_same(output, _read(output, JOB, dict), job)
 
 
-def check_free(output: Path) -> None:
+def check_free(output: Place) -> None:
     """Refuses an output that another conversion holds; writes nothing.
 
     Raises:
       DataError: another conversion holds it.
     """
-    if (output / PROGRESS / LOCK).is_file():
+    if storage.exists(output / PROGRESS / LOCK):
         with _held(output):
             pass
 
 
 @contextlib.contextmanager
-def locked(output: Path, job: Job) -> Iterator[None]:
+def locked(output: Place, job: Job) -> Iterator[Callable[[], None]]:
     """Holds the output against a second converter, and against another job than the one begun there.
+
+    Yields a function that raises DataError if the lock has been lost.
 
     Raises:
       DataError: as `check` and `check_free`, or the output cannot be written.
     """
     check(output, job)
     with writing(output):
-        (output / PROGRESS).mkdir(parents=True, exist_ok=True)
-    with _held(output):
+        storage.make_dir(output / PROGRESS)
+    with _held(output) as still_held:
         check(output, job)  # it may have changed before the lock was taken
         with writing(output):
             _begin(output, job)
         try:
-            yield
+            yield still_held
         finally:  # workers that are killed leave temporary files, which may be what fills the disk
             with contextlib.suppress(OSError):  # the next run removes them first
                 _remove_leftovers(output)
 
 
-def _held(output: Path) -> contextlib.AbstractContextManager[None]:
+def _held(output: Place) -> contextlib.AbstractContextManager[Callable[[], None]]:
     busy = f"{output}: another conversion is writing there; wait, or name another --output"
     return storage.locked(output / PROGRESS / LOCK, busy)
 
 
-def _begin(output: Path, job: Job) -> None:
+def _begin(output: Place, job: Job) -> None:
     """Removes what killed runs have left half-written, and notes the job if it is new."""
     _remove_leftovers(output)
-    if not (output / PROGRESS / JOB).is_file():
+    if not storage.exists(output / PROGRESS / JOB):
         storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
         storage.write_json(output / PROGRESS / JOB, job.description)
 
 
-def _remove_leftovers(output: Path) -> None:
-    for leftover in (*output.glob(".*.tmp"), *(output / PROGRESS).glob(".*.tmp")):
-        leftover.unlink(missing_ok=True)
+def _remove_leftovers(output: Place) -> None:
+    storage.remove_leftovers(output)
+    storage.remove_leftovers(output / PROGRESS)
 
 
-def _check_same(output: Path, begun: dict[str, Any], job: Job) -> None:
+def _check_same(output: Place, begun: dict[str, Any], job: Job) -> None:
     now = job.description
     changed = identity.differences(*(_settings(each) for each in (begun, now)))
     if begun.get("version", 1) < VERSION:
@@ -158,7 +167,7 @@ def _other_ids(had: set[str], now: set[str]) -> list[str]:
     return [f"{len(ids)} clips {what}, such as {ids[0]!r}" for what, ids in groups if ids]
 
 
-def _other_labels(output: Path, job: Job) -> list[str]:
+def _other_labels(output: Place, job: Job) -> list[str]:
     """Compares what a job of version 1 has converted with the shards and labels of today."""
     tasks = {task.file(job.config.name): {source.id: source for source in task.sources} for task in job.tasks}
     for file, rows, rejected in _converted(output, tasks):
@@ -183,38 +192,39 @@ def _relabelled(source: ClipSource, row: Row, config: ConvertConfig) -> bool:
     return not same_text or (source.speaker, spans) != (row.speaker, row.words)
 
 
-def _converted(output: Path, tasks: dict[str, dict[str, ClipSource]]) -> Iterator[tuple[str, list[Row], set[str]]]:
+def _converted(output: Place, tasks: dict[str, dict[str, ClipSource]]) -> Iterator[tuple[str, list[Row], set[str]]]:
     """Yields the name, the rows and the rejected clips of every finished shard, of today's `tasks` or not."""
-    if (output / directory.MANIFEST).is_file():
+    if storage.exists(output / directory.MANIFEST):
         dataset = directory.open_dataset(output)
         rejected = _begun_ids(output) - set(dataset.index.id.tolist())
         for number, path in enumerate(dataset.shards):  # a dataset does not note the shard of a reject
             rows = [dataset.index.row(int(record)) for record in np.flatnonzero(dataset.index.shard == number)]
             yield path.name, rows, rejected & tasks.get(path.name, {}).keys()
         return
-    for path in sorted((output / PROGRESS).glob("*.tfrecord-*.json")):
-        if shard := progress.read_note(output, path.stem):
+    notes = [name for name in storage.names(output / PROGRESS) if fnmatch.fnmatch(name, "*.tfrecord-*.json")]
+    for shard in progress.read_notes(output, (name.removesuffix(".json") for name in notes)):
+        if shard:
             yield shard.file, list(shard.rows), {reject.id for reject in shard.rejected}
 
 
-def _begun_ids(output: Path) -> set[str]:
+def _begun_ids(output: Place) -> set[str]:
     """The clips of the job that was begun, or of the dataset that it has become."""
-    if (output / PROGRESS / CLIPS).is_file():
+    if storage.exists(output / PROGRESS / CLIPS):
         return set(_read(output, CLIPS, list))
     ids = set(directory.open_dataset(output).index.id.tolist())
     rejected = output / directory.REJECTED
     try:
-        with rejected.open(encoding="utf-8", newline="") as file:
-            return ids | {row["id"] for row in csv.DictReader(file)}
+        table = io.StringIO(storage.read(rejected).decode(), newline="")
+        return ids | {row["id"] for row in csv.DictReader(table)}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DataError(f"{rejected}: not as a conversion writes it ({error}); restore it, or convert again") from error
 
 
-def _read(output: Path, name: str, kind: type) -> Any:
+def _read(output: Place, name: str, kind: type) -> Any:
     """Reads what was noted when the job was begun."""
     path = output / PROGRESS / name
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted = json.loads(storage.read(path).decode())
     except ValueError as error:
         raise _damaged(path, output, str(error)) from error
     if not isinstance(noted, kind):
@@ -222,5 +232,5 @@ def _read(output: Path, name: str, kind: type) -> Any:
     return noted
 
 
-def _damaged(path: Path, output: Path, problem: str) -> DataError:
+def _damaged(path: Path, output: Place, problem: str) -> DataError:
     return DataError(f"{path}: damaged ({problem}), so the job is not known; remove {output} and convert again")

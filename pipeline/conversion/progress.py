@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -13,7 +13,8 @@ import tensorflow as tf
 from pipeline.records import storage, tfrecord
 from pipeline.records.example import parse, pixels_offset
 from pipeline.records.index import Row
-from pipeline.schema import DataError, Key, Word
+from pipeline.records.storage import Place
+from pipeline.schema import DataError, Key, StorageError, Word
 
 PROGRESS = ".progress"  # below the output, until the dataset is finished
 
@@ -88,45 +89,52 @@ class Progress:
     stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
 
 
-def note_path(output: Path, shard: str) -> Path:
+def note_path(output: Place, shard: str) -> Place:
     """Returns the path of the note that a shard is finished."""
     return output / PROGRESS / f"{shard}.json"
 
 
-def retry_path(output: Path, shard: str) -> Path:
+def retry_path(output: Place, shard: str) -> Place:
     """Returns the path of the mark that a finished shard is to be made again."""
     return output / PROGRESS / f"{shard}.again"
 
 
-def write_note(output: Path, shard: str, rows: list[Row], rejected: list[Rejected]) -> None:
+def marked(output: Place) -> set[str]:
+    """Returns the shards that are marked to be made again."""
+    suffix = retry_path(output, "").name
+    return {name.removesuffix(suffix) for name in storage.names(output / PROGRESS) if name.endswith(suffix)}
+
+
+def write_note(output: Place, shard: FinishedShard) -> None:
     """Notes that a shard is finished."""
-    path = output / shard
-    size, digest = path.stat().st_size, storage.sha256(path)
-    finished = dataclasses.asdict(FinishedShard(shard, len(rows), size, digest, tuple(rejected), tuple(rows)))
-    storage.write_json(note_path(output, shard), {"done": finished, "sha256": _digest(finished)})
-    retry_path(output, shard).unlink(missing_ok=True)
+    finished = dataclasses.asdict(shard)
+    storage.write_json(note_path(output, shard.file), {"done": finished, "sha256": _digest(finished)})
+    storage.remove(retry_path(output, shard.file))
 
 
-def read_note(output: Path, shard: str) -> FinishedShard | None:
+def read_note(output: Place, shard: str) -> FinishedShard | None:
     """Reads the note of a shard; None if the shard is not finished or has another size, or the note is damaged."""
-    path, noted = output / shard, note_path(output, shard)
-    if not noted.is_file() or not path.is_file():
-        return None
+    path = output / shard
     try:
-        note = json.loads(noted.read_text(encoding="utf-8"))
+        note = json.loads(storage.read(note_path(output, shard)).decode())
         if note["sha256"] != _digest(note["done"]):
             return None
         finished = _parsed(note["done"], path)
-    except (ValueError, TypeError, KeyError, DataError):
+        return finished if finished.bytes == storage.size(path) else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError, DataError):
         return None
-    return finished if finished.bytes == path.stat().st_size else None
+
+
+def read_notes(output: Place, shards: Iterable[str]) -> Iterator[FinishedShard | None]:
+    """Reads the notes of shards in order, as `read_note` does."""
+    return storage.each(functools.partial(read_note, output), shards, output)
 
 
 def _digest(finished: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(finished).encode()).hexdigest()
 
 
-def _parsed(finished: dict[str, Any], shard: Path) -> FinishedShard:
+def _parsed(finished: dict[str, Any], shard: Place) -> FinishedShard:
     rows = (Row(**{**_with_pixels(row, shard), "words": _words(row)}) for row in finished["rows"])
     rejected = (Rejected(**reject) for reject in finished["rejected"])
     return FinishedShard(**{**finished, "rejected": tuple(rejected), "rows": tuple(rows)})
@@ -136,7 +144,7 @@ def _words(row: dict[str, Any]) -> tuple[Word, ...]:
     return tuple(Word(**word) for word in row["words"])
 
 
-def _with_pixels(row: dict[str, Any], shard: Path) -> dict[str, Any]:
+def _with_pixels(row: dict[str, Any], shard: Place) -> dict[str, Any]:
     """A row with the place of its pixels, which notes of schema version 2 do not hold.
 
     Raises:
@@ -151,7 +159,7 @@ def _with_pixels(row: dict[str, Any], shard: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Place) -> Iterator[None]:
     """Turns an error of writing into one that names the file.
 
     Raises:
@@ -159,6 +167,8 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except StorageError as error:
+        raise DataError(f"{error}; then run the same command again to continue") from error
     except (OSError, tf.errors.OpError) as error:
         name = getattr(error, "filename", None) or path
         rule = getattr(error, "strerror", None) or getattr(error, "message", None) or error

@@ -11,7 +11,6 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import av
@@ -19,6 +18,7 @@ import av
 from pipeline import __version__
 from pipeline.conversion.progress import Outcome, StageSeconds, writing
 from pipeline.records import storage
+from pipeline.records.storage import Place
 from pipeline.schema import DataError
 
 CONVERSION = "conversion.json"
@@ -31,7 +31,7 @@ class RunLog:
     Use it in a `with` block; how the block ends is how the run ended.
     """
 
-    def __init__(self, output: Path, flags: dict[str, Any], resumed: int) -> None:
+    def __init__(self, output: Place, flags: dict[str, Any], resumed: int) -> None:
         self._path = output / CONVERSION
         self._began = time.monotonic()
         self._run = {
@@ -70,10 +70,10 @@ class RunLog:
             self._write()
 
     def _earlier(self) -> list[dict[str, Any]]:
-        if not self._path.is_file():
-            return []
         try:
-            return json.loads(self._path.read_text(encoding="utf-8"))["runs"]
+            return json.loads(storage.read(self._path).decode())["runs"]
+        except FileNotFoundError:
+            return []
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self._path}: not as a conversion writes it ({error}); remove it") from error
 

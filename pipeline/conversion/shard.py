@@ -12,14 +12,17 @@ import tensorflow as tf
 from pipeline.conversion import processes, progress
 from pipeline.conversion.clip import convert_clip, source_path
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.progress import Outcome, Rejected, StageSeconds
+from pipeline.conversion.progress import FinishedShard, Outcome, Rejected, StageSeconds
+from pipeline.corpora import mirror
 from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.mouth.crop import Crops, MouthCropper
-from pipeline.records import directory, tfrecord
+from pipeline.records import directory, storage, tfrecord
+from pipeline.records.bucket import Url
 from pipeline.records.example import to_example
 from pipeline.records.index import Row
+from pipeline.records.storage import Place
 from pipeline.schema import ClipError, DataError, Reason
 
 MAX_DETAIL = 500  # characters, of a text that may have a million
@@ -60,21 +63,24 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
     return tasks
 
 
-def shard_work(root: Path, output: Path, config: ConvertConfig) -> processes.Work:
+def shard_work(root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> processes.Work:
     """Loads the landmark models; returns the function that makes one shard."""
     tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
-    return functools.partial(convert_shard, root, output, config, MouthCropper(config.crop))
+    return functools.partial(convert_shard, root, origin, output, config, MouthCropper(config.crop))
 
 
 def convert_shard(
     root: Path,
-    output: Path,
+    origin: Url | None,
+    output: Place,
     config: ConvertConfig,
     cropper: MouthCropper,
     task: ShardTask,
     failed: dict[str, processes.Failed],
 ) -> Iterator[processes.Started | processes.Finished]:
     """Writes one shard, then the note that it is finished. Memory holds one clip at a time.
+
+    Args and errors as of `job.convert`.
 
     Raises:
       DataError: the shard cannot be written.
@@ -88,7 +94,8 @@ def convert_shard(
             try:
                 if source.id in failed:
                     raise _failed(failed[source.id])
-                clip = convert_clip(source, root, config, watch.crop)
+                with mirror.fetched(source, root, origin) as (at_hand, base):
+                    clip = convert_clip(at_hand, base, config, watch.crop)
             except ClipError as error:
                 rejects.append(_rejected(source, root, error))
                 yield processes.Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
@@ -97,29 +104,30 @@ def convert_shard(
             rows.append(Row.of(clip, record, writer.write(record)))
             yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
         with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
-            progress.note_path(output, path.name).unlink(missing_ok=True)
+            storage.remove(progress.note_path(output, path.name))
     with progress.writing(path):
-        progress.write_note(output, path.name, rows, rejects)
+        figures = len(rows), writer.shard.bytes, writer.shard.sha256
+        progress.write_note(output, FinishedShard(path.name, *figures, tuple(rejects), tuple(rows)))
 
 
 class _Writer:
     """A `ShardWriter` whose own errors name the file; errors of its block pass as they are."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._shard = path, tfrecord.ShardWriter(path)
+    def __init__(self, path: Place) -> None:
+        self._path, self.shard = path, tfrecord.ShardWriter(path)
 
     def __enter__(self) -> "_Writer":
         with progress.writing(self._path):
-            self._shard.__enter__()
+            self.shard.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         with progress.writing(self._path):
-            self._shard.__exit__(*error)
+            self.shard.__exit__(*error)
 
     def write(self, record: bytes) -> int:
         with progress.writing(self._path):
-            return self._shard.write(record)
+            return self.shard.write(record)
 
 
 class _Watch:

@@ -5,13 +5,12 @@ opened only for a sample of clips.
 """
 
 import dataclasses
-import mmap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from pipeline.records import directory, identity, tfrecord
+from pipeline.records import directory, identity, storage, tfrecord
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index
 
@@ -118,10 +117,8 @@ def _checksums(dataset: DatasetDir, rows: np.ndarray, track: Track) -> np.ndarra
     own_rows = np.split(order, starts)[1:]  # the part before the first start is empty
     for number, own in track(list(zip(numbers, own_rows, strict=True))):
         ends = index.offset[rows[own]] + tfrecord.HEADER_BYTES + index.length[rows[own]]
-        with dataset.shards[number].open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            content.madvise(mmap.MADV_RANDOM)  # otherwise the system reads ahead
-            sums = np.frombuffer(content, np.uint8)[ends[:, None] + np.arange(CRC_BYTES)]
-            found[own] = sums.view("<u4")[:, 0]  # uint8 [n, 4] -> uint32 [n]
+        sums = storage.pick(dataset.shards[number], ends, CRC_BYTES)
+        found[own] = sums.view("<u4")[:, 0]  # uint8 [n, 4] -> uint32 [n]
     return found
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 from collections import Counter
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from pipeline.conversion.progress import Rejected
 from pipeline.conversion.run_log import CONVERSION
-from pipeline.records import identity
+from pipeline.records import identity, storage
 from pipeline.records.directory import REJECTED, DatasetDir
 from pipeline.records.index import Index
 from pipeline.records.strings import StringArray
@@ -78,23 +79,22 @@ def rejects(dataset: DatasetDir, max_per_reason: int) -> list[Rejected]:
       DataError: a row is not as a conversion writes it; its line is named.
     """
     path = dataset.root / REJECTED
-    if not path.is_file():
+    if not storage.exists(path):
         return []
     header = [field.name for field in dataclasses.fields(Rejected)]
     shown: Counter[str] = Counter()
     found = []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            if next(rows, None) != header:
-                raise ValueError("another header")
-            for row in rows:
-                reject = Rejected(*row)
-                shown[reject.reason] += 1
-                if shown[reject.reason] <= max_per_reason:
-                    found.append(reject)
-        except (TypeError, ValueError, csv.Error) as error:
-            raise DataError(f"{path} line {rows.line_num}: want {','.join(header)} ({error}); restore it") from error
+    rows = csv.reader(io.TextIOWrapper(io.BytesIO(storage.read(path)), "utf-8", newline=""), strict=True)
+    try:
+        if next(rows, None) != header:
+            raise ValueError("another header")
+        for row in rows:
+            reject = Rejected(*row)
+            shown[reject.reason] += 1
+            if shown[reject.reason] <= max_per_reason:
+                found.append(reject)
+    except (TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} line {rows.line_num}: want {','.join(header)} ({error}); restore it") from error
     return found
 
 
@@ -105,10 +105,10 @@ def runs(dataset: DatasetDir) -> list[dict[str, Any]]:
       DataError: the file is not as a conversion writes it.
     """
     path = dataset.root / CONVERSION
-    if not path.is_file():
+    if not storage.exists(path):
         return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        found = json.loads(storage.read(path).decode())["runs"]
         return [identity.flatten(dict(run)) for run in found]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not as a conversion writes it ({error}); restore or remove it") from error

@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from pipeline.loading import graph_reader, mixture
-from pipeline.records import directory, storage, tfrecord
+from pipeline.records import directory, fetch, storage, tfrecord
+from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import parse
+from pipeline.records.storage import Place
 from pipeline.records.tfrecord import FOOTER_BYTES, HEADER_BYTES
 from pipeline.schema import FRAME_BYTES, DataError, Key
 
@@ -26,15 +27,16 @@ THREADS = len(os.sched_getaffinity(0))
 class Checker:
     """Checks the CRC of records, that they are those of the index, and that their frames lie where it says.
 
-    Reading at byte offsets takes no CRC. So each record is read whole once, in threads, before the graph reads a span
-    of it from the memory of the operating system.
+    Reading at byte offsets takes no CRC. So each record is read whole once, in threads, before a span of it is read
+    from the memory of the operating system or, of a shard in a store, from that of `DatasetDir.fetcher`.
     """
 
     def __init__(self, dataset: DatasetDir) -> None:
         index = dataclasses.replace(dataset.index, id=mixture.own_ids(dataset))
         self._dataset = dataclasses.replace(dataset, index=index)  # as the records themselves say
         self._sound = np.zeros(len(index), np.int64)  # the stamp of the shard when the record was found sound
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="check")
+        remote = any(isinstance(shard, Url) for shard in dataset.shards)
+        self._threads = fetch.POOL if remote else ThreadPoolExecutor(THREADS, thread_name_prefix="check")
         self._memory = threading.local()  # of each thread: the bytes of the record that it checks
 
     def problems(self, records: np.ndarray) -> dict[int, str]:
@@ -98,16 +100,26 @@ class Checker:
 
     def _payload(self, record: int, length: int) -> memoryview:
         """The payload of a record, whose header and CRC are right, in memory that the thread's next record takes."""
+        index = self._dataset.index
+        shard, offset = self._dataset.shards[index.shard[record]], int(index.offset[record])
+        if isinstance(shard, Url):
+            return self._fetched_payload(shard, offset, length)
         memory = getattr(self._memory, "bytes", b"")
         if len(memory) < length:
             memory = self._memory.bytes = bytearray(length)
         payload, header, footer = memoryview(memory)[:length], bytearray(HEADER_BYTES), bytearray(FOOTER_BYTES)
-        index = self._dataset.index
-        with storage.opened(self._dataset.shards[index.shard[record]]) as descriptor:
-            storage.fill(descriptor, [header, payload, footer], int(index.offset[record]))
+        storage.fill(shard, [header, payload, footer], offset)
         tfrecord.check_header(header, length)
         tfrecord.check_crc([payload], footer)
         return payload
+
+    def _fetched_payload(self, shard: Url, offset: int, length: int) -> memoryview:
+        """The same from a store; what is kept of it on this machine is fetched anew if it turns out to be damaged."""
+        where = shard, offset, length + HEADER_BYTES + FOOTER_BYTES
+        try:
+            return tfrecord.checked(self._dataset.fetcher.whole(*where), length)
+        except ValueError:
+            return tfrecord.checked(self._dataset.fetcher.whole(*where, anew=True), length)
 
 
 _CHECKERS: "weakref.WeakKeyDictionary[DatasetDir, Checker]" = weakref.WeakKeyDictionary()
@@ -120,8 +132,10 @@ def of(dataset: DatasetDir) -> Checker:
     return _CHECKERS[dataset]
 
 
-def _stamp(shard: Path) -> int:
-    """Not 0, and another one when the file has been written to or replaced."""
+def _stamp(shard: Place) -> int:
+    """Not 0, and another one when the file has been written to or replaced; an object is opened as one version."""
+    if isinstance(shard, Url):
+        return hash(shard.version) or 1
     status = shard.stat()
     return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)) or 1
 

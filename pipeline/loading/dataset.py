@@ -13,18 +13,20 @@ from typing import Literal
 
 import tensorflow as tf
 
-from pipeline.loading import augment, checked_plan, columns, direct_reader, graph_reader, windows
+from pipeline.loading import augment, checked_plan, columns, direct_reader, graph_reader, store_reader, windows
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.checked_plan import CheckedPlan
 from pipeline.loading.columns import Planner
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.graph_reader import Reader
 from pipeline.loading.plan import PlanConfig
+from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
-from pipeline.schema import CONTEXT, CROP, BatchKey
+from pipeline.schema import CONTEXT, CROP, BatchKey, DataError, StorageError
 
 LAYOUTS = (BatchKey.FRAMES, BatchKey.WINDOWS)
 CORES = len(os.sched_getaffinity(0))
+READERS = {"graph": graph_reader, "direct": direct_reader, "store": store_reader}
 Batch = dict[str, tf.Tensor]
 
 
@@ -41,7 +43,7 @@ def load(
     layout: str = "frames",
     on_bad_record: Literal["raise", "skip"] = "raise",
     skipped: set[str] | None = None,
-    reader: Literal["graph", "direct"] | None = None,
+    reader: Literal["graph", "direct", "store"] | None = None,
 ) -> tf.data.Dataset:
     """Loads the batches of a split, as `spec` describes them.
 
@@ -61,7 +63,8 @@ def load(
         place, id and lengths, with frames and weight 0; the other rows stay the same. If no record of a batch is sound,
         all its weights are 0.
       skipped: receives the problem of each skipped record once.
-      reader: `graph` or, of raw frames, `direct`; None for the faster one. The batches are the same.
+      reader: `graph`, `direct` (of raw frames), or `store` (of shards in one); None for the fastest. The batches are
+        the same.
 
     Raises:
       DataError: as `columns.Planner`.
@@ -139,19 +142,21 @@ def steps_per_epoch(
     return Planner(dataset, split, config, order, augmented or AugmentConfig()).steps
 
 
-def problem(error: tf.errors.OpError) -> str | None:
-    """The message of the `DataError` that caused a dataset's error; None if another error did."""
-    found = re.search(r"DataError: (.*)", error.message)
-    return found and found[1]
+def problem(error: tf.errors.OpError) -> DataError | StorageError | None:
+    """What caused a dataset's error: a damaged record, or a store that refuses or does not answer; None for others."""
+    found = re.search(r"(DataError|StorageError): (.*)", error.message)
+    return found and {"DataError": DataError, "StorageError": StorageError}[found[1]](found[2])
 
 
 def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader:
-    """The reader of this name, or the faster one: `scripts.benchmark read` measures both."""
-    raw = dataset.encoding.name == "raw"
-    if name not in (None, "graph", "direct") or (name == "direct" and not raw):
-        raise ValueError(f"reader: want graph{' or direct' * raw} for {dataset.encoding.name} frames, got {name!r}")
-    direct = name == "direct" or (name is None and raw and config.unit == "sentence")
-    return (direct_reader if direct else graph_reader).reader(dataset)
+    """The reader of this name, or the fastest: `scripts.benchmark read` measures them."""
+    remote, raw = any(isinstance(shard, Url) for shard in dataset.shards), dataset.encoding.name == "raw"
+    fit = ["graph", *["direct"] * (raw and not remote), *["store"] * remote]
+    if name not in (None, *fit):
+        kind = f"{dataset.encoding.name} frames {'in a store' if remote else 'on a disk'}"
+        raise ValueError(f"reader: want {' or '.join(fit)} for {kind}, got {name!r}")
+    fastest = fit[-1] if remote or config.unit == "sentence" else "graph"
+    return READERS[name or fastest].reader(dataset)
 
 
 def _batches(

@@ -43,11 +43,10 @@ def _read(paths: np.ndarray, first: np.ndarray, size: np.ndarray, frames: np.int
     rows = batch.reshape(len(paths), -1)  # [B, F, 112, 112] -> [B, F*112*112]
     for row, name, begin, count in zip(rows, paths.tolist(), first.tolist(), size.tolist(), strict=True):
         row[count:], path = 0, Path(os.fsdecode(name))
-        with storage.opened(path) as descriptor:
-            try:
-                storage.fill(descriptor, [row[:count]], begin)
-            except ValueError as error:
-                raise DataError(f"{path} at byte {begin}: {error}, while it was read") from error
+        try:
+            storage.fill(path, [row[:count]], begin)
+        except ValueError as error:
+            raise DataError(f"{path} at byte {begin}: {error}, while it was read") from error
     return batch
 
 

@@ -1,6 +1,7 @@
 """Reads the frames of batches inside the TensorFlow graph: exactly the bytes that are wanted, without Python.
 
 tensorflow-io's `IO>FileRead` takes a range of bytes of a file in one operation; TensorFlow itself has none that does.
+Both read `s3://` by the file system of tensorflow-io, with two requests a read (`scripts.benchmark read` compares).
 """
 
 import os
@@ -9,8 +10,11 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_io.python.ops import core_ops
 
+from pipeline.records import bucket
+from pipeline.records.bucket import Url
 from pipeline.records.codecs import FRAMES_PER_IMAGE
 from pipeline.records.directory import DatasetDir
+from pipeline.records.storage import Place
 from pipeline.records.tfrecord import HEADER_BYTES
 from pipeline.schema import CROP, FRAME_BYTES, Key
 
@@ -26,8 +30,8 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
       checks_crc: whether TensorFlow's own reader takes each record whole and checks its CRC; otherwise tensorflow-io
         takes just the bytes that are wanted, of records that were checked before.
     """
-    decode = _raw if dataset.encoding.name == "raw" else _images(dataset.encoding.name)
-    paths = [os.fsencode(path) for path in dataset.shards]
+    decode = decoder(dataset.encoding.name)
+    paths = [_name(shard) for shard in dataset.shards]
 
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])
@@ -41,18 +45,29 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
             return decode(core_ops.io_file_read(path, first, size, ""), *span, total)
 
         known = decode is _raw and batch["shard"].shape[0]
-        frames = (_unrolled if known else _looped)(row, where)
+        frames = (_unrolled if known else looped)(row, where)
         return tf.reshape(frames, [-1, total, CROP, CROP])  # [B, F*112*112] -> [B, F, 112, 112]
 
     return read
 
 
+def decoder(encoding: str) -> Callable[..., tf.Tensor]:
+    """The function (what was read of a record, start, stop, F) -> its frames `[start, stop)`, uint8 [F*112*112]."""
+    return _raw if encoding == "raw" else _images(encoding)
+
+
+def _name(shard: Place) -> bytes:
+    if isinstance(shard, Url):
+        bucket.read_in_graph()
+    return os.fsencode(str(shard))
+
+
 def _record(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """The payload of the record whose header is at `offset`, by TensorFlow's own reader, which checks its CRCs."""
     none = tf.constant(0, tf.int64)  # a buffer would read more than the record
-    found = tf.raw_ops.TFRecordDatasetV2(
-        filenames=path[tf.newaxis], compression_type="", buffer_size=none, byte_offsets=offset[tf.newaxis]
-    )
+    # With the name of another file, which is never read, a store is not asked for the rest of the shard.
+    names, offsets = tf.stack([path, "/dev/null"]), tf.stack([offset, none])
+    found = tf.raw_ops.TFRecordDatasetV2(filenames=names, compression_type="", buffer_size=none, byte_offsets=offsets)
     return tf.data.experimental.from_variant(found, tf.TensorSpec([], tf.string)).take(1).get_single_element()
 
 
@@ -112,7 +127,7 @@ def _unrolled(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf
     return tf.stack(read)
 
 
-def _looped(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf.Tensor:
+def looped(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf.Tensor:
     """The same for any number of rows, and for images, whose graph is larger."""
     spec = tf.TensorSpec([None], tf.uint8)
     return tf.map_fn(lambda own: row(*own), where, fn_output_signature=spec, parallel_iterations=1)

@@ -34,10 +34,11 @@ def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
         raise DataError(f"{', '.join(names)}: ids would collide; give each directory a name of its own")
     splits = list(dict.fromkeys(split for dataset in datasets for split in dataset.splits))
     return DatasetDir(
-        root=Path(" + ".join(str(dataset.root) for dataset in datasets)),
+        root=Path(" + ".join(str(dataset.root) for dataset in datasets)),  # for messages
         manifest=_manifest(datasets, splits),
         index=_index(datasets, splits),
         shards=tuple(shard for dataset in datasets for shard in dataset.shards),
+        fetcher=datasets[0].fetcher,
     )
 
 

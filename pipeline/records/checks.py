@@ -5,11 +5,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pipeline.records.codecs import Encoding
+from pipeline.records.storage import Place
 from pipeline.records.strings import StringArray, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
 
@@ -29,7 +30,7 @@ MANIFEST = {
 }
 
 
-def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
+def check_manifest(path: Place, manifest: dict[str, Any]) -> None:
     """Checks the keys and types of a manifest, and that its shards lie in its directory.
 
     Raises:
@@ -73,14 +74,14 @@ def _manifest_problem(manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Loads the columns of an index file; nothing in it is unpickled.
+def load_columns(path: Place, content: BinaryIO, names: list[str]) -> dict[str, np.ndarray]:
+    """Loads the columns of an index file, named `path` in messages; nothing in it is unpickled.
 
     Raises:
       DataError: it is not an npz file of exactly these columns.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(content, allow_pickle=False) as file:
             columns = dict(file)
     except NOT_NPZ as error:
         raise DataError(f"{path}: not an index ({error}); restore it or convert again") from error
@@ -89,7 +90,7 @@ def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     return columns
 
 
-def check_index(path: Path, columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
+def check_index(path: Place, columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
     """Checks the columns of an index against each other and against the shards of the manifest.
 
     Raises:

@@ -3,18 +3,20 @@
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.records import checks
+from pipeline.records import checks, storage
+from pipeline.records.cache import Cache
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example
+from pipeline.records.fetch import Fetcher
 from pipeline.records.index import Index, Row
-from pipeline.records.storage import replacing, sha256
+from pipeline.records.storage import Place
 from pipeline.records.tfrecord import FOOTER_BYTES, GZIP_MAGIC, GZIPPED, payload
 from pipeline.schema import SCHEMA_VERSION, Clip, DataError
 
@@ -28,26 +30,24 @@ def shard_name(name: str, split: str, shard: int, shards: int) -> str:
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
 
 
-def last_crc(path: Path) -> str:
+def last_crc(path: Place) -> str:
     """The last four bytes of a shard, the CRC of its last record, in hexadecimal; empty for an empty shard."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
-        return file.read().hex()
+    return storage.opened(path, FOOTER_BYTES)[2].hex()
 
 
-def save_index(path: Path, index: Index) -> None:
+def save_index(path: Place, index: Index) -> None:
     """Writes the columns of an index as an npz file."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with storage.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **index.columns())
 
 
-def load_index(path: Path, manifest: dict[str, Any]) -> Index:
-    """Reads an index that `save_index` wrote.
+def load_index(path: Place, content: bytes, manifest: dict[str, Any]) -> Index:
+    """Parses an index that `save_index` wrote to `path`.
 
     Raises:
       DataError: the file is no index, or breaks a rule of `checks`.
     """
-    columns = checks.load_columns(path, Index.names())
+    columns = checks.load_columns(path, io.BytesIO(content), Index.names())
     checks.check_index(path, columns, manifest)
     return Index.of_columns(columns)
 
@@ -60,13 +60,16 @@ class DatasetDir:
       root: the directory.
       manifest: the content of `manifest.json`.
       index: every record.
-      shards: paths; `index.shard` is a position in them.
+      shards: where they lie; `index.shard` is a position in them. Those in a store are read as the versions that
+        were opened, and no others.
+      fetcher: takes records of shards in a store.
     """
 
-    root: Path
+    root: Place
     manifest: dict[str, Any]
     index: Index
-    shards: tuple[Path, ...]
+    shards: tuple[Place, ...]
+    fetcher: Fetcher = dataclasses.field(default_factory=Fetcher)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -96,52 +99,62 @@ def fingerprint(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def open_dataset(root: Path) -> DatasetDir:
+def open_dataset(root: Place, cache: Cache | None = None) -> DatasetDir:
     """Opens a finished dataset directory and checks each shard's size and last CRC against the manifest.
+
+    Args:
+      root: of the dataset.
+      cache: keeps the records of shards in a store, so that each is fetched once.
 
     Raises:
       DataError: the directory or its manifest is missing, the schema version is another, the manifest or index breaks a
         rule of `checks`, or shards are missing, truncated, compressed or of another conversion; all are named.
+      OSError: it cannot be read.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
-    if not (root / MANIFEST).is_file():
-        begun = (root / ".progress").is_dir()
-        way_out = "run the same scripts.convert again to resume it" if begun else "name the output of scripts.convert"
-        if not begun and next(root.glob("*.tfrecord*"), None):
-            way_out = f"shards of another program: python -m scripts.records index --data={root}"
-        raise DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
     manifest = read_manifest(root)
     if (got := manifest.get("schema_version")) != SCHEMA_VERSION:
         way_out = f"python -m scripts.records upgrade --data={root}" if got == SCHEMA_VERSION - 1 else "convert again"
         raise DataError(f"{root / MANIFEST}: schema_version {got}, this program reads {SCHEMA_VERSION}: {way_out}")
     checks.check_manifest(root / MANIFEST, manifest)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-    _raise_problems(root, [problem for shard in shards if (problem := _shard_problem(root, shard))])
-    if not (root / INDEX).is_file():
-        raise DataError(f"{root / INDEX}: missing; restore it or convert again")
-    if sha256(root / INDEX) != manifest["index"]["sha256"]:
-        raise DataError(f"{root / INDEX}: not the index of this manifest (its SHA-256 differs); convert again")
-    index = load_index(root / INDEX, manifest)
-    dataset = DatasetDir(root, manifest, index, tuple(root / shard["file"] for shard in shards))
-    foreign = [number for number, shard in enumerate(shards) if _is_foreign(dataset, number, shard.get("last_crc"))]
+    opened = list(storage.each(functools.partial(_open_shard, root), shards, root))
+    _raise_problems(root, [shard for shard in opened if isinstance(shard, str)])
+    index = load_index(root / INDEX, _index_content(root / INDEX, manifest), manifest)
+    dataset = DatasetDir(root, manifest, index, tuple(place for place, _ in opened), Fetcher(cache))
+    last = [
+        (number, shard.get("last_crc"), crc)
+        for number, (shard, (_, crc)) in enumerate(zip(shards, opened, strict=True))
+    ]
+    foreign = [number for number, wanted, found in last if wanted not in (None, found) and _is_foreign(dataset, number)]
     _raise_problems(root, [f"{dataset.shards[number].name} is of another conversion" for number in foreign])
     return dataset
 
 
-def _raise_problems(root: Path, problems: list[str]) -> None:
+def _index_content(path: Place, manifest: dict[str, Any]) -> bytes:
+    try:
+        content = storage.read(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; restore it or convert again") from error
+    if hashlib.sha256(content).hexdigest() != manifest["index"]["sha256"]:
+        raise DataError(f"{path}: not the index of this manifest (its SHA-256 differs); convert again")
+    return content
+
+
+def _raise_problems(root: Place, problems: list[str]) -> None:
     if problems:
         raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert again")
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
+def read_manifest(root: Place) -> dict[str, Any]:
     """Reads the manifest of a dataset directory.
 
     Raises:
-      DataError: the file is not a manifest that a conversion wrote.
+      DataError: there is none, or the file is not a manifest that a conversion wrote.
     """
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(storage.read(root / MANIFEST).decode())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _unfinished(root) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{root / MANIFEST}: not JSON ({error}); restore it or convert again") from error
     if not isinstance(manifest, dict) or "conversion" not in manifest:
@@ -149,22 +162,35 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def _shard_problem(root: Path, shard: dict[str, Any]) -> str | None:
-    path = root / shard["file"]
-    if not path.is_file():
-        return f"{path.name} is missing"
-    if (size := path.stat().st_size) != shard["bytes"]:
-        with path.open("rb") as file:
-            if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
-                return f"{path.name} is {GZIPPED}"
-        return f"{path.name} has {size} bytes, the manifest says {shard['bytes']}"
-    return None
+def _unfinished(root: Place) -> DataError:
+    """Why there is no manifest."""
+    if not storage.is_dir(root):
+        return DataError(f"{root}: no such directory; make one with python -m scripts.convert --output={root}")
+    begun = storage.is_dir(root / ".progress")
+    way_out = "run the same scripts.convert again to resume it" if begun else "name the output of scripts.convert"
+    if not begun and any(".tfrecord" in name for name in storage.names(root)):
+        way_out = f"shards of another program: python -m scripts.records index --data={root}"
+    return DataError(f"{root}: no {MANIFEST}, so not a finished dataset; {way_out}")
 
 
-def _is_foreign(dataset: DatasetDir, number: int, crc: str | None) -> bool:
+def _open_shard(root: Place, shard: dict[str, Any]) -> tuple[Place, str] | str:
+    """A shard, and its last four bytes, the CRC of its last record, in hexadecimal; or what is wrong with it."""
+    where = root / shard["file"]
+    try:
+        opened, size, last = storage.opened(where, FOOTER_BYTES)
+    except (FileNotFoundError, IsADirectoryError):
+        return f"{where.name} is missing"
+    if size == shard["bytes"]:
+        return opened, last.hex()
+    begin = bytearray(min(size, len(GZIP_MAGIC)))
+    storage.fill(where, [begin], 0)
+    if begin == GZIP_MAGIC:
+        return f"{where.name} is {GZIPPED}"
+    return f"{where.name} has {size} bytes, the manifest says {shard['bytes']}"
+
+
+def _is_foreign(dataset: DatasetDir, number: int) -> bool:
     """Whether a shard ends in a sound record of another CRC; a damaged record is reported when it is read."""
-    if crc is None or last_crc(dataset.shards[number]) == crc:  # old manifests have no `last_crc`
-        return False
     try:
         record_bytes(dataset, int(np.flatnonzero(dataset.index.shard == number)[-1]))
     except ValueError:
@@ -176,12 +202,13 @@ def changed_shards(dataset: DatasetDir) -> list[str]:
     """What is wrong with shards that are gone, or no longer as long as their records, in one line each."""
     index, problems = dataset.index, []
     for number in np.unique(index.shard).tolist():
-        path, last = dataset.shards[number], int(np.flatnonzero(index.shard == number)[-1])
+        where, last = dataset.shards[number], int(np.flatnonzero(index.shard == number)[-1])
         want = int(index.offset[last] + index.length[last]) + checks.FRAMING_BYTES
-        if not path.is_file():
-            problems.append(f"{path}: gone")
-        elif (size := path.stat().st_size) != want:
-            problems.append(f"{path}: has {size} bytes, its records end at {want}")
+        try:
+            if (size := storage.size(where)) != want:
+                problems.append(f"{where}: has {size} bytes, its records end at {want}")
+        except FileNotFoundError:
+            problems.append(f"{where}: gone")
     return problems
 
 
@@ -218,7 +245,7 @@ def verify(dataset: DatasetDir) -> Iterator[str | None]:
     """Checks the SHA-256 of every shard, and every record against the index; yields a problem or None for each."""
     for shard in (shard for split in dataset.manifest["splits"].values() for shard in split["shards"]):
         path = dataset.root / shard["file"]
-        same = sha256(path) == shard["sha256"]
+        same = storage.sha256(path) == shard["sha256"]
         yield None if same else f"{path}: its SHA-256 is not the manifest's; the file has changed since the conversion"
     for record in range(len(dataset.index)):
         yield record_problem(dataset, record)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from pipeline.records import checks, directory, storage, tfds_metadata, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example, parse
 from pipeline.records.index import Index, Row
+from pipeline.records.storage import Place
 from pipeline.schema import SCHEMA_VERSION, DataError, Key
 
 NAMING = "want NAME-SPLIT.tfrecord-00000-of-00001 and so on"
@@ -19,10 +19,10 @@ SHARD = re.compile(r"(.+)-([^-]+)\.tfrecord-\d{5}-of-(\d{5})")  # name, split, s
 MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 OLD_VERSION = 2  # one image a frame, and no place of the pixels in the index
 PARTS = ("schema_version", "conversion", "vocabulary", "splits", "rejected", "index")  # of a manifest, in order
-Shards = dict[str, list[Path]]  # split -> its shards in order
+Shards = dict[str, list[Place]]  # split -> its shards in order
 
 
-def index(root: Path) -> Iterator[Path]:
+def index(root: Place) -> Iterator[Place]:
     """Indexes shards that another program wrote with the keys of `schema.Key`; yields each when it has been read.
 
     How their crops were made is not known and left out of the manifest: a run on them takes the defaults of
@@ -32,7 +32,7 @@ def index(root: Path) -> Iterator[Path]:
       DataError: the directory has a manifest already, its files are not named like the shards of one dataset, one is
         missing or compressed, a record is damaged or malformed, an id comes twice, or frame rates differ.
     """
-    if (root / directory.MANIFEST).exists():
+    if storage.exists(root / directory.MANIFEST):
         raise DataError(f"{root}: has a {directory.MANIFEST}; it is indexed already")
     name, shards = _shards(root)
     features = parse(_first_record(shards)).features.feature
@@ -43,7 +43,7 @@ def index(root: Path) -> Iterator[Path]:
     yield from _describe(root, shards, {"conversion": conversion, "rejected": {}})
 
 
-def upgrade(root: Path) -> Iterator[Path]:
+def upgrade(root: Place) -> Iterator[Place]:
     """Turns a dataset of schema version 2 into one of version 3, in place; yields each shard when it is done.
 
     Raw shards stay as they are. Images of one frame are decoded and encoded as tall ones, png without loss, jpeg with a
@@ -59,15 +59,15 @@ def upgrade(root: Path) -> Iterator[Path]:
     checks.check_manifest(root / directory.MANIFEST, manifest)
     encoding = Encoding(**manifest["conversion"]["encoding"])
     shards = {name: [root / each["file"] for each in split["shards"]] for name, split in manifest["splits"].items()}
-    if missing := [path for own in shards.values() for path in own if not path.is_file()]:
+    if missing := [path for own in shards.values() for path in own if not storage.exists(path)]:
         raise DataError(f"{missing[0]}: missing; restore it")
     yield from _describe(root, shards, manifest, prepare=_join_images if encoding.name != "raw" else None)
 
 
-def _shards(root: Path) -> tuple[str, Shards]:
+def _shards(root: Place) -> tuple[str, Shards]:
     """The name and the shards of a directory, by their file names."""
-    shards: dict[tuple[str, str, int], list[Path]] = {}
-    for path in sorted(root.glob("*.tfrecord*")):
+    shards: dict[tuple[str, str, int], list[Place]] = {}
+    for path in (root / name for name in storage.names(root) if ".tfrecord" in name):
         if (match := SHARD.fullmatch(path.name)) is None:
             raise DataError(f"{path}: {NAMING}; rename it")
         shards.setdefault((match[1], match[2], int(match[3])), []).append(path)
@@ -88,12 +88,12 @@ def _first_record(shards: Shards) -> bytes:
     return record
 
 
-def _records(path: Path) -> Iterator[tuple[int, bytes]]:
+def _records(path: Place) -> Iterator[tuple[int, bytes]]:
     """Yields the offset and payload of every record of a shard."""
-    offset, size = 0, path.stat().st_size
+    offset, size = 0, storage.size(path)
     while offset < size:
         try:
-            record = tfrecord.payload(path, offset, tfrecord.stated_length(path, offset))
+            record = tfrecord.payload(path, offset, tfrecord.stated_length(path, offset, size))
         except ValueError as error:
             raise DataError(f"{path} offset {offset}: {error}; restore the shard") from error
         yield offset, record
@@ -101,8 +101,8 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _describe(
-    root: Path, shards: Shards, known: dict[str, Any], prepare: Callable[[Path, Encoding], None] | None = None
-) -> Iterator[Path]:
+    root: Place, shards: Shards, known: dict[str, Any], prepare: Callable[[Place, Encoding], None] | None = None
+) -> Iterator[Place]:
     """Writes the index, the files for tensorflow-datasets and, last, a manifest with what is `known` of it."""
     encoding = Encoding(**known["conversion"]["encoding"])
     rows: list[tuple[int, int, list[Row]]] = []
@@ -113,7 +113,7 @@ def _describe(
             prepare(path, encoding)
         found = [_row(path, *record, known["conversion"]["fps"], encoding) for record in _records(path)]
         rows.append((list(shards).index(split), number, found))
-        figures = {"bytes": path.stat().st_size, "sha256": storage.sha256(path)}
+        figures = {"bytes": storage.size(path), "sha256": storage.sha256(path)}
         if problem := _changed(had.get(path.name), len(found), None if prepare else figures["sha256"]):
             raise DataError(f"{path}: {problem}; restore it, or convert again")
         entries[split].append(
@@ -147,7 +147,7 @@ def _changed(had: dict[str, Any] | None, records: int, sha256: str | None) -> st
     return "has changed since the conversion" if had and sha256 not in (None, had["sha256"]) else None
 
 
-def _row(path: Path, offset: int, record: bytes, fps: float, encoding: Encoding) -> Row:
+def _row(path: Place, offset: int, record: bytes, fps: float, encoding: Encoding) -> Row:
     try:
         clip = from_example(record, encoding)
     except DataError as error:
@@ -157,7 +157,7 @@ def _row(path: Path, offset: int, record: bytes, fps: float, encoding: Encoding)
     return Row.of(clip, record, offset)
 
 
-def _join_images(path: Path, encoding: Encoding) -> None:
+def _join_images(path: Place, encoding: Encoding) -> None:
     """Rewrites a shard of images of one frame as a shard of tall images; leaves one of those as it is."""
     with tfrecord.ShardWriter(path) as writer:
         for offset, record in _records(path):

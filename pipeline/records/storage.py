@@ -1,87 +1,126 @@
-"""Writes files atomically, reads them at byte offsets, locks and hashes them; the only module that touches a disk."""
+"""Files on local disks and objects in stores, behind one interface; the only module that touches either.
+
+A place is a `Path`, or a `bucket.Url` such as `s3://bucket/data/grid`. What is written gets its name only when it is
+whole. Objects are never renamed or appended to: they are made in a local file and put whole.
+"""
 
 import contextlib
 import fcntl
 import hashlib
 import json
+import mmap
 import os
-from collections.abc import Iterator
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.records import bucket, lease
+from pipeline.records.bucket import Url
 from pipeline.schema import DataError
 
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path, and renames it to `path` if the block ends without an error.
-
-    Raises:
-      OSError: it names `path`, which users know, in place of the temporary path.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        if error.filename == str(temporary):
-            error.filename, error.filename2 = str(path), None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+Place = Path | Url
+REQUESTS = 32  # at once
+CUT = "the record is damaged, the shard ends within it"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-@contextlib.contextmanager
-def locked(path: Path, refusal: str) -> Iterator[None]:
-    """Locks a file, which is created if missing, against other processes until the block ends.
+def place(name: str) -> Place:
+    """The place of a path or URL.
 
     Raises:
-      DataError: another process holds the lock; `refusal` is the message.
-      OSError: the file cannot be opened.
+      DataError: a URL of another scheme than `bucket.SCHEMES`, or without a bucket.
     """
-    with path.open("a") as file:  # some file systems lock only what is open for writing
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(refusal) from error
-        yield
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", name, re.DOTALL)
+    if match is None:
+        return Path(name)
+    want = f"want a path, or {', '.join(f'{scheme}://BUCKET/…' for scheme in bucket.SCHEMES)}"
+    if match[1] not in bucket.SCHEMES or not match[2].strip("/"):
+        raise DataError(f"{name}: {want}")
+    return Url(f"{match[1]}://{match[2].strip('/')}")
 
 
-def sync(path: Path) -> None:
-    """Waits until `path`, a file or directory, is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def exists(where: Place) -> bool:
+    """Whether there is a file or object."""
+    return where.is_file() if isinstance(where, Path) else bucket.head(where) is not None
 
 
-def write_json(path: Path, value: Any) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)  # piece by piece
-        file.write("\n")
+def is_dir(where: Place) -> bool:
+    """Whether there is a directory, or an object below a URL."""
+    return where.is_dir() if isinstance(where, Path) else next(bucket.below(where), None) is not None
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def names(where: Place) -> list[str]:
+    """The names of the files directly in a directory, sorted; none if there is no directory."""
+    if isinstance(where, Url):
+        return bucket.names(where)
+    if not where.is_dir():
+        return []
+    return sorted(entry.name for entry in os.scandir(where) if entry.is_file())
 
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """Yields the descriptor of a file opened for reading."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def holds_more_than(where: Place, known: set[str]) -> bool:
+    """Whether a directory holds anything but files of these names."""
+    if isinstance(where, Url):
+        return any(key not in known for key, _ in bucket.below(where))
+    return where.is_dir() and any(path.name not in known for path in where.iterdir())
 
 
-def fill(descriptor: int, buffers: list[bytearray | np.ndarray], offset: int) -> None:
+def opened(where: Place, count: int) -> tuple[Place, int, bytes]:
+    """Opens a file that must not change while it is read.
+
+    Returns:
+      The place, as that version of the object alone; the size; and the last `count` bytes.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    if isinstance(where, Url):
+        total, version, _ = bucket.head(where) or bucket.missing(where)
+        pinned = Url(where.text, version)
+        return pinned, total, bucket.get(pinned, max(0, total - count), count)[0] if total else b""
+    with where.open("rb") as file:
+        total = file.seek(0, os.SEEK_END)
+        file.seek(max(0, total - count))
+        return where, total, file.read()
+
+
+def size(where: Place) -> int:
+    """The size of a file, in bytes.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    return where.stat().st_size if isinstance(where, Path) else (bucket.head(where) or bucket.missing(where))[0]
+
+
+def read(where: Place) -> bytes:
+    """Reads a file whole.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    return where.read_bytes() if isinstance(where, Path) else bucket.read(where)
+
+
+def sha256(where: Place) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    if isinstance(where, Path):
+        with where.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for piece in bucket.pieces(where):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def fill(where: Place, buffers: list[bytearray | memoryview | np.ndarray], offset: int) -> None:
     """Reads a file from byte `offset` on into buffers, one after the other.
 
     Raises:
@@ -89,11 +128,147 @@ def fill(descriptor: int, buffers: list[bytearray | np.ndarray], offset: int) ->
       OSError: the file cannot be read.
     """
     left = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    while left:  # one call reads at most 2 GiB
-        read = os.preadv(descriptor, left, offset)
-        if not read:
-            raise ValueError("the record is damaged, the shard ends within it")
-        offset += read
-        while left and read >= len(left[0]):
-            read -= len(left.pop(0))
-        left[:1] = [view[read:] for view in left[:1]]
+    if isinstance(where, Url):
+        _fill_from(bucket.get(where, offset, sum(map(len, left)))[0], left)
+        return
+    descriptor = os.open(where, os.O_RDONLY)
+    try:
+        while left:  # one call reads at most 2 GiB
+            count = os.preadv(descriptor, left, offset)
+            if not count:
+                raise ValueError(CUT)
+            offset += count
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            left[:1] = [view[count:] for view in left[:1]]
+    finally:
+        os.close(descriptor)
+
+
+def _fill_from(found: bytes, buffers: list[memoryview]) -> None:
+    if len(found) < sum(map(len, buffers)):
+        raise ValueError(CUT)
+    begin = 0
+    for buffer in buffers:
+        buffer[:] = found[begin : begin + len(buffer)]
+        begin += len(buffer)
+
+
+def pick(where: Place, offsets: np.ndarray, count: int) -> np.ndarray:
+    """uint8 [n, count]: the `count` bytes at each of n offsets, int64 [n], of a file."""
+    if isinstance(where, Url):
+        found = each(lambda offset: bucket.get(where, offset, count)[0], offsets.tolist(), where)
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, count)
+    with where.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        content.madvise(mmap.MADV_RANDOM)  # otherwise the system reads ahead
+        return np.frombuffer(content, np.uint8)[offsets[:, None] + np.arange(count)]
+
+
+def each(function: Callable[[Item], Result], items: Iterable[Item], where: Place) -> Iterator[Result]:
+    """Calls a function for each item, several at once where each call waits for a store; yields results in order."""
+    if isinstance(where, Path):
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        yield from pool.map(function, items)
+
+
+def make_dir(where: Place) -> None:
+    """Makes a directory and its parents; stores have none to make."""
+    if isinstance(where, Path):
+        where.mkdir(parents=True, exist_ok=True)
+
+
+def remove(where: Place) -> None:
+    """Removes a file, if there is one."""
+    if isinstance(where, Path):
+        where.unlink(missing_ok=True)
+    else:
+        bucket.remove([where])
+
+
+def remove_dir(where: Place) -> None:
+    """Removes a directory with all that is in it."""
+    if isinstance(where, Path):
+        shutil.rmtree(where)
+    else:
+        bucket.remove([where / key for key, _ in bucket.below(where)])
+        shutil.rmtree(local_dir(where), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing(where: Place) -> Iterator[Path]:
+    """Yields a temporary local path, and makes it the file at `where` if the block ends without an error.
+
+    Raises:
+      OSError: it names `where`, which users know, in place of the temporary path.
+    """
+    temporary = local_dir(where.parent) / f".{where.name}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        if isinstance(where, Url):
+            bucket.put(where, temporary)
+        else:
+            sync(temporary)
+            temporary.replace(where)
+            sync(where.parent)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename, error.filename2 = str(where), None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(where: Place) -> None:
+    """Removes temporary files that killed processes of this machine have left while they wrote into a directory."""
+    for leftover in local_dir(where).glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def local_dir(where: Place) -> Path:
+    """A directory itself if it is local; else one of temporary files, the same for all processes of this user."""
+    if isinstance(where, Path):
+        return where
+    name = hashlib.sha256(str(where).encode()).hexdigest()[:16]
+    local = Path(tempfile.gettempdir()) / f"lipflow-{os.getuid()}" / name
+    local.mkdir(parents=True, exist_ok=True)
+    return local
+
+
+@contextlib.contextmanager
+def locked(where: Place, refusal: str) -> Iterator[Callable[[], None]]:
+    """Locks a file, which is made if missing, against other processes until the block ends.
+
+    Yields a function that raises DataError if the lock has been lost meanwhile, as one in a store can be.
+
+    Raises:
+      DataError: another process holds the lock; `refusal` is the message.
+      OSError: the file cannot be opened.
+    """
+    if isinstance(where, Url):
+        with lease.held(where, refusal) as check:
+            yield check
+        return
+    with where.open("a") as file:  # some file systems lock only what is open for writing
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(refusal) from error
+        yield lambda: None
+
+
+def sync(path: Path) -> None:
+    """Waits until `path`, a local file or directory, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(where: Place, value: Any) -> None:
+    """Writes a value as JSON."""
+    with replacing(where) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)  # piece by piece
+        file.write("\n")

@@ -3,18 +3,17 @@
 tensorflow-datasets is not needed to write them. The keys and types of a record are those of its own features.
 """
 
-from pathlib import Path
 from typing import Any
 
 from pipeline.records.codecs import Encoding
-from pipeline.records.storage import write_json
+from pipeline.records.storage import Place, write_json
 from pipeline.schema import CROP, Key
 
 VERSION = "1.0.0"
 _FEATURES = "tensorflow_datasets.core.features"
 
 
-def write(output: Path, manifest: dict[str, Any]) -> None:
+def write(output: Place, manifest: dict[str, Any]) -> None:
     """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists.
 
     A split without records is left out, since tensorflow-datasets refuses to read it. An empty shard is listed, since

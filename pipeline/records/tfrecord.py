@@ -4,15 +4,16 @@ A record is its length (8 bytes), a masked CRC-32C of that (4), the payload, and
 """
 
 import contextlib
+import errno
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import crc32c
 import numpy as np
 import tensorflow as tf
 
-from pipeline.records.storage import fill, opened, replacing
+from pipeline.records import storage
+from pipeline.records.storage import Place
 
 LENGTH_BYTES = 8
 HEADER_BYTES = LENGTH_BYTES + 4  # of a TFRecord: length, CRC of the length
@@ -25,16 +26,20 @@ class ShardWriter:
     """Writes records to one shard; a context manager.
 
     The shard gets its name only when the `with` block ends without an error.
+
+    Attributes:
+      bytes, sha256: of the shard, once it has been written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._stack = contextlib.ExitStack()
         self._path = path
-        self._offset = 0
+        self.bytes, self.sha256 = 0, ""
 
     def __enter__(self) -> "ShardWriter":
-        temporary = self._stack.enter_context(replacing(self._path))
-        self._writer = self._stack.enter_context(tf.io.TFRecordWriter(str(temporary)))
+        self._temporary = self._stack.enter_context(storage.replacing(self._path))
+        self._stack.push(self._measure)
+        self._writer = self._stack.enter_context(tf.io.TFRecordWriter(str(self._temporary)))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -42,10 +47,17 @@ class ShardWriter:
 
     def write(self, record: bytes) -> int:
         """Appends a record and returns its byte offset."""
-        offset = self._offset
+        offset = self.bytes
         self._writer.write(record)
-        self._offset += HEADER_BYTES + len(record) + FOOTER_BYTES
+        self.bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
         return offset
+
+    def _measure(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Checks that all of a shard is on disk, and takes its checksum, before it gets its name."""
+        if kind is None:
+            if (size := self._temporary.stat().st_size) != self.bytes:
+                raise OSError(errno.EIO, f"has {size} bytes, {self.bytes} were written", str(self._temporary))
+            self.sha256 = storage.sha256(self._temporary)
 
 
 def check_header(header: bytes | bytearray, length: int) -> None:
@@ -61,7 +73,7 @@ def check_header(header: bytes | bytearray, length: int) -> None:
     check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
 
 
-def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | bytearray) -> None:
+def check_crc(pieces: Sequence[bytes | bytearray | memoryview | np.ndarray], masked: bytes | bytearray) -> None:
     """Checks the CRC-32C of bytes, given in pieces, against the masked one, 4 bytes, that follows them.
 
     Raises:
@@ -73,26 +85,38 @@ def check_crc(pieces: Sequence[bytes | bytearray | np.ndarray], masked: bytes | 
         raise ValueError("the record is damaged, its CRC does not match")
 
 
-def stated_length(path: Path, offset: int) -> int:
-    """The length of the payload that the record whose header is at `offset` states, no more than the shard holds.
+def checked(record: bytes, length: int) -> memoryview:
+    """The payload, `length` bytes, of a framed record.
+
+    Raises:
+      ValueError: the record is damaged.
+    """
+    view = memoryview(record)
+    check_header(bytes(view[:HEADER_BYTES]), length)
+    payload = view[HEADER_BYTES:-FOOTER_BYTES]
+    check_crc([payload], bytes(view[-FOOTER_BYTES:]))
+    return payload
+
+
+def stated_length(path: Place, offset: int, size: int) -> int:
+    """The length of the payload that the record whose header is at `offset` states, no more than `size` bytes hold.
 
     Raises:
       ValueError: the header is damaged, or the shard ends within the record.
     """
     header = bytearray(HEADER_BYTES)
-    with opened(path) as descriptor:
-        fill(descriptor, [header], offset)
+    storage.fill(path, [header], offset)
     try:
         check_crc([header[:LENGTH_BYTES]], header[LENGTH_BYTES:])
     except ValueError as error:
         raise ValueError(f"the shard is {GZIPPED}" if header.startswith(GZIP_MAGIC) else str(error)) from error
-    left = path.stat().st_size - offset - HEADER_BYTES - FOOTER_BYTES
+    left = size - offset - HEADER_BYTES - FOOTER_BYTES
     if (length := int.from_bytes(header[:LENGTH_BYTES], "little")) > left:
         raise ValueError("the record is damaged, the shard ends within it")
     return length
 
 
-def payload(path: Path, offset: int, length: int) -> bytes:
+def payload(path: Place, offset: int, length: int) -> bytes:
     """Reads the payload, `length` bytes, of the record whose header is at `offset`, and checks header and CRC.
 
     Raises:
@@ -100,8 +124,7 @@ def payload(path: Path, offset: int, length: int) -> bytes:
       OSError: the shard cannot be read.
     """
     header, found, footer = bytearray(HEADER_BYTES), bytearray(length), bytearray(FOOTER_BYTES)
-    with opened(path) as descriptor:
-        fill(descriptor, [header, found, footer], offset)
+    storage.fill(path, [header, found, footer], offset)
     check_header(header, length)
     check_crc([found], footer)
     return bytes(found)

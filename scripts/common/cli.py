@@ -12,6 +12,7 @@ from absl import app, flags, logging
 
 from model.errors import RunError
 from pipeline.conversion.processes import WorkerError
+from pipeline.records import bucket
 from pipeline.schema import DataError
 from scripts.common import signals
 
@@ -125,7 +126,21 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
             sys.stdout.flush()
             os._exit(1)  # unloading TensorFlow would take seconds
 
-    app.run(guarded, flags_parser=_parse)
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except SystemExit as ended:
+        if bucket.is_read_in_graph:
+            _exit_at_once(ended.code)
+        raise
+
+
+def _exit_at_once(code: str | int | None) -> None:
+    """Ends as `sys.exit` would, but unloads nothing: tensorflow-io's file system would abort the process."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if isinstance(code, str) else code or 0)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from pipeline.loading.plan import PlanConfig
 from pipeline.mouth.crop import CropSettings
 from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
-from pipeline.schema import DataError
+from pipeline.schema import DataError, StorageError
 from pipeline.vocab import Vocabulary
 
 # The sections of run.json that are dataclasses: a field that an older run lacks has its default.
@@ -196,13 +196,17 @@ def batches(
 
     Raises:
       DataError: a record is damaged and not skipped, or a shard cannot be read.
+      StorageError: a store refuses or does not answer.
     """
     at_damage = vars(damaged or Damaged())
     try:
         ds = dataset.load(data, split, config, order, augmented, epochs=epochs, step=step, **at_damage)
         yield from device.batches(ds, config.padding)
     except tf.errors.OpError as error:
-        if problem := dataset.problem(error):
+        problem = dataset.problem(error)
+        if isinstance(problem, StorageError):
+            raise problem from error
+        if problem:
             way_out = "restore the shard, or leave damaged records out with --on_bad_record=skip"
             raise DataError(f"{problem}; {way_out}") from error
         changed = "; ".join(directory.changed_shards(data)) or error.message.splitlines()[0]

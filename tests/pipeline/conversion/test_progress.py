@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.conversion import progress
-from pipeline.conversion.progress import Rejected, StageSeconds
+from pipeline.conversion.progress import FinishedShard, Rejected, StageSeconds
 from pipeline.records.index import Row
 from pipeline.schema import DataError, Word
 from tests import datasets
@@ -37,7 +37,7 @@ def test_a_shard_is_done_when_noted_and_as_it_was(tmp_path: Path) -> None:
     (tmp_path / progress.PROGRESS).mkdir()
     assert progress.read_note(tmp_path, "a") is None
     (tmp_path / "a").write_bytes(b"12345")
-    progress.write_note(tmp_path, "a", [], [])
+    progress.write_note(tmp_path, FinishedShard("a", 0, 5, "", (), ()))
     assert (progress.read_note(tmp_path, "a").bytes, progress.read_note(tmp_path, "a").records) == (5, 0)
     (tmp_path / "a").write_bytes(b"1234")
     assert progress.read_note(tmp_path, "a") is None
@@ -50,7 +50,7 @@ def test_a_shard_with_a_damaged_note_is_not_done(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     rows = [Row("s1/x", "s1", "bin", 0, 7, 2, 5, 5, (Word("bin", 0, 3),)), Row("s1/y", "s1", "at", 23, 7, 2, 6, 6, ())]
     rejected = [Rejected("s1/é", "s1/é.mp4", "no_face", "no face in any of 9 frames")]
-    progress.write_note(tmp_path, "a", rows, rejected)
+    progress.write_note(tmp_path, FinishedShard("a", 2, 5, "", tuple(rejected), tuple(rows)))
     assert progress.read_note(tmp_path, "a").rows == tuple(rows)
     assert progress.read_note(tmp_path, "a").rejected == tuple(rejected)
     noted = progress.note_path(tmp_path, "a")

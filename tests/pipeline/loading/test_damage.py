@@ -57,7 +57,7 @@ def refused(dataset: DatasetDir, reason: str, record: int = BAD) -> None:
     path, offset = location(dataset, record)
     with pytest.raises(tf.errors.UnknownError, match=f"DataError: {path} offset {offset}: .*{reason}") as caught:
         laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
-    problem = data.problem(caught.value)
+    problem = str(data.problem(caught.value))
     assert problem.startswith(f"{path} offset {offset}: ")
     assert "\n" not in problem
 

@@ -413,7 +413,7 @@ def test_an_empty_or_unknown_split_is_refused(tmp_path_factory: pytest.TempPathF
 def test_another_layout_or_reader_is_refused(tiny: Callable[[str], DatasetDir]) -> None:
     with pytest.raises(ValueError, match="layout: want frames or windows, got 'flow'"):
         data.load(tiny("raw"), "train", SENTENCE, PlanConfig(1), layout="flow")
-    with pytest.raises(ValueError, match="reader: want graph or direct for raw frames, got 'fast'"):
+    with pytest.raises(ValueError, match="reader: want graph or direct for raw frames on a disk, got 'fast'"):
         data.load(tiny("raw"), "train", SENTENCE, PlanConfig(1), reader="fast")
-    with pytest.raises(ValueError, match="reader: want graph for jpeg frames, got 'direct'"):
+    with pytest.raises(ValueError, match="reader: want graph for jpeg frames on a disk, got 'direct'"):
         data.load(tiny("jpeg"), "train", SENTENCE, PlanConfig(1), reader="direct")

@@ -42,8 +42,7 @@ def test_a_file_is_read_on_where_a_call_ends_early(tmp_path: Path, monkeypatch: 
     whole = os.preadv
     monkeypatch.setattr(os, "preadv", lambda file, buffers, at: whole(file, [buffers[0][:7]], at))
     one, two, three = bytearray(10), np.zeros([2, 20], np.uint8), bytearray(0)
-    with (tmp_path / "a").open("rb") as file:
-        storage.fill(file.fileno(), [one, three, two], 30)
-        assert bytes(one) + two.tobytes() == bytes(range(30, 80))
-        with pytest.raises(ValueError, match="the shard ends"):
-            storage.fill(file.fileno(), [one, two], 60)
+    storage.fill(tmp_path / "a", [one, three, two], 30)
+    assert bytes(one) + two.tobytes() == bytes(range(30, 80))
+    with pytest.raises(ValueError, match="the shard ends"):
+        storage.fill(tmp_path / "a", [one, two], 60)

@@ -144,7 +144,7 @@ def test_an_index_that_breaks_a_rule_is_refused(dataset: DatasetDir, spoil: Call
 def test_another_file_is_no_index(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "index.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"index\.npz: (not an index|want the columns)"):
-        directory.load_index(tmp_path / "index.npz", {})
+        directory.load_index(path := tmp_path / "index.npz", path.read_bytes(), {})
 
 
 def test_an_array_alone_or_other_columns_are_no_index(tmp_path: Path) -> None:
@@ -152,6 +152,6 @@ def test_an_array_alone_or_other_columns_are_no_index(tmp_path: Path) -> None:
         np.save(file, np.arange(3))
     np.savez(tmp_path / "other.npz", id=np.arange(3))
     with pytest.raises(DataError, match="array: not an index"):
-        directory.load_index(tmp_path / "array", {})
+        directory.load_index(path := tmp_path / "array", path.read_bytes(), {})
     with pytest.raises(DataError, match=r"want the columns split, shard, .*, got id; convert again"):
-        directory.load_index(tmp_path / "other.npz", {})
+        directory.load_index(path := tmp_path / "other.npz", path.read_bytes(), {})

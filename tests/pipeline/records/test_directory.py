@@ -79,7 +79,7 @@ def test_every_record_is_read_back_through_the_index(dataset: DatasetDir) -> Non
 
 def test_the_index_round_trips(dataset: DatasetDir, tmp_path: Path) -> None:
     directory.save_index(tmp_path / "again.npz", dataset.index)
-    again = directory.load_index(tmp_path / "again.npz", dataset.manifest)
+    again = directory.load_index(path := tmp_path / "again.npz", path.read_bytes(), dataset.manifest)
     assert [again.row(n) for n in range(6)] == [dataset.index.row(n) for n in range(6)]
     for name, column in again.columns().items():
         np.testing.assert_array_equal(column, dataset.index.columns()[name])
@@ -89,7 +89,7 @@ def test_the_index_round_trips(dataset: DatasetDir, tmp_path: Path) -> None:
 def test_an_index_of_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", id=np.array([{}], object))
     with pytest.raises(DataError, match=r"evil\.npz: not an index \(Object arrays cannot be loaded"):
-        directory.load_index(tmp_path / "evil.npz", {})
+        directory.load_index(path := tmp_path / "evil.npz", path.read_bytes(), {})
 
 
 def refused(root: Path, match: str) -> None:

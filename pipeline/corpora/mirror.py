@@ -1,0 +1,109 @@
+"""A corpus in a store: a local directory with its label files, in which every other file is empty.
+
+So every layout is read as on a disk. A video is fetched when it is converted, and removed afterwards.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.corpora import paths
+from pipeline.corpora.source import ClipSource
+from pipeline.records import bucket, storage
+from pipeline.records.bucket import Url
+from pipeline.schema import ClipError, DataError, Reason, StorageError
+
+LABELS = frozenset({".align", ".txt", ".csv"})
+
+
+def make(origin: Url, root: Path) -> Iterator[str]:
+    """Makes the files below `origin` in the empty directory `root`; yields the name of each label file fetched.
+
+    Raises:
+      DataError: the store holds nothing there, or a name that no file can have.
+      OSError: the store refuses or does not answer, or the disk is full.
+    """
+    found = False
+    fetch = functools.partial(_fetch, origin, root)
+    for name in storage.each(fetch, _placed(origin, root), origin):
+        found = True
+        if name is not None:
+            yield name
+    if not found:
+        raise DataError(f"{origin}: holds no objects; want the directory of the corpus, as described in --help")
+
+
+def _placed(origin: Url, root: Path) -> Iterator[tuple[Path, int]]:
+    """Makes an empty file for every object; yields its path and size."""
+    made: set[Path] = set()
+    for name, size in bucket.below(origin):
+        try:
+            path = paths.below(root, name)
+            if path.parent not in made:
+                _make_parents(path.parent, root)
+                made.add(path.parent)
+            if not path.is_dir():  # else a mark that some tools put in place of a directory
+                path.touch()
+                yield path, size
+        except (ValueError, OSError) as error:
+            raise DataError(f"{origin / name}: cannot be a file on this machine ({error}); rename it") from error
+
+
+def _make_parents(folder: Path, root: Path) -> None:
+    """Makes a directory; a mark in its place, which is an empty object, gives way."""
+    for each in (*reversed(folder.relative_to(root).parents), folder.relative_to(root)):
+        if (path := root / each).is_file() and not path.stat().st_size:
+            path.unlink()
+        path.mkdir(exist_ok=True)
+
+
+def _fetch(origin: Url, root: Path, placed: tuple[Path, int]) -> str | None:
+    """Fills a label file, and returns its name; one that is too large for labels gets its size alone."""
+    path, size = placed
+    if path.suffix.lower() not in LABELS:
+        return None
+    name = path.relative_to(root).as_posix()
+    if size > paths.MAX_TABLE_BYTES:
+        with path.open("wb") as file:
+            file.truncate(size)
+        return None
+    path.write_bytes(bucket.read(origin / name))
+    return name
+
+
+@contextlib.contextmanager
+def fetched(source: ClipSource, root: Path, origin: Url | None) -> Iterator[tuple[ClipSource, Path]]:
+    """Yields a clip with its video at hand, and the root that the video lies below: temporary ones, of an `origin`.
+
+    Raises:
+      ClipError: UNREADABLE: the video is gone; or any that the block raises, with paths below the root.
+      DataError: the store refuses or does not answer, or the disk is full.
+    """
+    if origin is None:
+        yield source, root
+        return
+    with tempfile.TemporaryDirectory(prefix="lipflow-") as directory:
+        base, name = Path(directory), source.video.relative_to(root)
+        images = sorted(source.video.iterdir()) if source.video.is_dir() else None
+        parts = [name] if images is None else [name / image.name for image in images]
+        try:
+            for part in parts:
+                (base / part).parent.mkdir(parents=True, exist_ok=True)
+                with (base / part).open("wb") as file:
+                    file.writelines(bucket.pieces(origin / part.as_posix()))
+        except FileNotFoundError as error:
+            raise ClipError(Reason.UNREADABLE, f"{name.as_posix()}: gone from {origin}") from error
+        except StorageError as error:
+            raise DataError(f"{error}; then run the same command again to continue") from error
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise DataError(
+                f"{where}: {error.strerror}; make room there, or set TMPDIR to another directory"
+            ) from error
+        try:
+            yield dataclasses.replace(source, video=base / name), base
+        except ClipError as error:
+            raise ClipError(error.reason, error.detail.replace(f"{base}/", "")) from error

@@ -1,0 +1,37 @@
+"""The flags of a command that trains or scores on a dataset, which may lie in a store."""
+
+from pathlib import Path
+
+from absl import flags
+
+from pipeline.records import directory, storage
+from pipeline.records.cache import Cache
+from pipeline.records.directory import DatasetDir
+from pipeline.schema import DataError
+
+flags.disclaim_key_flags()
+
+CACHE_GB = 50.0
+
+
+def define() -> None:
+    """Defines --cache_dir and --cache_gb."""
+    flags.DEFINE_string(
+        "cache_dir", None, "of --data in a store: local directory that keeps records, so that each is fetched once"
+    )
+    flags.DEFINE_float("cache_gb", CACHE_GB, "largest size of --cache_dir, in 1e9 bytes", lower_bound=0)
+
+
+def open_datasets(names: list[str]) -> list[DatasetDir]:
+    """Opens dataset directories, or those that lie at URLs.
+
+    Raises:
+      DataError: as `directory.open_dataset`, or there is nothing for --cache_dir to keep.
+    """
+    values, places = flags.FLAGS, [storage.place(name) for name in names]
+    if values["cache_gb"].present and values.cache_dir is None:
+        raise DataError(f"--cache_gb={values.cache_gb:g}: needs --cache_dir; give it, or leave this out")
+    if values.cache_dir is not None and all(isinstance(place, Path) for place in places):
+        raise DataError(f"--cache_dir: needs --data in a store, and {names[0]} is on a disk; leave it out")
+    cache = Cache(Path(values.cache_dir), int(1e9 * values.cache_gb)) if values.cache_dir is not None else None
+    return [directory.open_dataset(place, cache) for place in places]
