@@ -14,7 +14,7 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import reindex
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
-from tests import datasets
+from tests import datasets, stores
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -70,6 +70,22 @@ def golden_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(datasets.GOLDEN / "dataset", root)
     list(reindex.upgrade(root))
     return root
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
+    """A moto server behind the proxy."""
+    with stores.running(tmp_path_factory.mktemp("moto")) as store:
+        yield store
+
+
+@pytest.fixture
+def store(served: stores.Store) -> Iterator[stores.Store]:
+    """The same, for this process, without faults."""
+    served.rule()
+    with stores.entered(served):
+        yield served
+    served.rule()
 
 
 @pytest.fixture

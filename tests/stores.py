@@ -15,6 +15,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from pipeline.records import bucket
+from pipeline.records.bucket import Url
+
 BIN = Path(sys.executable).parent
 BUCKET = "lip"
 KEYS = ("test", "testtest")
@@ -84,6 +87,17 @@ class Store:
         """Writes an object behind the back of the program."""
         self._client().put_object(Bucket=BUCKET, Key=key, Body=content)
 
+    def put_tree(self, folder: Path, prefix: str) -> Url:
+        """Writes the files of a directory; returns where they are."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        return Url(f"s3://{BUCKET}/{prefix}")
+
+    def remove(self, key: str) -> None:
+        """Removes an object."""
+        self._client().delete_object(Bucket=BUCKET, Key=key)
+
     def get(self, key: str) -> bytes:
         """Reads an object as another program does."""
         return self._client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -137,17 +151,16 @@ def running(folder: Path, kind: str = "moto") -> Iterator[Store]:
 @contextlib.contextmanager
 def entered(store: Store) -> Iterator[None]:
     """Points this process to a store: for clients that it opens within the block, and has not opened before."""
-    from pipeline.records import bucket
-
     with pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
-        _forget(bucket)
+        forget()
         yield
-    _forget(bucket)
+    forget()
 
 
-def _forget(bucket: Any) -> None:
+def forget() -> None:
+    """Closes the clients of this process, so that the next ones see today's environment."""
     bucket._store.cache_clear()
     bucket._opened.cache_clear()
 

@@ -266,7 +266,7 @@ def _reason(url: Url, error: exceptions.BaseError) -> str:
     """What a store's error says, and the way out."""
     text, credentials = str(error), CREDENTIALS[url.scheme]
     tries = f"{os.environ['AWS_MAX_ATTEMPTS']} attempts (AWS_MAX_ATTEMPTS)"
-    if "169.254.169.254" in text or "metadata" in text:
+    if "169.254.169.254" in text or "metadata.google" in text:
         return f"no credentials for {_server(url)}; set {credentials}"
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return f"{_server(url)} refuses access (403); check {credentials}, and what they may do"

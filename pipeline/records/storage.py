@@ -128,6 +128,8 @@ def fill(where: Place, buffers: list[bytearray | memoryview | np.ndarray], offse
       OSError: the file cannot be read.
     """
     left = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    if not left:
+        return
     if isinstance(where, Url):
         _fill_from(bucket.get(where, offset, sum(map(len, left)))[0], left)
         return
