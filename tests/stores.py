@@ -28,6 +28,7 @@ class Store:
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder, self._kind = folder, kind
+        self.mark = 0  # of tests, in the list of requests
         self.server_port, self.port = _free_port(), _free_port()
         self._rules, self._log = folder / "rules.json", folder / "requests.jsonl"
         self.rule()

@@ -191,7 +191,8 @@ def below(url: Url) -> Iterator[tuple[str, int]]:
     with _named(url):
         for page in obstore.list(_store(url), url.key or None):
             for each in page:
-                yield each["path"][begin:], each["size"]
+                if name := each["path"][begin:]:  # else a mark that some tools put in place of the directory
+                    yield name, each["size"]
 
 
 class Replaced(StorageError):

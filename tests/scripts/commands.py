@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PYTHON = sys.executable
 IN_TURN = """
 import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
