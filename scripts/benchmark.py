@@ -3,7 +3,8 @@
 python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
                                                       goes, and how close the crops are; GRID's layout
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
-python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory
+python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory; of a
+                                                      URL, such as s3://BUCKET/data, all of its split train
 python -m scripts.benchmark sequence                  reshape, map_fn and TimeDistributed: training step, forward,
                                                       memory, tracing; random windows
 python -m scripts.benchmark layers                    time of a training step by layer, ours and the usual Keras layers
@@ -19,14 +20,18 @@ from pathlib import Path
 
 from absl import flags
 
+from pipeline.records import storage
+from pipeline.records.bucket import Url
 from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import convert, device, encodings, layers, read, sequence
+from scripts.benchmarks import convert, device, encodings, layers, read, read_store, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
 flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
-flags.DEFINE_string("data", None, "encodings, read, device: dataset directory; encodings needs raw frames")
+flags.DEFINE_string(
+    "data", None, "encodings, read, device: dataset directory; read: or a URL; encodings needs raw frames"
+)
 flags.DEFINE_integer("clips", 100, "number of clips to draw", lower_bound=2)
 flags.DEFINE_integer("seed", 0, "seed of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each candidate", lower_bound=1)
@@ -60,8 +65,10 @@ def _encodings() -> list[Measurement]:
 
 
 def _read() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    values, dataset = flags.FLAGS, open_dataset(storage.place(_needed("data")))
     sizes = _counts("batches")
+    if isinstance(dataset.root, Url):
+        return read_store.run(dataset, sizes, values.rounds, values.seconds)
     return read.run(dataset, values.clips, values.seed, values.workers, values.rounds, sizes, values.seconds)
 
 

@@ -18,6 +18,7 @@ from pipeline.records.storage import Place
 from pipeline.records.tfrecord import HEADER_BYTES
 from pipeline.schema import CROP, FRAME_BYTES, Key
 
+READS_AT_ONCE = 16  # of a batch, from a store
 Columns = dict[str, tf.Tensor]  # of one batch, as in `columns.Columns`
 Reader = Callable[[Columns], tf.Tensor]  # -> uint8 [B, F, 112, 112]
 
@@ -31,7 +32,7 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
         takes just the bytes that are wanted, of records that were checked before.
     """
     decode = decoder(dataset.encoding.name)
-    paths = [_name(shard) for shard in dataset.shards]
+    paths, remote = [_name(shard) for shard in dataset.shards], is_remote(dataset)
 
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])
@@ -44,11 +45,16 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
                 return decode(tf.strings.substr(_record(path, first), skip, size), *span, total)
             return decode(core_ops.io_file_read(path, first, size, ""), *span, total)
 
-        known = decode is _raw and batch["shard"].shape[0]
-        frames = (_unrolled if known else looped)(row, where)
+        known = decode is _raw and batch["shard"].shape[0] and not remote
+        frames = _unrolled(row, where) if known else looped(row, where, at_once=READS_AT_ONCE if remote else 1)
         return tf.reshape(frames, [-1, total, CROP, CROP])  # [B, F*112*112] -> [B, F, 112, 112]
 
     return read
+
+
+def is_remote(dataset: DatasetDir) -> bool:
+    """Whether shards of a dataset lie in a store, where reads wait, so that many have to be under way at once."""
+    return any(isinstance(shard, Url) for shard in dataset.shards)
 
 
 def decoder(encoding: str) -> Callable[..., tf.Tensor]:
@@ -127,7 +133,7 @@ def _unrolled(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf
     return tf.stack(read)
 
 
-def looped(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...]) -> tf.Tensor:
+def looped(row: Callable[..., tf.Tensor], where: tuple[tf.Tensor, ...], at_once: int = 1) -> tf.Tensor:
     """The same for any number of rows, and for images, whose graph is larger."""
     spec = tf.TensorSpec([None], tf.uint8)
-    return tf.map_fn(lambda own: row(*own), where, fn_output_signature=spec, parallel_iterations=1)
+    return tf.map_fn(lambda own: row(*own), where, fn_output_signature=spec, parallel_iterations=at_once)

@@ -28,6 +28,7 @@ DEFAULTS = {
     "AWS_RETRY_MODE": "standard",
     "S3_CONNECT_TIMEOUT_MSEC": "3000",
     "S3_REQUEST_TIMEOUT_MSEC": "20000",  # to the end of a body
+    "S3_DISABLE_MULTI_PART_DOWNLOAD": "1",  # tensorflow-io alone: else it makes four requests a read instead of two
 }
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SKIP_SIGNATURE=true for a public bucket)",

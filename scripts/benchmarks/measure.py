@@ -79,6 +79,12 @@ def baselines(names: dict[str, str], argument: dict[str, Any]) -> list[Candidate
     return found
 
 
+def in_tensorflow(baseline: str, name: str, argument: dict[str, Any]) -> Candidate:
+    """Returns a baseline that needs no environment of its own."""
+    program = Path(__file__).parent / "baselines" / f"{baseline}_baseline.py"
+    return Candidate(name, (sys.executable, str(program)), argument)
+
+
 def alternate(candidates: Sequence[Candidate], rounds: int) -> Iterator[Measurement]:
     """Measures A B C, A B C, …, so that other load on the machine falls on all alike."""
     for _ in range(rounds):

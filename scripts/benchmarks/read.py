@@ -1,6 +1,5 @@
 """Reading against baselines: clips and windows a second, processor time, memory, bytes."""
 
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,10 +72,12 @@ def _variants(scratch: Path, usual: dict[str, Any], workers: int) -> list[Candid
     for name, (data, *how) in OURS.items():
         argument = {"data": str(scratch / data), **dict(zip(HOW, how, strict=True)), **usual}
         variants.append(measure.variant(f"{name}, batch {batch}", "scripts.benchmarks.read_variant", argument))
-    variants.append(_in_tensorflow("dmvr", f"DMVR, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual}))
+    variants.append(
+        measure.in_tensorflow("dmvr", f"DMVR, jpeg, batch {batch}", {"records": str(scratch / "dmvr"), **usual})
+    )
     if batch <= TUTORIAL_BATCH:
         argument = {"records": str(scratch / "stacks"), **usual}
-        variants.append(_in_tensorflow("tutorial", f"tutorials, float windows, batch {batch}", argument))
+        variants.append(measure.in_tensorflow("tutorial", f"tutorials, float windows, batch {batch}", argument))
     for baseline in measure.baselines(BASELINES, usual):
         variants += _widths(baseline, scratch / FORMS[baseline.name], workers)
     return variants
@@ -90,12 +91,6 @@ def _widths(baseline: Candidate, data: Path, workers: int) -> Iterator[Candidate
             windows = ", windows" if layout == "windows" else ""
             name = f"{baseline.name}{windows}, {processes or 'no'} workers, batch {argument['batch']}"
             yield Candidate(name, baseline.command, argument)
-
-
-def _in_tensorflow(baseline: str, name: str, argument: dict[str, Any]) -> Candidate:
-    """Returns a baseline that needs no environment of its own."""
-    program = Path(__file__).parent / "baselines" / f"{baseline}_baseline.py"
-    return Candidate(name, (sys.executable, str(program)), argument)
 
 
 def _warm_up(variants: list[Candidate]) -> None:

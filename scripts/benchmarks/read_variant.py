@@ -11,17 +11,23 @@ import numpy as np
 from pipeline.loading.dataset import load, portable, steps_per_epoch
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
+from pipeline.records import storage
+from pipeline.records.cache import Cache
 from pipeline.records.directory import open_dataset
 from pipeline.schema import BatchKey
 from pipeline.vocab import Vocabulary
 from scripts.benchmarks.baselines.consumer import consume
 
+CACHE_BYTES = 10**11
 
-def main(data: str, unit: str, layout: str, order: str, reader: str, batch: int, seconds: float) -> dict[str, float]:
+
+def main(
+    data: str, unit: str, layout: str, order: str, reader: str, batch: int, seconds: float, cache: str = ""
+) -> dict[str, float]:
     """Reads the split `train`, epoch after epoch.
 
     Args:
-      data: a dataset directory.
+      data: a dataset directory or URL.
       unit: `sentence` or `word`.
       layout: `frames` or `windows`.
       order: `random`, or `stored`, that of the shards.
@@ -29,8 +35,9 @@ def main(data: str, unit: str, layout: str, order: str, reader: str, batch: int,
         record, since its shard has changed; `portable` for the dataset without Python.
       batch: examples.
       seconds: to measure.
+      cache: directory that keeps the records of a dataset in a store, if any.
     """
-    dataset = open_dataset(Path(data))
+    dataset = open_dataset(storage.place(data), Cache(Path(cache), CACHE_BYTES) if cache else None)
     known = dataset.manifest["vocabulary"]
     words = unit == "word"
     vocabulary = Vocabulary.of_words(known["words"]) if words else Vocabulary.of_characters(known["characters"])
@@ -54,4 +61,5 @@ def main(data: str, unit: str, layout: str, order: str, reader: str, batch: int,
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(**json.loads(sys.argv[1]))))
+    print(json.dumps(main(**json.loads(sys.argv[1]))), flush=True)
+    os._exit(0)  # tensorflow-io's file system would abort the process that unloads it
