@@ -1,6 +1,7 @@
 """The order of imports, which pyproject.toml states as layers, and the size of files and functions."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,13 @@ def test_files_and_functions_are_short(path: Path) -> None:
     long = [node.name for node in functions if node.end_lineno - node.lineno >= MAX_FUNCTION_LINES]
     assert len(source.splitlines()) <= MAX_FILE_LINES
     assert long == []
+
+
+@pytest.mark.parametrize(
+    ("library", "file"),
+    [("obstore", "pipeline/records/bucket.py"), ("tensorflow_io", "pipeline/loading/graph_reader.py")],
+)
+def test_a_library_has_one_importer(library: str, file: str) -> None:
+    importing = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
+    found = [path for path in FILES if importing.search(path.read_text(encoding="utf-8"))]
+    assert [path.relative_to(ROOT).as_posix() for path in found] == [file]

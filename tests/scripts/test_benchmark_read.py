@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.loading import dataset
+from pipeline.loading.plan import PlanConfig
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
-from scripts.benchmarks import measure, read, read_export
+from pipeline.vocab import Vocabulary
+from scripts.benchmarks import measure, read, read_export, read_store
 from scripts.benchmarks.baselines import consumer
 from scripts.benchmarks.measure import Candidate
 from tests import datasets
 from tests.scripts import commands
+from tests.stores import Store
 
 CLIPS = [datasets.clip(f"s1/c{n}", 12 + n, seed=n) for n in range(6)]
 
@@ -104,6 +108,38 @@ def test_the_ways_in_tensorflow_from_end_to_end(
     # of 10 to 16 frames: windows are 3 to 3.8 times as large, floats 4 times that; which clips were read, time decides
     assert rows["lipflow, windows"]["delivered_mb"] > 1.5 * rows["lipflow"]["delivered_mb"]
     assert rows["tutorials, float windows"]["delivered_mb"] > 2 * rows["lipflow, windows"]["delivered_mb"]
+
+
+@pytest.mark.slow
+def test_a_dataset_in_a_store_from_end_to_end(store: Store, tiny: Callable[[str], DatasetDir]) -> None:
+    opened = directory.open_dataset(store.put_tree(tiny("raw").root, "benchmark"))
+    measured = read_store.run(opened, batches=[4], rounds=1, seconds=0.05)
+    rows = {one.candidate.removesuffix(", batch 4"): one.figures for one in measured}
+    assert list(rows) == [*read_store.OURS, *read_store.BASELINES]
+    assert all(one["items"] % 4 == 0 for one in rows.values())
+    assert rows["lipflow"]["delivered_mb"] == pytest.approx(rows["s3fs.cat_ranges"]["delivered_mb"], rel=0.2)
+    assert rows["lipflow, words"]["delivered_mb"] < rows["lipflow"]["delivered_mb"]
+
+
+def test_s3fs_reads_the_same_spans(store: Store, tiny: Callable[[str], DatasetDir]) -> None:
+    opened = directory.open_dataset(store.put_tree(tiny("raw").root, "spans"))
+    spans = read_store._spans(opened, "sentence", 4)
+    config = dataset.DataConfig(Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"]), "sentence")
+    batches = dataset.load(opened, "train", config, PlanConfig(4), epochs=2).as_numpy_iterator()
+    for planned, batch in zip(spans, batches, strict=False):
+        assert planned["frames"] == batch["frames"].shape[1]
+        for path, start, end, frames in zip(
+            planned["paths"], planned["starts"], planned["ends"], batch["frames"], strict=True
+        ):
+            pixels = store.get(path.partition("/")[2])[start:end]
+            assert frames.tobytes()[: len(pixels)] == pixels
+            assert not any(frames.tobytes()[len(pixels) :])
+
+
+def test_a_store_of_other_frames_is_refused(store: Store, tiny: Callable[[str], DatasetDir]) -> None:
+    opened = directory.open_dataset(store.put_tree(tiny("jpeg").root, "jpegs"))
+    with pytest.raises(DataError, match="s3://lip/jpegs: holds jpeg frames; s3fs is compared on raw ones"):
+        read_store.run(opened, batches=[4], rounds=1, seconds=1)
 
 
 @pytest.mark.skipif("LIPFLOW_BASELINES" not in os.environ, reason="needs `make baselines`; set LIPFLOW_BASELINES=1")
