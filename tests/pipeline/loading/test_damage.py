@@ -28,9 +28,11 @@ from pipeline.records import directory, storage, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import to_example
+from pipeline.records.storage import Place
 from pipeline.schema import CROP, Clip, DataError, Key
 from pipeline.vocab import Vocabulary
 from tests import datasets, laws
+from tests.stores import Store
 
 BAD = 2  # the record that is damaged, the last of the first of two shards
 CLIPS = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(6)]
@@ -48,7 +50,19 @@ def dataset(tmp_path: Path) -> DatasetDir:
     return write(tmp_path / "data")
 
 
-def location(dataset: DatasetDir, record: int = BAD) -> tuple[Path, int]:
+Hold = Callable[[DatasetDir], DatasetDir]
+
+
+@pytest.fixture(params=["disk", "store"])
+def hold(request: pytest.FixtureRequest, tmp_path: Path) -> Hold:
+    """Opens a dataset directory anew, as it is now, on a disk or in a store."""
+    if request.param == "disk":
+        return lambda dataset: directory.open_dataset(dataset.root)
+    store: Store = request.getfixturevalue("store")
+    return lambda dataset: directory.open_dataset(store.put_tree(dataset.root, f"{tmp_path.name}/{dataset.root.name}"))
+
+
+def location(dataset: DatasetDir, record: int = BAD) -> tuple[Place, int]:
     return dataset.shards[dataset.index.shard[record]], int(dataset.index.offset[record])
 
 
@@ -119,11 +133,11 @@ def test_the_crc_is_that_of_tensorflow(dataset: DatasetDir) -> None:
 
 
 @pytest.mark.parametrize("name", FLIPS)
-def test_damaged_bytes_cost_their_record_alone(dataset: DatasetDir, name: str) -> None:
+def test_damaged_bytes_cost_their_record_alone(dataset: DatasetDir, hold: Hold, name: str) -> None:
     sound = laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
     spoil, reason = FLIPS[name]
     spoil(*location(dataset))
-    dataset = directory.open_dataset(dataset.root)
+    dataset = hold(dataset)
     refused(dataset, reason)
     skipped(dataset, sound, "the record is damaged, its ")
     problems = [problem for problem in directory.verify(dataset) if problem]
@@ -141,9 +155,12 @@ def test_damaged_bytes_cost_their_record_alone(dataset: DatasetDir, name: str) -
     ],
     ids=["padded", "budget", "one a batch", "words of a worker"],
 )
-def test_what_is_left_is_what_it_would_have_been(dataset: DatasetDir, config: DataConfig, order: PlanConfig) -> None:
+def test_what_is_left_is_what_it_would_have_been(
+    dataset: DatasetDir, hold: Hold, config: DataConfig, order: PlanConfig
+) -> None:
     sound = laws.read(data.load(dataset, "train", config, order, epochs=2))
     datasets.flip(location(dataset)[0], location(dataset)[1] + 5000)
+    dataset = hold(dataset)
     skipped(dataset, sound, "CRC", config=config, order=order, epochs=2)
     skipped(dataset, sound[2:], "CRC", config=config, order=order, epochs=2, step=2)
 
@@ -157,10 +174,10 @@ def test_a_skipped_record_is_logged_once(dataset: DatasetDir, caplog: pytest.Log
     ]
 
 
-def test_a_mixture_names_the_shard_of_its_part(tmp_path: Path, dataset: DatasetDir) -> None:
+def test_a_mixture_names_the_shard_of_its_part(tmp_path: Path, dataset: DatasetDir, hold: Hold) -> None:
     other = write(tmp_path / "other", [datasets.clip(f"s2/d{n}", 9 + n, seed=n) for n in range(6)])
     datasets.flip(location(other)[0], location(other)[1] + 5000)
-    mixed = join([dataset, other])
+    mixed = join([dataset, hold(other)])
     assert len(laws.read(data.load(join([dataset]), "train", SENTENCE, IN_ORDER))) == 2
     refused(mixed, "its CRC does not match", record=6 + BAD)
 
@@ -173,11 +190,11 @@ GZIPPED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", GZIPPED)
-def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir, name: str) -> None:
+def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir, hold: Hold, name: str) -> None:
     path = dataset.shards[0]
     sound = path.read_bytes()
     path.write_bytes(GZIPPED[name](sound).ljust(len(sound), b"\0"))
-    dataset = directory.open_dataset(dataset.root)
+    dataset = hold(dataset)
     tracemalloc.start()
     refused(dataset, "gzip-compressed", record=0)
     met: set[str] = set()
@@ -190,11 +207,11 @@ def test_a_gzipped_shard_of_the_same_size_is_no_shard(dataset: DatasetDir, name:
 
 
 @pytest.mark.parametrize("name", GZIPPED)
-def test_a_gzipped_shard_of_another_size_is_named_at_the_start(dataset: DatasetDir, name: str) -> None:
+def test_a_gzipped_shard_of_another_size_is_named_at_the_start(dataset: DatasetDir, hold: Hold, name: str) -> None:
     path = dataset.shards[0]
     path.write_bytes(GZIPPED[name](path.read_bytes()))
     with pytest.raises(DataError, match=f"{path.name} is gzip-compressed; .* --encoding=png"):
-        directory.open_dataset(dataset.root)
+        hold(dataset)
 
 
 def test_a_record_whose_length_looks_like_gzip_is_sound(tmp_path: Path) -> None:
@@ -206,33 +223,44 @@ def test_a_record_whose_length_looks_like_gzip_is_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
-def test_shards_of_another_conversion_are_all_named_at_the_start(tmp_path: Path, encoding: str) -> None:
+def test_shards_of_another_conversion_are_all_named_at_the_start(tmp_path: Path, hold: Hold, encoding: str) -> None:
     dataset = write(tmp_path / "data", encoding=encoding)
     other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
     for source, target in zip(other.shards, dataset.shards, strict=True):
         shutil.copy(source, target)
     first, second = (f"{path.name} is of another conversion" for path in dataset.shards)
-    with pytest.raises(DataError, match=f"{dataset.root}: {first}; {second}; restore the files or convert again"):
-        directory.open_dataset(dataset.root)
+    with pytest.raises(DataError, match=f"data: {first}; {second}; restore the files or convert again"):
+        hold(dataset)
 
 
-def test_a_shard_of_the_same_clips_with_other_pixels_is_named_at_the_start(tmp_path: Path, dataset: DatasetDir) -> None:
+def test_a_shard_of_the_same_clips_with_other_pixels_is_named_at_the_start(
+    tmp_path: Path, dataset: DatasetDir, hold: Hold
+) -> None:
     other = write(tmp_path / "other", [dataclasses.replace(clip, frames=255 - clip.frames) for clip in CLIPS])
     assert [path.stat().st_size for path in other.shards] == [path.stat().st_size for path in dataset.shards]
     shutil.copy(other.shards[1], dataset.shards[1])
-    with pytest.raises(DataError, match=f"{dataset.root}: {dataset.shards[1].name} is of another conversion; restore"):
-        directory.open_dataset(dataset.root)
+    with pytest.raises(DataError, match=f"data: {dataset.shards[1].name} is of another conversion; restore"):
+        hold(dataset)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg", "png"])
-def test_without_the_manifests_word_another_shard_is_told_by_its_clips(tmp_path: Path, encoding: str) -> None:
+def test_without_the_manifests_word_another_shard_is_told_by_its_clips(
+    tmp_path: Path, hold: Hold, encoding: str
+) -> None:
     dataset = write(tmp_path / "data", encoding=encoding)
     other = write(tmp_path / "other", [datasets.clip(f"s2/c{n}", 10 + n, seed=n) for n in range(6)], encoding)
     shutil.copy(other.shards[0], dataset.shards[0])
     for shard in dataset.manifest["splits"]["train"]["shards"]:
         del shard["last_crc"]
     storage.write_json(dataset.root / directory.MANIFEST, dataset.manifest)
-    refused(directory.open_dataset(dataset.root), "differs from the index in id, speaker", record=0)
+    refused(hold(dataset), "differs from the index in id, speaker", record=0)
+
+
+@pytest.mark.parametrize("left", [1000, 0])
+def test_a_shard_that_was_cut_is_named_at_the_start(dataset: DatasetDir, hold: Hold, left: int) -> None:
+    os.truncate(dataset.shards[0], left)
+    with pytest.raises(DataError, match=f"{dataset.shards[0].name} has {left} bytes, the manifest says"):
+        hold(dataset)
 
 
 @pytest.mark.parametrize(("encoding", "reader"), [("raw", "graph"), ("raw", "direct"), ("jpeg", "graph")])
@@ -259,7 +287,7 @@ def test_a_shard_that_goes_while_it_is_read_is_never_skipped(dataset: DatasetDir
         list(itertools.islice(batches, 100))
 
 
-def test_leftovers_are_not_read(dataset: DatasetDir) -> None:
+def test_leftovers_are_not_read(dataset: DatasetDir, hold: Hold) -> None:
     want = laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
     for name in (
         f".{dataset.shards[0].name}.99.tmp",
@@ -268,7 +296,7 @@ def test_leftovers_are_not_read(dataset: DatasetDir) -> None:
     ):
         (dataset.root / name).parent.mkdir(exist_ok=True)
         (dataset.root / name).write_bytes(b"leftover")
-    laws.same(laws.read(data.load(directory.open_dataset(dataset.root), "train", SENTENCE, IN_ORDER)), want)
+    laws.same(laws.read(data.load(hold(dataset), "train", SENTENCE, IN_ORDER)), want)
 
 
 def changed(clip: Clip, encoding: Encoding, **changes: Any) -> bytes:
@@ -318,10 +346,10 @@ RAW: dict[str, tuple[Callable[[Clip], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_a_malformed_record_with_a_right_crc_is_named(dataset: DatasetDir, name: str) -> None:
+def test_a_malformed_record_with_a_right_crc_is_named(dataset: DatasetDir, hold: Hold, name: str) -> None:
     sound = laws.read(data.load(dataset, "train", SENTENCE, IN_ORDER))
     make, reason = RAW[name]
-    dataset = datasets.with_record(dataset, BAD, make(CLIPS[BAD]))
+    dataset = hold(datasets.with_record(dataset, BAD, make(CLIPS[BAD])))
     refused(dataset, reason)
     skipped(dataset, sound, reason)
 
@@ -364,12 +392,12 @@ IMAGES: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_a_picture_of_another_kind_is_refused_before_it_is_decoded(tmp_path: Path, name: str) -> None:
+def test_a_picture_of_another_kind_is_refused_before_it_is_decoded(tmp_path: Path, hold: Hold, name: str) -> None:
     encoding, value, reason = IMAGES[name]
     sound = write(tmp_path / "data", encoding=encoding)
     want = laws.read(data.load(sound, "train", SENTENCE, IN_ORDER))
     values = [*Encoding(encoding).encode(CLIPS[BAD].frames)[:-1], value]
-    dataset = datasets.with_record(sound, BAD, changed(CLIPS[BAD], Encoding(encoding), FRAMES=texts(*values)))
+    dataset = hold(datasets.with_record(sound, BAD, changed(CLIPS[BAD], Encoding(encoding), FRAMES=texts(*values))))
     refused(dataset, reason)
     skipped(dataset, want, reason)
 
