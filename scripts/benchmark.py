@@ -16,7 +16,6 @@ Baselines have environments of their own, which `make baselines` makes; without 
 """
 
 import os
-from pathlib import Path
 
 from absl import flags
 
@@ -55,12 +54,12 @@ flags.DEFINE_string("output", None, "JSON file to write: every measurement, the 
 
 
 def _convert() -> list[Measurement]:
-    values, source = flags.FLAGS, Path(_needed("source"))
+    values, source = flags.FLAGS, storage.local(_needed("source"))
     return convert.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
 
 
 def _encodings() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
     return encodings.run(dataset, values.clips, values.seed, values.workers, values.rounds)
 
 
@@ -88,7 +87,7 @@ def _layers() -> list[Measurement]:
 
 
 def _device() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(Path(_needed("data")))
+    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
     return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
 
 
@@ -117,7 +116,7 @@ COMMANDS = {
 def main(argv: list[str]) -> None:
     if len(argv) != 1 or argv[0] not in COMMANDS:
         raise DataError(f"want one of {', '.join(COMMANDS)}, got {' '.join(argv) or 'nothing'} (see --help)")
-    output = flags.FLAGS.output and Path(flags.FLAGS.output)
+    output = flags.FLAGS.output and storage.local(flags.FLAGS.output)
     if output and (output.is_dir() or not os.access(output.absolute().parent, os.W_OK)):
         raise DataError(f"--output={output}: want a file in a directory that is there and may be written")
     before = machine()

@@ -47,7 +47,7 @@ TRAINING = (
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     began = time.monotonic()
-    output = Path(flags.FLAGS.output)
+    output = storage.local(flags.FLAGS.output)
     corpus, data, run = output / "corpus", output / "data", output / "run"
     _render(corpus, CORPUS.build(width=280, height=224))
     step("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
     data = data_flags.open_datasets([values.data])[0]
-    opened = experiment.open_run(Path(values.run), values.weights)
+    opened = experiment.open_run(storage.local(values.run), values.weights)
     experiment.check_input(data, opened)
     _check_among(data)
     how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
@@ -73,7 +73,7 @@ def _check_among(data: DatasetDir) -> None:
 def _output() -> Path:
     """Makes the directory for the reports, before anything is read."""
     values = flags.FLAGS
-    output = Path(values.output) if values.output else Path(values.run) / f"evaluation-{values.split}"
+    output = storage.local(values.output) if values.output else storage.local(values.run) / f"evaluation-{values.split}"
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,13 +19,13 @@ score: log probability of the word, or of the best path. Texts are decoded greed
 
 import dataclasses
 import functools
-from pathlib import Path
 
 from absl import flags
 
 from model import export
 from model.streaming import Stream
 from pipeline.loading import windows
+from pipeline.records import storage
 from pipeline.schema import CONTEXT
 from scripts.common import cli, experiment
 
@@ -37,7 +37,8 @@ flags.DEFINE_bool("streaming", False, "also export start, step and finish for fr
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
-    opened, output = experiment.open_run(Path(flags.FLAGS.run), flags.FLAGS.weights), Path(flags.FLAGS.output)
+    run, output = storage.local(flags.FLAGS.run), storage.local(flags.FLAGS.output)
+    opened = experiment.open_run(run, flags.FLAGS.weights)
     model, data = opened.model, opened.data
     known = (data.vocabulary.symbols, data.vocabulary.unit)
     graphs = {"serving_default": export.whole(model, *known, functools.partial(windows.make, padding=data.padding))}

@@ -159,7 +159,7 @@ def _clips(default: int) -> int:
 
 
 def _output(default: str) -> Path:
-    output = Path(flags.FLAGS.output or default)
+    output = storage.local(flags.FLAGS.output or default)
     if output.is_dir():
         raise DataError(f"--output={output}: is a directory; name a file such as {output / default}")
     if not output.parent.is_dir():

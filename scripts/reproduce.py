@@ -9,10 +9,9 @@ their settings. The test split is scored at the end and decides nothing. If it i
 command continues.
 """
 
-from pathlib import Path
-
 from absl import flags
 
+from pipeline.records import storage
 from pipeline.schema import DataError
 from scripts.common import cli
 from scripts.recipes import grid
@@ -27,8 +26,8 @@ RESULTS = {"grid-words": grid.words, "grid-sentences": grid.sentences}
 def main(argv: list[str]) -> None:
     if len(argv) != 1 or argv[0] not in RESULTS:
         raise DataError(f"want one of {', '.join(RESULTS)}, got {' '.join(argv) or 'nothing'} (see --help)")
-    values, output = flags.FLAGS, Path(flags.FLAGS.output)
-    grid.convert(Path(values.source), output / "data")
+    values, output = flags.FLAGS, storage.local(flags.FLAGS.output)
+    grid.convert(storage.local(values.source), output / "data")
     scores = RESULTS[argv[0]](output / "data", output, values.seed)
     print()
     cli.table([row for score in scores for row in grid.rows(*score)])

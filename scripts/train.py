@@ -27,6 +27,7 @@ from pipeline.loading import dataset, mixture
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
+from pipeline.records import storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from pipeline.vocab import Vocabulary
@@ -109,7 +110,7 @@ INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     _check()
-    output = Path(flags.FLAGS.output)
+    output = storage.local(flags.FLAGS.output)
     data = mixture.join(data_flags.open_datasets(flags.FLAGS.data))
     word, vocabulary = flags.FLAGS.unit == "word", _vocabulary(data)
     config, order, augmented = DATA.build(vocabulary=vocabulary), ORDER.build(), AUGMENT.build()
@@ -191,7 +192,7 @@ def _source(output: Path) -> str | None:
 
 
 def _initialise(model: LipReader, data: DatasetDir, config: DataConfig) -> None:
-    source = Path(flags.FLAGS.init_from)
+    source = storage.local(flags.FLAGS.init_from)
     print(f"starting from {source}: {experiment.initialise(model, data, config, source)}")
 
 

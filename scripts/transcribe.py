@@ -108,7 +108,7 @@ def main(argv: list[str]) -> None:
         raise DataError("give video files to read (see --help)")
     names = inputs.listed(argv)
     _check(names)
-    opened = experiment.open_run(Path(values.run), values.weights)
+    opened = experiment.open_run(storage.local(values.run), values.weights)
     how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop), []
     with _printer(values.output) as out:
         for name in tqdm(names, unit="video", disable=len(names) < 3):
@@ -117,7 +117,7 @@ def main(argv: list[str]) -> None:
                     one = read(opened, cropper, name, path, values.max_frames, how)
                     out.write(FORMATS[values.format](one.transcript))
                     if values.overlay:
-                        words, output = one.transcript.words, Path(values.overlay)
+                        words, output = one.transcript.words, storage.local(values.overlay)
                         overlay.write(path, one.crops, words, opened.fps, one.begins, output)
             except ClipError as error:
                 detail = error.detail.removeprefix(f"{name}: ")

@@ -36,7 +36,7 @@ class Store:
         self.start()
         self._proxy = _start(
             folder / "proxy.log",
-            [sys.executable, "-m", "scripts.benchmarks.s3_proxy", self.port, self.server_port, self._rules, self._log],
+            [sys.executable, "-m", "tests.s3_proxy", self.port, self.server_port, self._rules, self._log],
         )
         _wait_for(self.port)
         self._client().create_bucket(Bucket=BUCKET)
@@ -162,7 +162,6 @@ def entered(store: Store) -> Iterator[None]:
 
 def forget() -> None:
     """Closes the clients of this process, so that the next ones see today's environment."""
-    bucket._store.cache_clear()
     bucket._opened.cache_clear()
 
 

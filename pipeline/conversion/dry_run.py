@@ -25,6 +25,7 @@ from pipeline.schema import FRAME_BYTES, ClipError
 from pipeline.video import decode
 
 MAX_HEADERS = 20  # videos whose headers are read for their duration
+MAX_FETCHED = 5  # videos that are fetched for it
 DEFAULT_S = 3.0  # duration if no header says it
 
 
@@ -127,7 +128,9 @@ def _known_seconds(left: list[ShardTask], count: int, root: Path, origin: Url | 
     """Returns the seconds of some of the `count` clips that are whole videos, spread evenly over all."""
     whole = (clip for task in left for clip in task.sources if clip.span is None)
     found = []
-    for clip in itertools.islice(whole, 0, MAX_HEADERS * max(1, count // MAX_HEADERS), max(1, count // MAX_HEADERS)):
+    most = MAX_HEADERS if origin is None else MAX_FETCHED
+    step = max(1, count // most)
+    for clip in itertools.islice(whole, 0, most * step, step):
         with contextlib.suppress(ClipError), mirror.fetched(clip, root, origin) as (at_hand, base):
             paths.check_video(at_hand.video, base)
             found.append(decode.duration(at_hand.video))

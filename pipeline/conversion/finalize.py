@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.conversion import progress
@@ -31,12 +31,21 @@ RETRYABLE = {
 }
 
 
-def finalize(output: Place, tasks: list[ShardTask], config: ConvertConfig, max_reject_fraction: float) -> None:
+def finalize(
+    output: Place,
+    tasks: list[ShardTask],
+    config: ConvertConfig,
+    max_reject_fraction: float,
+    still_held: Callable[[], None] = lambda: None,
+) -> None:
     """Writes `rejected.csv`, the index, the files for tensorflow-datasets and the manifest.
+
+    Calls `still_held`, which may raise an error of its own, before the first and the last of them.
 
     Raises:
       DataError: too many clips were rejected, or a shard is not finished.
     """
+    still_held()
     reasons = _write_rejects(output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
@@ -59,6 +68,7 @@ def finalize(output: Place, tasks: list[ShardTask], config: ConvertConfig, max_r
         "index": {"file": directory.INDEX, "sha256": storage.sha256(output / directory.INDEX)},
     }
     tfds_metadata.write(output, manifest)
+    still_held()
     storage.write_json(output / directory.MANIFEST, manifest)
 
 

@@ -71,6 +71,7 @@ def convert(
         else:
             limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
             yield from _run(job, output, workers, retry_rejected, flags or {}, still_held, **limits)
+        still_held()
         with writing(output):
             _clear(output)
 
@@ -96,9 +97,8 @@ def _run(
             for now in _follow(events, state, run_log, limits["max_reject_fraction"]):
                 still_held()
                 yield now
-        still_held()
         with writing(output):
-            finalize.finalize(output, job.tasks, job.config, limits["max_reject_fraction"])
+            finalize.finalize(output, job.tasks, job.config, limits["max_reject_fraction"], still_held)
 
 
 def _mark(output: Place, files: list[str]) -> None:
@@ -114,7 +114,7 @@ def _clear(output: Place) -> None:
     if (crashes := storage.local_dir(output / PROGRESS) / processes.CRASHES).is_file():
         with storage.replacing(output / processes.CRASHES) as temporary:
             shutil.copyfile(crashes, temporary)
-    storage.remove_dir(output / PROGRESS)
+    storage.remove_dir(output / PROGRESS, lock.LOCK)
 
 
 def _finished(output: Place, clips: int) -> Progress:

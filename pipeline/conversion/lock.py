@@ -79,7 +79,7 @@ def check(output: Place, job: Job) -> None:
       DataError: a file, a directory of something else, the output of another job, or a damaged note of the job.
     """
     finished = storage.exists(output / directory.MANIFEST)
-    if storage.exists(output):
+    if storage.is_no_directory(output):
         raise DataError(f"{output}: is a file; --output needs a directory")
     if not (finished or storage.is_dir(output / PROGRESS)) and storage.holds_more_than(output, {LOST}):
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
@@ -95,9 +95,7 @@ def check_free(output: Place) -> None:
     Raises:
       DataError: another conversion holds it.
     """
-    if storage.exists(output / PROGRESS / LOCK):
-        with _held(output):
-            pass
+    storage.refuse_if_locked(output / PROGRESS / LOCK, _busy(output))
 
 
 @contextlib.contextmanager
@@ -124,14 +122,18 @@ def locked(output: Place, job: Job) -> Iterator[Callable[[], None]]:
 
 
 def _held(output: Place) -> contextlib.AbstractContextManager[Callable[[], None]]:
-    busy = f"{output}: another conversion is writing there; wait, or name another --output"
-    return storage.locked(output / PROGRESS / LOCK, busy)
+    return storage.locked(output / PROGRESS / LOCK, _busy(output))
+
+
+def _busy(output: Place) -> str:
+    return f"{output}: another conversion is writing there; wait, or name another --output"
 
 
 def _begin(output: Place, job: Job) -> None:
     """Removes what killed runs have left half-written, and notes the job if it is new."""
     _remove_leftovers(output)
     if not storage.exists(output / PROGRESS / JOB):
+        storage.remove_local(output / PROGRESS)  # logs of an earlier job of the same name
         storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
         storage.write_json(output / PROGRESS / JOB, job.description)
 

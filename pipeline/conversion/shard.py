@@ -89,12 +89,13 @@ def convert_shard(
     rows, rejects = [], []
     with _Writer(path) as writer:
         for source in task.sources:
-            yield processes.Started(source.id)
             watch = _Watch(cropper)
             try:
                 if source.id in failed:
+                    yield processes.Started(source.id)
                     raise _failed(failed[source.id])
                 with mirror.fetched(source, root, origin) as (at_hand, base):
+                    yield processes.Started(source.id)  # now, since a store that is slow must not cost a clip
                     clip = convert_clip(at_hand, base, config, watch.crop)
             except ClipError as error:
                 rejects.append(_rejected(source, root, error))

@@ -6,6 +6,7 @@ So every layout is read as on a disk. A video is fetched when it is converted, a
 import contextlib
 import dataclasses
 import functools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,18 +27,13 @@ def make(origin: Url, root: Path) -> Iterator[str]:
       DataError: the store holds nothing there, or a name that no file can have.
       OSError: the store refuses or does not answer, or the disk is full.
     """
-    found = False
-    fetch = functools.partial(_fetch, origin, root)
-    for name in storage.each(fetch, _placed(origin, root), origin):
-        found = True
-        if name is not None:
-            yield name
-    if not found:
+    yield from storage.each(functools.partial(_fetch, origin, root), _labels(origin, root), origin)
+    if next(root.iterdir(), None) is None:
         raise DataError(f"{origin}: holds no objects; want the directory of the corpus, as described in --help")
 
 
-def _placed(origin: Url, root: Path) -> Iterator[tuple[Path, int]]:
-    """Makes an empty file for every object; yields its path and size."""
+def _labels(origin: Url, root: Path) -> Iterator[str]:
+    """Makes an empty file for every object; yields the names of label files."""
     made: set[Path] = set()
     for name, size in bucket.below(origin):
         try:
@@ -47,7 +43,10 @@ def _placed(origin: Url, root: Path) -> Iterator[tuple[Path, int]]:
                 made.add(path.parent)
             if not path.is_dir():  # else a mark that some tools put in place of a directory
                 path.touch()
-                yield path, size
+                if size > paths.MAX_TABLE_BYTES:  # too large for labels, which whoever reads it says
+                    os.truncate(path, size)
+                elif path.suffix.lower() in LABELS:
+                    yield name
         except (ValueError, OSError) as error:
             raise DataError(f"{origin / name}: cannot be a file on this machine ({error}); rename it") from error
 
@@ -60,17 +59,9 @@ def _make_parents(folder: Path, root: Path) -> None:
         path.mkdir(exist_ok=True)
 
 
-def _fetch(origin: Url, root: Path, placed: tuple[Path, int]) -> str | None:
-    """Fills a label file, and returns its name; one that is too large for labels gets its size alone."""
-    path, size = placed
-    if path.suffix.lower() not in LABELS:
-        return None
-    name = path.relative_to(root).as_posix()
-    if size > paths.MAX_TABLE_BYTES:
-        with path.open("wb") as file:
-            file.truncate(size)
-        return None
-    path.write_bytes(bucket.read(origin / name))
+def _fetch(origin: Url, root: Path, name: str) -> str:
+    """Fills a label file, and returns its name."""
+    (root / name).write_bytes(bucket.read(origin / name))
     return name
 
 

@@ -114,12 +114,10 @@ class Checker:
         return payload
 
     def _fetched_payload(self, shard: Url, offset: int, length: int) -> memoryview:
-        """The same from a store; what is kept of it on this machine is fetched anew if it turns out to be damaged."""
-        where = shard, offset, length + HEADER_BYTES + FOOTER_BYTES
-        try:
-            return tfrecord.checked(self._dataset.fetcher.whole(*where), length)
-        except ValueError:
-            return tfrecord.checked(self._dataset.fetcher.whole(*where, anew=True), length)
+        """The same from a store."""
+        framed = offset, length + HEADER_BYTES + FOOTER_BYTES
+        record = self._dataset.fetcher.checked(shard, *framed, lambda record: tfrecord.check(record, length))
+        return memoryview(record)[HEADER_BYTES:-FOOTER_BYTES]
 
 
 _CHECKERS: "weakref.WeakKeyDictionary[DatasetDir, Checker]" = weakref.WeakKeyDictionary()

@@ -144,8 +144,8 @@ def steps_per_epoch(
 
 def problem(error: tf.errors.OpError) -> DataError | StorageError | None:
     """What caused a dataset's error: a damaged record, or a store that refuses or does not answer; None for others."""
-    found = re.search(r"(DataError|StorageError): (.*)", error.message)
-    return found and {"DataError": DataError, "StorageError": StorageError}[found[1]](found[2])
+    found = re.search(r"(DataError|StorageError|Replaced): (.*)", error.message)
+    return found and (DataError if found[1] == "DataError" else StorageError)(found[2])
 
 
 def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import vocab
+from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index, shift_concatenate
 from pipeline.records.strings import StringArray
@@ -38,7 +39,7 @@ def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
         manifest=_manifest(datasets, splits),
         index=_index(datasets, splits),
         shards=tuple(shard for dataset in datasets for shard in dataset.shards),
-        fetcher=datasets[0].fetcher,
+        fetcher=next((each.fetcher for each in datasets if isinstance(each.root, Url)), first.fetcher),
     )
 
 

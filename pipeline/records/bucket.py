@@ -12,9 +12,9 @@ import errno
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import obstore
 from obstore import exceptions
@@ -23,6 +23,8 @@ from obstore.store import ObjectStore, from_url
 from pipeline.schema import StorageError
 
 SCHEMES = ("s3", "gs", "az")
+Version = dict[str, str]
+Meta = Mapping[str, Any]  # of an object
 DEFAULTS = {
     "AWS_MAX_ATTEMPTS": "4",  # of a request; tensorflow-io's own default takes 51 seconds to give up a read
     "AWS_RETRY_MODE": "standard",
@@ -100,11 +102,11 @@ def read_in_graph() -> None:
     is_read_in_graph = True
 
 
-def get(url: Url, begin: int, length: int) -> tuple[bytes, int, str]:
+def get(url: Url, begin: int, length: int) -> tuple[bytes, Meta]:
     """Reads `length` bytes from byte `begin` on, or fewer at the end.
 
     Returns:
-      The bytes, the size of the whole object, and its ETag.
+      The bytes, and `size`, `e_tag` and `version` of the whole object.
 
     Raises:
       FileNotFoundError: there is no such object.
@@ -116,17 +118,24 @@ def get(url: Url, begin: int, length: int) -> tuple[bytes, int, str]:
         wanted["if_match"] = url.version
     with _named(url):
         found = obstore.get(_store(url), url.key, options=wanted)
-        return bytes(found.bytes()), found.meta["size"], found.meta["e_tag"] or ""
+        return bytes(found.bytes()), found.meta
 
 
-def head(url: Url) -> tuple[int, str, datetime.datetime] | None:
-    """The size of an object, its ETag and the time of its last change; None if there is none."""
+def read_range(url: Url, begin: int, length: int) -> bytes:
+    """Reads as `get` does, by as many requests as it takes for each to end in time."""
+    if length <= PIECE:
+        return get(url, begin, length)[0]
+    begins = range(begin, begin + length, PIECE)
+    return b"".join(get(url, at, min(PIECE, begin + length - at))[0] for at in begins)
+
+
+def head(url: Url) -> Meta | None:
+    """The `size` of an object, its `e_tag`, and `last_modified`, the time of its last change; None if there is none."""
     try:
         with _named(url):
-            found = obstore.head(_store(url), url.key)
+            return obstore.head(_store(url), url.key)
     except FileNotFoundError:
         return None
-    return found["size"], found["e_tag"] or "", found["last_modified"]
 
 
 def read(url: Url) -> bytes:
@@ -137,12 +146,12 @@ def read(url: Url) -> bytes:
 def pieces(url: Url) -> Iterator[bytes]:
     """Reads an object of any size, `PIECE` bytes at a time, all of one version; errors as of `get`."""
     try:
-        first, size, version = get(url, 0, PIECE)
+        first, found = get(url, 0, PIECE)
     except ValueError:  # it is empty
         return
     yield first
-    for begin in range(PIECE, size, PIECE):
-        yield get(Url(url.text, url.version or version), begin, PIECE)[0]
+    for begin in range(PIECE, found["size"], PIECE):
+        yield get(Url(url.text, found["e_tag"] or ""), begin, PIECE)[0]
 
 
 def put(url: Url, content: bytes | Path) -> None:
@@ -154,29 +163,39 @@ def put(url: Url, content: bytes | Path) -> None:
     with _named(url):
         obstore.put(_store(url), url.key, content, max_concurrency=PARTS_AT_ONCE)
     size, found = content.stat().st_size if isinstance(content, Path) else len(content), head(url)
-    if found is None or found[0] != size:
-        raise StorageError(f"{url}: wrote {size} bytes, the store has {found[0] if found else 'none'}; run it again")
+    if found is None or found["size"] != size:
+        has = found["size"] if found else "none"
+        raise StorageError(f"{url}: wrote {size} bytes, the store has {has}; run it again")
 
 
-def put_if(url: Url, content: bytes, version: str | None) -> str | None:
-    """Writes an object if there is none (`version` None) or if its ETag is `version`.
+def put_if(url: Url, content: bytes, seen: Version | None) -> Version | None:
+    """Writes an object if there is none (`seen` None) or if it is still the version that was seen.
 
     Returns:
-      Its new ETag; None if the condition did not hold.
+      Its new version; None if the condition did not hold.
     """
-    mode: Any = "create" if version is None else {"e_tag": version}
     try:
         with _named(url):
-            return obstore.put(_store(url), url.key, content, mode=mode)["e_tag"] or ""
+            return version(obstore.put(_store(url), url.key, content, mode="create" if seen is None else seen))
     except (FileExistsError, FileNotFoundError, Replaced):
         return None
 
 
+def version(found: Mapping[str, Any]) -> Version:
+    """What stores tell one version of an object from the next by: S3 and Azure an ETag, Google a generation."""
+    return {name: found[name] for name in ("e_tag", "version") if found[name]}
+
+
 def remove(urls: list[Url]) -> None:
     """Removes objects of one bucket; those that do not exist are no error."""
-    if urls:
-        with _named(urls[0]), contextlib.suppress(FileNotFoundError):
+    if not urls:
+        return
+    try:
+        with _named(urls[0]):
             obstore.delete(_store(urls[0]), [url.key for url in urls])
+    except FileNotFoundError:  # some stores say so, and then keep the others
+        for url in urls if len(urls) > 1 else []:
+            remove([url])
 
 
 def names(url: Url) -> list[str]:
@@ -200,7 +219,6 @@ class Replaced(StorageError):
     """An object is another one than when it was opened."""
 
 
-@functools.lru_cache
 def _store(url: Url) -> ObjectStore:
     return _opened(f"{url.scheme}://{url.bucket}")
 
@@ -236,7 +254,7 @@ def _number(name: str) -> int:
     return int(text)
 
 
-def missing(url: Url) -> Any:
+def missing(url: Url) -> NoReturn:
     raise FileNotFoundError(errno.ENOENT, "no such object", str(url))
 
 
@@ -250,12 +268,14 @@ def _named(url: Url) -> Iterator[None]:
             raise StorageError(
                 f"{url}: no bucket {url.bucket!r} at {_server(url)}; make it, or correct its name"
             ) from None
+        if url.version:
+            raise Replaced(f"{url}: is gone since it was opened; restore the object") from None
         raise FileNotFoundError(errno.ENOENT, "no such object", str(url)) from None
     except exceptions.AlreadyExistsError:
         raise FileExistsError(errno.EEXIST, "exists already", str(url)) from None
     except exceptions.PreconditionError:
         raise Replaced(
-            f"{url}: was replaced since it was opened; open the dataset anew, or restore the object"
+            f"{url}: was replaced since it was opened; restore the object, or run the command again to read the new one"
         ) from None
     except exceptions.BaseError as error:
         text = str(error)
@@ -267,20 +287,23 @@ def _named(url: Url) -> Iterator[None]:
 def _reason(url: Url, error: exceptions.BaseError) -> str:
     """What a store's error says, and the way out."""
     text, credentials = str(error), CREDENTIALS[url.scheme]
-    tries = f"{os.environ['AWS_MAX_ATTEMPTS']} attempts (AWS_MAX_ATTEMPTS)"
+    retries = re.search(r"after (\d+) retries", text)
+    tries = f", {int(retries[1]) + 1} attempts (AWS_MAX_ATTEMPTS)" if retries else ""
     if "169.254.169.254" in text or "metadata.google" in text:
-        return f"no credentials for {_server(url)}; set {credentials}"
+        return f"no credentials for {_server(url)}; set {credentials}; files of `aws configure` are not read"
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return f"{_server(url)} refuses access (403); check {credentials}, and what they may do"
     if status := re.search(r"status code: (\d{3} [^:\n]*)", text):
-        return f"{_server(url)} says {status[1]} after {tries}; try again later, or check its log"
+        return f"{_server(url)} says {status[1]}{tries}; try again later, or check its log"
     if "kind: Timeout" in text:
         limit = os.environ["S3_REQUEST_TIMEOUT_MSEC"]
-        return f"{_server(url)} does not answer within {limit} ms (S3_REQUEST_TIMEOUT_MSEC), {tries}; check the network"
+        return f"{_server(url)} does not answer within {limit} ms (S3_REQUEST_TIMEOUT_MSEC){tries}; check the network"
     if "kind: Connect" in text:
-        return f"no way to {_server(url)}, {tries}; check AWS_ENDPOINT_URL and the network"
+        return f"cannot connect to {_server(url)}{tries}; check AWS_ENDPOINT_URL and the network"
     if "HTTP error" in text:
-        return f"{_server(url)} breaks off, {tries}; check the network"
+        return f"{_server(url)} breaks off{tries}; check the network"
+    if "invalid path" in text:
+        return f"holds an object whose key is no path ({text.splitlines()[0]}); rename it"
     return f"{_server(url)}: {text.splitlines()[0]}"
 
 

@@ -8,6 +8,7 @@ Records that no run has used since this one began make room first.
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -46,6 +47,7 @@ class Cache:
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory, self._limit, self._began = directory, limit, time.time()
+        self._broken = False
         self._lock = threading.Lock()
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -63,15 +65,16 @@ class Cache:
                 if status.st_size != key.length:
                     return None
                 if status.st_mtime < self._began:
-                    os.utime(file.fileno())  # used
+                    with contextlib.suppress(PermissionError):  # it is another user's
+                        os.utime(file.fileno())  # used
                 file.seek(begin)
                 return file.read(count)
         except OSError:
             return None
 
     def keep(self, key: Key, record: bytes) -> None:
-        """Keeps a record if there is room for it; a disk that is full keeps nothing."""
-        if not self._reserve(len(record)):
+        """Keeps a record if there is room for it; a disk that is full keeps nothing, which is logged once."""
+        if self._broken or not self._reserve(len(record)):
             return
         path = self._path(key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
@@ -79,14 +82,17 @@ class Cache:
             path.parent.mkdir(exist_ok=True)
             temporary.write_bytes(record)
             temporary.replace(path)
-        except OSError:
+        except OSError as error:
+            self._broken = True
+            logging.warning("%s: keeps no more records in this run (%s)", self._directory, error)
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
     def forget(self, key: Key) -> None:
         """Removes a record, which is damaged."""
-        with contextlib.suppress(OSError):
-            self._path(key).unlink(missing_ok=True)
+        with contextlib.suppress(OSError), self._lock:
+            self._path(key).unlink()
+            self._used -= key.length
 
     def _path(self, key: Key) -> Path:
         return self._directory / key.name[:2] / key.name

@@ -243,12 +243,13 @@ def read_record(dataset: DatasetDir, record: int) -> Clip:
 
 def verify(dataset: DatasetDir) -> Iterator[str | None]:
     """Checks the SHA-256 of every shard, and every record against the index; yields a problem or None for each."""
-    for shard in (shard for split in dataset.manifest["splits"].values() for shard in split["shards"]):
-        path = dataset.root / shard["file"]
-        same = storage.sha256(path) == shard["sha256"]
-        yield None if same else f"{path}: its SHA-256 is not the manifest's; the file has changed since the conversion"
-    for record in range(len(dataset.index)):
-        yield record_problem(dataset, record)
+    wanted = [shard["sha256"] for split in dataset.manifest["splits"].values() for shard in split["shards"]]
+    for shard, found, want in zip(
+        dataset.shards, storage.each(storage.sha256, dataset.shards, dataset.root), wanted, strict=True
+    ):
+        same = found == want
+        yield None if same else f"{shard}: its SHA-256 is not the manifest's; the file has changed since the conversion"
+    yield from storage.each(functools.partial(record_problem, dataset), range(len(dataset.index)), dataset.root)
 
 
 def record_problem(dataset: DatasetDir, record: int) -> str | None:

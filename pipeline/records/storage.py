@@ -4,6 +4,7 @@ A place is a `Path`, or a `bucket.Url` such as `s3://bucket/data/grid`. What is 
 whole. Objects are never renamed or appended to: they are made in a local file and put whole.
 """
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -22,7 +23,7 @@ import numpy as np
 
 from pipeline.records import bucket, lease
 from pipeline.records.bucket import Url
-from pipeline.schema import DataError
+from pipeline.schema import DataError, StorageError
 
 Place = Path | Url
 REQUESTS = 32  # at once
@@ -41,14 +42,30 @@ def place(name: str) -> Place:
     if match is None:
         return Path(name)
     want = f"want a path, or {', '.join(f'{scheme}://BUCKET/…' for scheme in bucket.SCHEMES)}"
-    if match[1] not in bucket.SCHEMES or not match[2].strip("/"):
+    if match[1] not in bucket.SCHEMES or not match[2] or match[2].startswith("/"):
         raise DataError(f"{name}: {want}")
-    return Url(f"{match[1]}://{match[2].strip('/')}")
+    return Url(f"{match[1]}://{match[2].rstrip('/')}")
+
+
+def local(name: str) -> Path:
+    """The place of a path on this machine.
+
+    Raises:
+      DataError: it is a URL.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise DataError(f"{name}: only datasets and corpora may lie in a store; want a path on this machine")
+    return Path(name)
 
 
 def exists(where: Place) -> bool:
     """Whether there is a file or object."""
-    return where.is_file() if isinstance(where, Path) else bucket.head(where) is not None
+    return where.is_file() if isinstance(where, Path) else bool(where.key) and bucket.head(where) is not None
+
+
+def is_no_directory(where: Place) -> bool:
+    """Whether something else than a directory is there."""
+    return where.exists() and not where.is_dir() if isinstance(where, Path) else exists(where)
 
 
 def is_dir(where: Place) -> bool:
@@ -82,8 +99,8 @@ def opened(where: Place, count: int) -> tuple[Place, int, bytes]:
       FileNotFoundError: there is no such file.
     """
     if isinstance(where, Url):
-        total, version, _ = bucket.head(where) or bucket.missing(where)
-        pinned = Url(where.text, version)
+        found = bucket.head(where) or bucket.missing(where)
+        total, pinned = found["size"], Url(where.text, found["e_tag"] or "")
         return pinned, total, bucket.get(pinned, max(0, total - count), count)[0] if total else b""
     with where.open("rb") as file:
         total = file.seek(0, os.SEEK_END)
@@ -97,7 +114,7 @@ def size(where: Place) -> int:
     Raises:
       FileNotFoundError: there is none.
     """
-    return where.stat().st_size if isinstance(where, Path) else (bucket.head(where) or bucket.missing(where))[0]
+    return where.stat().st_size if isinstance(where, Path) else (bucket.head(where) or bucket.missing(where))["size"]
 
 
 def read(where: Place) -> bytes:
@@ -131,7 +148,7 @@ def fill(where: Place, buffers: list[bytearray | memoryview | np.ndarray], offse
     if not left:
         return
     if isinstance(where, Url):
-        _fill_from(bucket.get(where, offset, sum(map(len, left)))[0], left)
+        _fill_from(bucket.read_range(where, offset, sum(map(len, left))), left)
         return
     descriptor = os.open(where, os.O_RDONLY)
     try:
@@ -167,12 +184,23 @@ def pick(where: Place, offsets: np.ndarray, count: int) -> np.ndarray:
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item], where: Place) -> Iterator[Result]:
-    """Calls a function for each item, several at once where each call waits for a store; yields results in order."""
+    """Calls a function for each item, several at once where each call waits for a store; yields results in order.
+
+    At most twice as many results as calls at once wait to be taken.
+    """
     if isinstance(where, Path):
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(REQUESTS) as pool:
-        yield from pool.map(function, items)
+    pool, waiting = ThreadPoolExecutor(REQUESTS), collections.deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * REQUESTS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def make_dir(where: Place) -> None:
@@ -189,13 +217,13 @@ def remove(where: Place) -> None:
         bucket.remove([where])
 
 
-def remove_dir(where: Place) -> None:
-    """Removes a directory with all that is in it."""
+def remove_dir(where: Place, lock: str = "") -> None:
+    """Removes a directory with all that is in it, but in a store the lock, which its holder removes."""
     if isinstance(where, Path):
         shutil.rmtree(where)
     else:
-        bucket.remove([where / key for key, _ in bucket.below(where)])
-        shutil.rmtree(local_dir(where), ignore_errors=True)
+        bucket.remove([where / key for key, _ in bucket.below(where) if key != lock])
+        remove_local(where)
 
 
 @contextlib.contextmanager
@@ -214,8 +242,12 @@ def replacing(where: Place) -> Iterator[Path]:
             sync(temporary)
             temporary.replace(where)
             sync(where.parent)
+    except StorageError:
+        raise
     except OSError as error:
-        if error.filename == str(temporary):
+        if isinstance(where, Url):  # the disk of temporary files is full, or cannot be written to
+            error.filename = f"{temporary.parent} (TMPDIR)"
+        elif error.filename == str(temporary):
             error.filename, error.filename2 = str(where), None
         raise
     finally:
@@ -224,18 +256,35 @@ def replacing(where: Place) -> Iterator[Path]:
 
 def remove_leftovers(where: Place) -> None:
     """Removes temporary files that killed processes of this machine have left while they wrote into a directory."""
-    for leftover in local_dir(where).glob(".*.tmp"):
+    for leftover in (where if isinstance(where, Path) else _spool(where)).glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 
 
 def local_dir(where: Place) -> Path:
-    """A directory itself if it is local; else one of temporary files, the same for all processes of this user."""
+    """A directory itself if it is local; else one of temporary files, the same for all processes of this user.
+
+    Raises:
+      DataError: the latter is another user's.
+    """
     if isinstance(where, Path):
         return where
-    name = hashlib.sha256(str(where).encode()).hexdigest()[:16]
-    local = Path(tempfile.gettempdir()) / f"lipflow-{os.getuid()}" / name
-    local.mkdir(parents=True, exist_ok=True)
+    local = _spool(where)
+    local.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if local.parent.stat().st_uid != os.getuid() or local.parent.is_symlink():
+        raise DataError(f"{local.parent}: belongs to another user; remove it, or set TMPDIR to another directory")
+    local.mkdir(exist_ok=True)
     return local
+
+
+def remove_local(where: Place) -> None:
+    """Removes the temporary files of a directory in a store."""
+    if isinstance(where, Url):
+        shutil.rmtree(_spool(where), ignore_errors=True)
+
+
+def _spool(where: Url) -> Path:
+    name = hashlib.sha256(str(where).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"lipflow-{os.getuid()}" / name
 
 
 @contextlib.contextmanager
@@ -258,6 +307,19 @@ def locked(where: Place, refusal: str) -> Iterator[Callable[[], None]]:
         except BlockingIOError as error:
             raise DataError(refusal) from error
         yield lambda: None
+
+
+def refuse_if_locked(where: Place, refusal: str) -> None:
+    """Refuses as `locked` does; writes nothing.
+
+    Raises:
+      DataError: another process holds the lock.
+    """
+    if isinstance(where, Url):
+        lease.refuse_if_held(where, refusal)
+    elif where.is_file():
+        with locked(where, refusal):
+            pass
 
 
 def sync(path: Path) -> None:

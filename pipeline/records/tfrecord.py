@@ -85,17 +85,15 @@ def check_crc(pieces: Sequence[bytes | bytearray | memoryview | np.ndarray], mas
         raise ValueError("the record is damaged, its CRC does not match")
 
 
-def checked(record: bytes, length: int) -> memoryview:
-    """The payload, `length` bytes, of a framed record.
+def check(record: bytes, length: int) -> None:
+    """Checks the header and the CRC of a framed record whose payload has `length` bytes.
 
     Raises:
       ValueError: the record is damaged.
     """
     view = memoryview(record)
     check_header(bytes(view[:HEADER_BYTES]), length)
-    payload = view[HEADER_BYTES:-FOOTER_BYTES]
-    check_crc([payload], bytes(view[-FOOTER_BYTES:]))
-    return payload
+    check_crc([view[HEADER_BYTES:-FOOTER_BYTES]], bytes(view[-FOOTER_BYTES:]))
 
 
 def stated_length(path: Place, offset: int, size: int) -> int:

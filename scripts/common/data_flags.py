@@ -1,5 +1,6 @@
 """The flags of a command that trains or scores on a dataset, which may lie in a store."""
 
+import math
 from pathlib import Path
 
 from absl import flags
@@ -33,5 +34,7 @@ def open_datasets(names: list[str]) -> list[DatasetDir]:
         raise DataError(f"--cache_gb={values.cache_gb:g}: needs --cache_dir; give it, or leave this out")
     if values.cache_dir is not None and all(isinstance(place, Path) for place in places):
         raise DataError(f"--cache_dir: needs --data in a store, and {names[0]} is on a disk; leave it out")
-    cache = Cache(Path(values.cache_dir), int(1e9 * values.cache_gb)) if values.cache_dir is not None else None
+    if math.isnan(values.cache_gb):  # which no bound of a flag excludes
+        raise DataError("--cache_gb: want a number, got nan")
+    cache = Cache(storage.local(values.cache_dir), int(1e9 * values.cache_gb)) if values.cache_dir is not None else None
     return [directory.open_dataset(place, cache) for place in places]

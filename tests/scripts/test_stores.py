@@ -84,7 +84,7 @@ def local(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_conversion_killed_thrice_ends_in_the_bytes_of_a_local_one(store: Store, corpus: Path, local: Path) -> None:
     command = [*SHARDS, f"--source={corpus}", "--output=s3://lip/killed"]
-    finished = 0
+    finished, done = 0, []
     for match, after in ((".tfrecord", 1), (".progress/grid-", 1), ("killed/index.npz", 0)):
         store.rule({"do": "hang", "match": match, "method": "PUT", "after": after})
         store.mark = len(store.requests())
@@ -96,6 +96,9 @@ def test_a_conversion_killed_thrice_ends_in_the_bytes_of_a_local_one(store: Stor
             assert len(store.get(key)) == sizes[Path(key).name]  # whole, or not there
         finished, had = len(store.keys("killed/.progress/grid-")), finished
         assert finished >= had
+        again = [each["path"] for each in store.requests()[store.mark :] if each["method"] == "PUT"]
+        assert not [path for path in again if path.rpartition("/")[2] in done]
+        done = [Path(key).stem for key in store.keys("killed/.progress/grid-")]
     assert finished == len(shards(local))
     (printed,) = commands.run(command)
     assert "0 clips converted, 0 rejected in" in printed
@@ -111,7 +114,7 @@ def shards(root: Path) -> list[dict[str, object]]:
 def test_a_corpus_in_a_store_is_converted_as_one_on_a_disk(store: Store, corpus: Path, local: Path) -> None:
     source = put_corpus(store, corpus, "corpora/grid")
     (printed,) = commands.run([*SHARDS, f"--source={source}", "--output=s3://lip/both", "--dry_run"])
-    assert re.search(r"to write +8 clips, about 2.0 MB raw \(0.78 s a whole video, by the headers of 8\)", printed)
+    assert re.search(r"to write +8 clips, about 2.0 MB raw \(0.78 s a whole video, by the headers of 5\)", printed)
     assert "s3://lip/both: not started" in printed
     assert store.keys("both") == []
     (printed,) = commands.run([*SHARDS, f"--source={source}", "--output=s3://lip/both"])
@@ -147,7 +150,11 @@ def test_two_converters_exclude_each_other(store: Store, corpus: Path, local: Pa
     store.rule({"do": "hang", "match": "shared/grid-", "method": "PUT"})
     store.mark = len(store.requests())
     first = start(*command)
-    said = ["s3://lip/shared: another conversion is writing there", f"process {first.pid} on", "takes over in"]
+    said = [
+        "s3://lip/shared: another conversion is writing there",
+        f"process {first.pid} on",
+        "run this command again in",
+    ]
     while not any(each["do"] == "hang" for each in store.requests()[store.mark :]):
         time.sleep(0.05)
     commands.mistakes((command, said), ([*command, "--dry_run"], said))
@@ -252,7 +259,7 @@ def test_a_store_that_fails_in_training_is_one_line(store: Store, local: Path, t
     command = [*TRAIN, f"--data={there}", f"--output={output}"]
     said = failed(command)
     assert said.startswith("error: s3://lip/failing/grid-train.tfrecord-0000")
-    assert re.search(r"says 503 .* after 3 attempts \(AWS_MAX_ATTEMPTS\)", said)
+    assert re.search(r"says 503 .*, 3 attempts \(AWS_MAX_ATTEMPTS\)", said)
     store.rule()
     (printed,) = commands.run(command)
     assert "finished; " in printed

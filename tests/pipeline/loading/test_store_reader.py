@@ -125,12 +125,8 @@ def test_a_fault_that_stays_stops_the_stream_with_its_name(
         laws.read(ds)
     assert not skipped
     problem = data.problem(caught.value)
-    if fault == "404":
-        assert problem is None
-        assert "no such object" in caught.value.message
-    else:
-        assert isinstance(problem, StorageError)
-        assert str(problem).startswith(f"s3://lip/tiny/raw/tiny-train.{PIXELS}")
+    assert isinstance(problem, StorageError)
+    assert str(problem).startswith(f"s3://lip/tiny/raw/tiny-train.{PIXELS}")
 
 
 @pytest.mark.parametrize("change", ["replaced", "cut", "gone"])
@@ -147,8 +143,12 @@ def test_a_shard_that_changes_while_it_is_read(store: Store, tiny: Callable[[str
             store.put(shard.key, content[::-1] if change == "replaced" else content[: len(content) // 3])
     with pytest.raises(tf.errors.OpError) as caught:
         collections.deque(ds, maxlen=0)
-    said = {"replaced": "was replaced since it was opened", "cut": "was replaced", "gone": "no such object"}
-    assert said[change] in caught.value.message
+    said = {
+        "replaced": "was replaced since it was opened",
+        "cut": "was replaced",
+        "gone": "is gone since",
+    }
+    assert said[change] in str(data.problem(caught.value))
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
@@ -215,7 +215,7 @@ def test_a_server_that_is_killed_and_comes_back(tiny: Callable[[str], DatasetDir
         with pytest.raises(tf.errors.OpError) as caught:
             collections.deque(ds, maxlen=0)
         assert time.monotonic() - began < 25
-        assert "breaks off, 3 attempts" in str(data.problem(caught.value))
+        assert ", 3 attempts" in str(data.problem(caught.value))
 
 
 @pytest.mark.parametrize(("ends", "code", "said"), [("0", 0, ""), ("'error: no'", 1, "error: no"), ("3", 3, "")])

@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from pathlib import Path
@@ -31,7 +32,13 @@ def test_a_url_is_not_mangled() -> None:
     assert storage.place("data/grid") == Path("data/grid")
 
 
-@pytest.mark.parametrize("name", ["http://host/data", "hdfs://host/data", "s3://", "s3:///"])
+def test_a_run_lies_on_this_machine() -> None:
+    assert storage.local("runs/words") == Path("runs/words")
+    with pytest.raises(DataError, match=r"s3://bucket/run: only datasets and corpora may lie in a store"):
+        storage.local("s3://bucket/run")
+
+
+@pytest.mark.parametrize("name", ["http://host/data", "hdfs://host/data", "s3://", "s3:///", "s3:///x/y"])
 def test_another_scheme_or_no_bucket_is_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"want a path, or s3://BUCKET/…, gs://BUCKET/…, az://BUCKET/…"):
         storage.place(name)
@@ -90,11 +97,11 @@ def test_a_fault_that_passes_costs_nothing(store: Store, fault: str, times: int)
 SAID = {
     "403": r"127.0.0.1:\d+ \(AWS_ENDPOINT_URL\) refuses access \(403\); check AWS_ACCESS_KEY_ID and AWS_SECRET_",
     "404": "No such file|no such object",
-    "500": r"says 500 .* after 3 attempts \(AWS_MAX_ATTEMPTS\); try again later",
-    "503": r"says 503 .* after 3 attempts",
+    "500": r"says 500 .*, 3 attempts \(AWS_MAX_ATTEMPTS\); try again later",
+    "503": r"says 503 .*, 3 attempts",
     "hang": r"does not answer within 2000 ms \(S3_REQUEST_TIMEOUT_MSEC\), 3 attempts",
     "drop": r"breaks off, 3 attempts \(AWS_MAX_ATTEMPTS\); check the network",
-    "cut": r"breaks off, 3 attempts",
+    "cut": r"breaks off; check the network",
 }
 
 
@@ -140,15 +147,49 @@ def test_an_object_that_is_replaced_or_cut_is_never_read(store: Store, now: byte
     assert storage.read(opened) == CONTENT
     store.put("pinned", now)
     for begin in (0, len(CONTENT) - 9):
-        with pytest.raises(
-            StorageError, match="s3://lip/pinned: was replaced since it was opened; open the dataset anew"
-        ):
+        with pytest.raises(StorageError, match="s3://lip/pinned: was replaced since it was opened; restore the object"):
             storage.fill(opened, [bytearray(9)], begin)
+
+
+def test_an_object_that_goes_is_named(store: Store) -> None:
+    bucket.put(url("goes"), CONTENT)
+    opened, _, _ = storage.opened(url("goes"), 4)
+    store.remove("goes")
+    with pytest.raises(StorageError, match="s3://lip/goes: is gone since it was opened; restore the object"):
+        storage.fill(opened, [bytearray(9)], 0)
+
+
+def test_a_bucket_is_a_directory(store: Store) -> None:
+    root = storage.place(f"s3://{stores.BUCKET}")
+    bucket.put(root / "top.txt", b"1")
+    assert (storage.exists(root), storage.is_no_directory(root), storage.is_dir(root)) == (False, False, True)
+    assert "top.txt" in storage.names(root)
+
+
+def test_a_key_that_is_no_path_is_named(store: Store) -> None:
+    store.put("odd//key", b"1")
+    with pytest.raises(StorageError, match=r"s3://lip/odd: holds an object whose key is no path \(.*rename it"):
+        list(bucket.below(url("odd")))
+    store.remove("odd//key")
+
+
+def test_temporary_files_of_another_user_are_not_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(DataError, match=f"{tmp_path}/lipflow-12345: belongs to another user"):
+        storage.local_dir(url("any"))
+
+
+def test_a_disk_of_temporary_files_that_is_full_is_named(store: Store, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left on device: '.*lipflow-.*\(TMPDIR\)'"):  # noqa: SIM117
+        with storage.replacing(url("full")):
+            raise full
 
 
 def test_nobody_listens(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(StorageError, match=r"no way to http://127.0.0.1:9 \(AWS_ENDPOINT_URL\), 3 attempts"):
+    with pytest.raises(StorageError, match=r"cannot connect to http://127.0.0.1:9 \(AWS_ENDPOINT_URL\), 3 attempts"):
         storage.read(url("any"))
 
 

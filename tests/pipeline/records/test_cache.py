@@ -84,18 +84,27 @@ def test_a_record_travels_once(store: Store, tmp_path: Path) -> None:
     def requests() -> int:
         return sum(each["path"].endswith("/kept") for each in store.requests())
 
+    def sound(found: bytes) -> None:
+        if found not in (record(1), record(2)):
+            raise ValueError("damaged")
+
     before, bare = requests(), Fetcher()
-    assert bare.whole(shard, 100, 100) == record(2)
+    assert bare.checked(shard, 100, 100, sound) == record(2)
     assert bare.span(shard, 100, 100, 20, 10) == record(2)[:10]  # it waited in memory
     assert requests() == before + 1
     assert bare.span(shard, 100, 100, 20, 10) == record(2)[:10]  # and is gone from there
     assert requests() == before + 2
     kept = Cache(tmp_path, 1000)
-    assert Fetcher(kept).whole(shard, 0, 100) == record(1)
-    assert Fetcher(kept).whole(shard, 0, 100) == Fetcher(kept).span(shard, 0, 100, 0, 100) == record(1)
+    assert Fetcher(kept).checked(shard, 0, 100, sound) == record(1)
+    assert Fetcher(kept).checked(shard, 0, 100, sound) == Fetcher(kept).span(shard, 0, 100, 0, 100) == record(1)
     assert requests() == before + 3
-    assert Fetcher(kept).whole(shard, 0, 100, anew=True) == record(1)
+    kept._path(Key(shard, 0, 100)).write_bytes(bytes(100))
+    assert Fetcher(kept).checked(shard, 0, 100, sound) == kept.read(Key(shard, 0, 100), 0, 100) == record(1)
     assert requests() == before + 4
+    with pytest.raises(ValueError, match="damaged"):
+        Fetcher(kept).checked(shard, 50, 100, sound)
+    assert kept.read(Key(shard, 50, 100), 0, 100) is None
+    assert requests() == before + 5
 
 
 def test_records_that_wait_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +112,9 @@ def test_records_that_wait_are_bounded(store: Store, monkeypatch: pytest.MonkeyP
     store.put("kept", b"".join(map(record, range(5))))
     shard, _, _ = storage.opened(Url(SHARD.text), 4)
     fetcher = Fetcher()
-    for number in (0, 1, 2, 2, 3, 4):
-        fetcher.whole(shard, 100 * number, 100)
-    assert (len(fetcher._waiting), fetcher._size) == (2, 200)
+    for number in (0, 1, 1, 2, 3, 4):
+        fetcher.checked(shard, 100 * number, 100, len)
+    assert [key.offset for key in fetcher._waiting] == [0, 100]  # what is read first
     for number in range(5):
         assert fetcher.span(shard, 100 * number, 100, 0, 100) == record(number)
     assert (len(fetcher._waiting), fetcher._size) == (0, 0)

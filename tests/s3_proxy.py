@@ -1,6 +1,6 @@
 """A proxy before an S3 server that adds time to requests and injects faults, and logs every request.
 
-    python -m scripts.benchmarks.s3_proxy PORT SERVER_PORT RULES LOG
+    python -m tests.s3_proxy PORT SERVER_PORT RULES LOG
 
 RULES is a JSON file that is read anew for each request: a list of {"do": …, "method": …, "match": …, "after": n,
 "times": n}, of which the first that fits is followed. `match` is a part of the path; the first `after` requests that
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CODES = {"403": "AccessDenied", "404": "NoSuchKey", "500": "InternalError", "503": "SlowDown"}
-FAULTS = (*CODES, "hang", "drop", "cut")  # no answer, a closed connection, half a body
+FAULTS = (*CODES, "hang", "drop", "cut", "mute")  # no answer; closed; half a body; done, and closed without an answer
 CHUNK = 1 << 20
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Head = tuple[list[str], dict[str, str]]
@@ -57,10 +57,10 @@ class Proxy:
             return False
         if isinstance(fault, float | int):
             await asyncio.sleep(fault)
-        return await self._answer(client, lines, headers, method, fault == "cut")
+        return await self._answer(client, lines, headers, method, fault)
 
     async def _answer(
-        self, client: Streams, lines: list[str], headers: dict[str, str], method: str, is_cut: bool
+        self, client: Streams, lines: list[str], headers: dict[str, str], method: str, fault: Any
     ) -> bool:
         server = await asyncio.open_connection("127.0.0.1", self._server, limit=CHUNK)
         try:
@@ -71,11 +71,13 @@ class Proxy:
             while answer[0].split(" ")[1] == "100":
                 answer, about = await _head(server[0])
             status = answer[0].split(" ")[1]
+            if fault == "mute":
+                return False
             if "content-range" in about and status == "200":
                 answer[0] = "HTTP/1.1 206 Partial Content"
             client[1].write(_bytes([line for line in answer if not line.lower().startswith("connection:")]))
             if method != "HEAD" and status not in ("204", "304"):
-                if is_cut:
+                if fault == "cut":
                     client[1].write(await server[0].read(int(about.get("content-length", "2")) // 2))
                     await client[1].drain()
                     return False
