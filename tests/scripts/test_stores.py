@@ -114,7 +114,7 @@ def shards(root: Path) -> list[dict[str, object]]:
 def test_a_corpus_in_a_store_is_converted_as_one_on_a_disk(store: Store, corpus: Path, local: Path) -> None:
     source = put_corpus(store, corpus, "corpora/grid")
     (printed,) = commands.run([*SHARDS, f"--source={source}", "--output=s3://lip/both", "--dry_run"])
-    assert re.search(r"to write +8 clips, about 2.0 MB raw \(0.78 s a whole video, by the headers of 5\)", printed)
+    assert re.search(r"to write +8 clips, about \d\.\d MB raw \(0\.\d+ s a whole video, by the headers of 5\)", printed)
     assert "s3://lip/both: not started" in printed
     assert store.keys("both") == []
     (printed,) = commands.run([*SHARDS, f"--source={source}", "--output=s3://lip/both"])
@@ -145,7 +145,26 @@ def test_a_video_that_goes_is_a_reject_and_a_store_that_goes_is_none(store: Stor
     assert directory.open_dataset(Url("s3://lip/other")).manifest["rejected"] == {}
 
 
-def test_two_converters_exclude_each_other(store: Store, corpus: Path, local: Path) -> None:
+def test_a_store_that_is_slow_costs_no_clip(store: Store, corpus: Path) -> None:
+    source = put_corpus(store, corpus, "corpora/slow")
+    store.rule({"do": "hang", "match": "slow/s1/bbaf2n.mp4", "times": 2})  # four seconds, and the waits
+    command = [*CONVERT, f"--source={source}", "--output=s3://lip/slow", "--clip_timeout_s=3"]
+    (printed,) = commands.run(command)
+    assert "8 clips converted, 0 rejected" in printed
+
+
+def test_a_run_does_not_lie_in_a_store(local: Path) -> None:
+    said = ["s3://lip/run: only datasets and corpora may lie in a store"]
+    commands.mistakes(
+        ([*TRAIN, f"--data={local}", "--output=s3://lip/run"], said),
+        (["evaluate", "--run=s3://lip/run", f"--data={local}"], said),
+    )
+
+
+def test_two_converters_exclude_each_other(
+    store: Store, corpus: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3_REQUEST_TIMEOUT_MSEC", "60000")
     command = [*SHARDS, f"--source={corpus}", "--output=s3://lip/shared"]
     store.rule({"do": "hang", "match": "shared/grid-", "method": "PUT"})
     store.mark = len(store.requests())
