@@ -10,7 +10,6 @@ import tensorflow as tf
 from pipeline.loading import calls, checker, columns
 from pipeline.loading.columns import Columns, Planner
 from pipeline.records import fetch
-from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 
@@ -35,7 +34,7 @@ class CheckedPlan:
         if on_bad_record not in ON_BAD_RECORD:
             raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
         self._planner, self._checker = planner, checker.of(dataset)
-        self.rows_ahead = rows_ahead(dataset)
+        self.rows_ahead = _rows_ahead(dataset)
         self._skips, self._skipped = on_bad_record == "skip", skipped
 
     def __call__(self, first: int, stop: int) -> tuple[np.ndarray, ...]:
@@ -63,9 +62,9 @@ class CheckedPlan:
         return dataclasses.replace(planned, weights=np.where(bad, np.float32(0), planned.weights), **nothing)
 
 
-def rows_ahead(dataset: DatasetDir) -> int:
+def _rows_ahead(dataset: DatasetDir) -> int:
     """Examples that are planned at once: of a store as few that the records of three such plans wait in memory."""
-    if not any(isinstance(shard, Url) for shard in dataset.shards):
+    if not dataset.is_remote:
         return ROWS_AHEAD
     return int(min(ROWS_AHEAD, fetch.MEMORY / (3 * max(1, dataset.index.length.mean()))))
 

@@ -35,8 +35,8 @@ class Checker:
         index = dataclasses.replace(dataset.index, id=mixture.own_ids(dataset))
         self._dataset = dataclasses.replace(dataset, index=index)  # as the records themselves say
         self._sound = np.zeros(len(index), np.int64)  # the stamp of the shard when the record was found sound
-        remote = any(isinstance(shard, Url) for shard in dataset.shards)
-        self._threads = fetch.POOL if remote else ThreadPoolExecutor(THREADS, thread_name_prefix="check")
+        own = functools.partial(ThreadPoolExecutor, THREADS, thread_name_prefix="check")
+        self._threads = fetch.POOL if dataset.is_remote else own()
         self._memory = threading.local()  # of each thread: the bytes of the record that it checks
 
     def problems(self, records: np.ndarray) -> dict[int, str]:

@@ -150,7 +150,7 @@ def problem(error: tf.errors.OpError) -> DataError | StorageError | None:
 
 def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader:
     """The reader of this name, or the fastest: `scripts.benchmark read` measures them."""
-    remote, raw = graph_reader.is_remote(dataset), dataset.encoding.name == "raw"
+    remote, raw = dataset.is_remote, dataset.encoding.name == "raw"
     fit = ["graph", *["direct"] * (raw and not remote), *["store"] * remote]
     if name not in (None, *fit):
         kind = f"{dataset.encoding.name} frames {'in a store' if remote else 'on a disk'}"
@@ -185,7 +185,7 @@ def _batches(
     ds = ds.map(batch, num_parallel_calls=at_once, deterministic=True)
     if layout == BatchKey.WINDOWS:  # last: they take five times the memory of frames
         ds = ds.map(lambda frames: _ensure_shapes(windows.of_batch(frames, config.padding, host=True), expected))
-    if graph_reader.is_remote(dataset):  # whose reads block a thread of the pool each
+    if dataset.is_remote:  # whose reads block a thread of the pool each
         options = tf.data.Options()
         options.threading.private_threadpool_size = storage.REQUESTS
         ds = ds.with_options(options)

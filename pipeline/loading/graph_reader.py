@@ -32,7 +32,7 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
         takes just the bytes that are wanted, of records that were checked before.
     """
     decode = decoder(dataset.encoding.name)
-    paths, remote = [_name(shard) for shard in dataset.shards], is_remote(dataset)
+    paths, remote = [_name(shard) for shard in dataset.shards], dataset.is_remote
 
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])
@@ -50,11 +50,6 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
         return tf.reshape(frames, [-1, total, CROP, CROP])  # [B, F*112*112] -> [B, F, 112, 112]
 
     return read
-
-
-def is_remote(dataset: DatasetDir) -> bool:
-    """Whether shards of a dataset lie in a store, where reads wait, so that many have to be under way at once."""
-    return any(isinstance(shard, Url) for shard in dataset.shards)
 
 
 def decoder(encoding: str) -> Callable[..., tf.Tensor]:

@@ -11,6 +11,7 @@ from pipeline import vocab
 from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index, shift_concatenate
+from pipeline.records.storage import Place
 from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
@@ -35,12 +36,18 @@ def join(datasets: Sequence[DatasetDir]) -> DatasetDir:
         raise DataError(f"{', '.join(names)}: ids would collide; give each directory a name of its own")
     splits = list(dict.fromkeys(split for dataset in datasets for split in dataset.splits))
     return DatasetDir(
-        root=Path(" + ".join(str(dataset.root) for dataset in datasets)),  # for messages
+        root=_root(datasets),
         manifest=_manifest(datasets, splits),
         index=_index(datasets, splits),
         shards=tuple(shard for dataset in datasets for shard in dataset.shards),
         fetcher=next((each.fetcher for each in datasets if isinstance(each.root, Url)), first.fetcher),
     )
+
+
+def _root(datasets: Sequence[DatasetDir]) -> Place:
+    """All roots in one, for messages."""
+    shown = " + ".join(str(dataset.root) for dataset in datasets)
+    return Url(shown) if any(isinstance(dataset.root, Url) for dataset in datasets) else Path(shown)
 
 
 def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ CREDENTIALS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+CUT = "the record is damaged, the shard ends within it"
 PIECE = 4_000_000  # bytes of one request for an object that may be large, so that each ends in time
 PARTS_AT_ONCE = 4  # of an upload
 MIN_WAIT, MAX_WAIT = datetime.timedelta(seconds=0.5), datetime.timedelta(seconds=4)  # between two attempts
@@ -280,7 +281,7 @@ def _named(url: Url) -> Iterator[None]:
     except exceptions.BaseError as error:
         text = str(error)
         if "416 " in text or "StartTooLarge" in text:
-            raise ValueError("the record is damaged, the shard ends within it") from None
+            raise ValueError(CUT) from None
         raise StorageError(f"{url}: {_reason(url, error)}") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.records import checks, storage
+from pipeline.records.bucket import Url
 from pipeline.records.cache import Cache
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example
@@ -78,6 +79,11 @@ class DatasetDir:
     @property
     def encoding(self) -> Encoding:
         return Encoding(**self.manifest["conversion"]["encoding"])
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether shards lie in a store, where reads wait, so that many have to be under way at once."""
+        return any(isinstance(shard, Url) for shard in self.shards)
 
     @functools.cached_property
     def fingerprint(self) -> str:

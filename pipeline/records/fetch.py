@@ -74,5 +74,5 @@ class Fetcher:
     def _fetch(shard: Url, offset: int, length: int) -> bytes:
         found = bucket.read_range(shard, offset, length)
         if len(found) < length:
-            raise ValueError(storage.CUT)
+            raise ValueError(bucket.CUT)
         return found

@@ -27,7 +27,6 @@ from pipeline.schema import DataError, StorageError
 
 Place = Path | Url
 REQUESTS = 32  # at once
-CUT = "the record is damaged, the shard ends within it"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -155,7 +154,7 @@ def fill(where: Place, buffers: list[bytearray | memoryview | np.ndarray], offse
         while left:  # one call reads at most 2 GiB
             count = os.preadv(descriptor, left, offset)
             if not count:
-                raise ValueError(CUT)
+                raise ValueError(bucket.CUT)
             offset += count
             while left and count >= len(left[0]):
                 count -= len(left.pop(0))
@@ -166,7 +165,7 @@ def fill(where: Place, buffers: list[bytearray | memoryview | np.ndarray], offse
 
 def _fill_from(found: bytes, buffers: list[memoryview]) -> None:
     if len(found) < sum(map(len, buffers)):
-        raise ValueError(CUT)
+        raise ValueError(bucket.CUT)
     begin = 0
     for buffer in buffers:
         buffer[:] = found[begin : begin + len(buffer)]

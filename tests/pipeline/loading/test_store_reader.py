@@ -99,7 +99,9 @@ def test_a_mixture_of_a_disk_and_a_store(store: Store, tiny: Callable[[str], Dat
     other = directory.open_dataset(tmp_path / "other")
     there = directory.open_dataset(store.put_tree(tmp_path / "other", "mixed/other"))
     want = laws.read(data.load(mixture.join([tiny("raw"), other]), "train", WORD, ORDER))
-    laws.same(laws.read(data.load(mixture.join([tiny("raw"), there]), "train", WORD, ORDER)), want)
+    mixed = mixture.join([tiny("raw"), there])
+    assert str(mixed.root) == f"{tiny('raw').root} + s3://lip/mixed/other"
+    laws.same(laws.read(data.load(mixed, "train", WORD, ORDER)), want)
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "drop", "cut", "hang"])
