@@ -74,18 +74,22 @@ def golden_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
-    """A moto server behind the proxy."""
-    with stores.running(tmp_path_factory.mktemp("moto")) as store:
+    """A moto server behind the proxy, for this process.
+
+    Its environment stays: a stream that a test has left opens a client at any time, which later ones would get.
+    """
+    with stores.running(tmp_path_factory.mktemp("moto")) as store, stores.entered(store):
         yield store
 
 
 @pytest.fixture
 def store(served: stores.Store) -> Iterator[stores.Store]:
-    """The same, for this process, without faults."""
+    """The same, without faults and with new clients."""
     served.rule()
-    with stores.entered(served):
-        yield served
+    stores.forget()
+    yield served
     served.rule()
+    stores.forget()
 
 
 @pytest.fixture

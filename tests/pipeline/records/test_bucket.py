@@ -189,6 +189,7 @@ def test_a_disk_of_temporary_files_that_is_full_is_named(store: Store, tmp_path:
 
 def test_nobody_listens(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    stores.forget()
     with pytest.raises(StorageError, match=r"cannot connect to http://127.0.0.1:9 \(AWS_ENDPOINT_URL\), 3 attempts"):
         storage.read(url("any"))
 
@@ -196,6 +197,7 @@ def test_nobody_listens(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_credentials_the_variables_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    stores.forget()
     with pytest.raises(
         StorageError, match=r"no credentials for http.*; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     ):
@@ -210,6 +212,7 @@ def test_a_bucket_that_is_not_there_is_named(store: Store) -> None:
 @pytest.mark.parametrize("value", ["0", "many", "-1", ""])
 def test_a_variable_that_is_no_number_is_named(store: Store, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", value)
+    stores.forget()
     with pytest.raises(StorageError, match=f"AWS_MAX_ATTEMPTS={value}: want a whole number above 0"):
         storage.read(url("any"))
 
