@@ -153,14 +153,6 @@ def test_a_store_that_is_slow_costs_no_clip(store: Store, corpus: Path) -> None:
     assert "8 clips converted, 0 rejected" in printed
 
 
-def test_a_run_does_not_lie_in_a_store(local: Path) -> None:
-    said = ["s3://lip/run: only datasets and corpora may lie in a store"]
-    commands.mistakes(
-        ([*TRAIN, f"--data={local}", "--output=s3://lip/run"], said),
-        (["evaluate", "--run=s3://lip/run", f"--data={local}"], said),
-    )
-
-
 def test_two_converters_exclude_each_other(
     store: Store, corpus: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,8 +179,10 @@ def test_other_clips_or_something_else_are_refused(store: Store, corpus: Path, l
     store.put_tree(local, "taken")
     store.put("else/notes.txt", b"mine")
     store.put("file", b"mine")
-    command = [*CONVERT, f"--source={corpus}"]
-    commands.mistakes(
+    command = [*CONVERT[1:], f"--source={corpus}"]
+    nowhere = "--output=s3://lip/x"
+    commands.mistakes_in_turn(
+        "convert",
         (
             [*command, "--output=s3://lip/taken"],
             ["s3://lip/taken: holds a conversion of other", "clips_per_shard was 2"],
@@ -196,35 +190,37 @@ def test_other_clips_or_something_else_are_refused(store: Store, corpus: Path, l
         ([*command, "--output=s3://lip/else"], ["s3://lip/else: holds something else than a conversion"]),
         ([*command, "--output=s3://lip/file"], ["s3://lip/file: is a file"]),
         ([*command, "--output=http://lip/file"], ["http://lip/file: want a path, or s3://BUCKET/"]),
-        (
-            ["convert", "--corpus=grid", "--source=s3://lip/nobody", "--output=s3://lip/x"],
-            ["s3://lip/nobody: holds no objects"],
-        ),
-        (["convert", "--corpus=lrw", "--source=s3://lip/else", "--output=s3://lip/x"], ["s3://lip/else: no LRW words"]),
-        (["records", "stats", "--data=s3://lip/nothing"], ["s3://lip/nothing: no such directory"]),
-        (["records", "stats", "--data=s3://nobucket/data"], ["no bucket 'nobucket' at http://127.0.0.1"]),
+        (["--corpus=grid", "--source=s3://lip/nobody", nowhere], ["s3://lip/nobody: holds no objects"]),
+        (["--corpus=lrw", "--source=s3://lip/else", nowhere], ["s3://lip/else: no LRW words"]),
+    )
+    commands.mistakes_in_turn(
+        "records",
+        (["stats", "--data=s3://lip/nothing"], ["s3://lip/nothing: no such directory"]),
+        (["stats", "--data=s3://nobucket/data"], ["no bucket 'nobucket' at http://127.0.0.1"]),
     )
 
 
 def test_inspection_takes_urls(store: Store, local: Path, tmp_path: Path) -> None:
     there = str(store.put_tree(local, "inspected"))
     output = [f"--output={tmp_path / 'sheet.png'}"]
-    here, away = (
-        commands.run(
-            ["records", "stats", f"--data={data}"],
-            ["records", "show", f"--data={data}", "--id=s1/bbaf2n"],
-            ["records", "preview", f"--data={data}", *output],
-        )
+    shown = [
+        [what, f"--data={data}", *more]
         for data in (str(local), there)
-    )
-    assert here == away
-    (verified, compared) = commands.run(
-        ["records", "verify", f"--data={there}"], ["records", "diff", str(local), there]
-    )
+        for what, *more in (["stats"], ["show", "--id=s1/bbaf2n"], ["preview", *output])
+    ]
+    report = tmp_path / "report.html"
+    rest = [
+        ["verify", f"--data={there}"],
+        ["diff", str(local), there],
+        ["report", f"--data={there}", f"--output={report}"],
+    ]
+    ended = commands.in_turn("records", *shown, *rest)
+    assert {code for code, _ in ended} <= {0, None}
+    *both, verified, compared, _ = [printed for _, printed in ended]
+    assert both[:3] == both[3:]
     assert verified == f"{there}: {len(shards(local))} shards, 8 records, all sound\n"
     assert "8 clips in both; no difference" in compared
-    commands.run(["records", "report", f"--data={there}", f"--output={tmp_path / 'report.html'}"])
-    assert "s1/bbaf2n" in (tmp_path / "report.html").read_text()
+    assert "s1/bbaf2n" in report.read_text()
     damaged = bytearray(store.get(name := "inspected/grid-test.tfrecord-00000-of-00001"))
     damaged[500] ^= 1
     store.put(name, bytes(damaged))
@@ -237,14 +233,11 @@ def test_shards_of_another_program_and_version_are_indexed_in_place(store: Store
         (tmp_path / "bare" / name).unlink()
     there = str(store.put_tree(tmp_path / "bare", "bare"))
     golden = str(store.put_tree(datasets.GOLDEN / "dataset", "golden"))
-    commands.mistakes(
-        (["records", "stats", f"--data={there}"], ["shards of another program: python -m scripts.records index"])
-    )
-    here, away, upgraded = commands.run(
-        ["records", "index", f"--data={tmp_path / 'bare'}"],
-        ["records", "index", f"--data={there}"],
-        ["records", "upgrade", f"--data={golden}"],
-    )
+    cases = ["stats", there], ["index", str(tmp_path / "bare")], ["index", there], ["upgrade", golden]
+    (refused, _), *ended = commands.in_turn("records", *([what, f"--data={data}"] for what, data in cases))
+    assert "shards of another program: python -m scripts.records index" in refused
+    assert {code for code, _ in ended} <= {0, None}
+    here, away, upgraded = [printed for _, printed in ended]
     assert here.replace(str(tmp_path / "bare"), there) == away
     assert content_of(store, "bare") == content(tmp_path / "bare")
     assert upgraded.startswith("s3://lip/golden: ")
@@ -284,12 +277,16 @@ def test_a_store_that_fails_in_training_is_one_line(store: Store, local: Path, t
     assert "finished; " in printed
 
 
-def test_flags_of_the_cache_that_have_no_effect_are_refused(local: Path, tmp_path: Path) -> None:
-    command = [*TRAIN, f"--data={local}", f"--output={tmp_path / 'run'}"]
-    commands.mistakes(
+def test_a_run_in_a_store_and_a_cache_without_one_are_refused(local: Path, tmp_path: Path) -> None:
+    command, run = [*TRAIN[1:], f"--data={local}"], f"--output={tmp_path / 'run'}"
+    said = ["s3://lip/run: only datasets and corpora may lie in a store"]
+    commands.mistakes_in_turn(
+        "train",
+        ([*command, "--output=s3://lip/run"], said),
         (
-            [*command, f"--cache_dir={tmp_path}"],
+            [*command, run, f"--cache_dir={tmp_path}"],
             ["--cache_dir: needs --data in a store, and", "is on a disk; leave it out"],
         ),
-        ([*command, "--cache_gb=3"], ["--cache_gb=3: needs --cache_dir"]),
+        ([*command, run, "--cache_gb=3"], ["--cache_gb=3: needs --cache_dir"]),
     )
+    commands.mistakes((["evaluate", "--run=s3://lip/run", f"--data={local}"], said))
