@@ -59,5 +59,5 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2
 	.venv-lock/bin/pip-compile --quiet --upgrade --allow-unsafe --no-header --annotation-style=line --strip-extras \
-	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt requirements-tfds.txt requirements-s3.txt
+	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt requirements-tfds.txt requirements-s3.txt requirements-dask.txt
 	rm -rf .venv-lock

@@ -62,6 +62,10 @@ class DataError(Exception):
     """Invalid data or settings; the message names the file or flag, the rule and the remedy."""
 
 
+class BusyError(DataError):
+    """Another process holds what only one may hold."""
+
+
 class StorageError(OSError):
     """A store of objects refuses or does not answer; the message names the object, the server and the way out.
 

@@ -4,6 +4,9 @@
 
 The mouth is found, tracked, turned upright and cropped. If the command is stopped or killed, the same command continues
 and ends in the same bytes. Clips that cannot be converted are listed in rejected.csv with the reason.
+
+Several machines share a conversion as tasks (--task, --tasks; by default those of a Slurm job array) or as workers of a
+Dask cluster (--dask). --source and --output are then on a file system that all of them see, or in a store.
 """
 
 import contextlib
@@ -20,8 +23,9 @@ from absl import flags
 from tqdm import tqdm
 
 from pipeline.conversion import dry_run
+from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Progress, convert
+from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finish
 from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
@@ -30,10 +34,10 @@ from pipeline.mouth.crop import CropSettings
 from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.codecs import Encoding
-from pipeline.records.directory import REJECTED, open_dataset
+from pipeline.records.directory import MANIFEST, REJECTED, open_dataset
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
-from scripts.common import cli
+from scripts.common import array_flags, cli
 
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
@@ -46,6 +50,11 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("name", None, "prefix of the shards' names; default: the corpus")
 flags.DEFINE_integer("workers", len(os.sched_getaffinity(0)), "processes; default: one per core", lower_bound=1)
+flags.DEFINE_string(
+    "dask",
+    None,
+    "address of a Dask scheduler whose workers convert, such as tcp://host:8786; local: --workers processes here",
+)
 flags.DEFINE_bool("dry_run", False, "report what would be done and write nothing")
 flags.DEFINE_float("clip_timeout_s", CLIP_TIMEOUT_S, "seconds after which a clip is rejected", lower_bound=0.1)
 flags.DEFINE_float(
@@ -55,6 +64,7 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+array_flags.define()
 flags.DEFINE_bool("retry_rejected", False, "try the unreadable, timed-out and crashed clips of an earlier run again")
 SPLIT = cli.Options(
     SplitRule,
@@ -101,9 +111,9 @@ CONVERT = cli.Options(
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
-    _refuse()
-    values = flags.FLAGS
-    source, output, corpus = storage.place(values.source), storage.place(values.output), CORPORA[values.corpus]
+    values, part = flags.FLAGS, array_flags.part()
+    _refuse(part)
+    source, output, corpus = _place(values.source), _place(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
     _refuse_of_faces()
     rule = SPLIT.build()
@@ -111,11 +121,11 @@ def main(argv: list[str]) -> None:
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
     )
     with _at_hand(source) as root:
-        _plan_and_convert(corpus, root, source, output, rule, config)
+        _plan_and_convert(corpus, root, source, output, rule, config, part)
 
 
 def _plan_and_convert(
-    corpus: Corpus, root: Path, source: Place, output: Place, rule: SplitRule, config: ConvertConfig
+    corpus: Corpus, root: Path, source: Place, output: Place, rule: SplitRule, config: ConvertConfig, part: Part
 ) -> None:
     values = flags.FLAGS
     sources = Catalog.of(tqdm(corpus.clips(root), unit="clip", desc="reading labels", delay=1, leave=False))
@@ -124,11 +134,15 @@ def _plan_and_convert(
     _refuse_amounts(sources, rule)
     split, sources = describe(sources, rule), assign(sources, rule)
     if values.dry_run:
-        rows = dry_run.report(sources, root, output, config, values.workers, values.retry_rejected, _origin(source))
+        how = values.workers, values.retry_rejected, _origin(source), part
+        rows = dry_run.report(sources, root, output, config, *how)
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
+    elif values.finalize:
+        finish(sources, root, output, config, values.tasks, values.max_reject_fraction)
+        _report(sources, split, output, [])
     else:
-        _convert(sources, root, output, config, rule, split)
+        _convert(sources, root, output, config, rule, split, part)
 
 
 @contextlib.contextmanager
@@ -146,13 +160,25 @@ def _at_hand(source: Place) -> Iterator[Path]:
             raise DataError(str(error).replace(directory, str(source))) from error
 
 
+def _place(name: str) -> Place:
+    """The place of a path or URL; a path means the same in every directory, since Dask workers have others."""
+    place = storage.place(name)
+    return place.absolute() if isinstance(place, Path) and flags.FLAGS.dask else place
+
+
 def _origin(source: Place) -> Url | None:
     return source if isinstance(source, Url) else None
 
 
-def _refuse() -> None:
+def _refuse(part: Part) -> None:
     """Refuses flags that other flags leave without effect."""
     values = flags.FLAGS
+    if values.retry_rejected and not part.is_whole:
+        raise DataError("--retry_rejected: not for one of several tasks; give it without --task once all have ended")
+    if values.dask and not part.is_whole:
+        raise DataError("--dask: its workers share the conversion already; leave --task and --tasks out (see --help)")
+    if values.dask not in (None, "local") and values["workers"].present:
+        raise DataError(f"--workers: those of --dask={values.dask} convert; leave --workers out")
     for name in ("max_reject_fraction", "clip_timeout_s"):
         if math.isnan(values[name].value):  # which no bound of a flag excludes
             raise DataError(f"--{name}: want a number, got nan")
@@ -177,10 +203,11 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
         raise DataError(f"--{given[0]}: the published split decides which clips are {given[0]}; {way_out}")
 
 
-def _convert(sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, split: str) -> None:
+def _convert(
+    sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, split: str, part: Part
+) -> None:
     values = flags.FLAGS
-    source = storage.place(values.source)
-    began = time.monotonic()
+    source, began = _place(values.source), time.monotonic()
     states = convert(
         sources,
         root,
@@ -198,18 +225,39 @@ def _convert(sources: Catalog, root: Path, output: Place, config: ConvertConfig,
             "split": asdict(rule),
             **asdict(config),
         },
+        engine=_engine(root, output, _origin(source)),
+        part=part,
     )
     with contextlib.closing(states):
-        state = _follow(states)
-    _report(sources, split, output, state, time.monotonic() - began)
-
-
-def _report(sources: Catalog, split: str, output: Place, state: Progress, seconds: float) -> None:
+        state = _follow(states, part)
+    seconds = time.monotonic() - began
     counts = f"{state.converted} clips converted, {state.rejected} rejected"
     print(f"{counts} in {seconds:.0f} s; {state.resumed} were finished")
-    cli.table([*summary(open_dataset(output)), ("split", split), ("time", _time(seconds, state))])
+    if part.is_whole or storage.exists(output / MANIFEST):
+        _report(sources, split, output, [("time", _time(seconds, state))])
+    else:
+        cli.table([("time", _time(seconds, state))])
+        last = f"the last of {part.tasks} tasks, or --tasks={part.tasks} --finalize, finishes the dataset"
+        print(f"task {part.task}: all its shards are made; {last}")
+
+
+def _engine(root: Path, output: Place, origin: Url | None) -> Engine | None:
+    """Returns what runs the shards in place of this machine's processes, if another does."""
+    values = flags.FLAGS
+    if not values.dask:
+        return None
+    try:
+        from pipeline.conversion import dask  # optional, and it takes a second to load
+    except ModuleNotFoundError as error:
+        raise DataError(f"--dask: {error.name} is missing; pip install -r requirements-dask.txt") from error
+    return dask.Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
+
+
+def _report(sources: Catalog, split: str, output: Place, more: list[tuple[str, str]]) -> None:
+    dataset = open_dataset(output)
+    cli.table([*summary(dataset), ("split", split), *more])
     _warn(sources)
-    if rejected := state.rejected + state.resumed_rejected:
+    if rejected := sum(dataset.manifest["rejected"].values()):
         print(f"rejects: {rejected}, with the reason in {output / REJECTED}")
     print(f"dataset: {output}")
 
@@ -230,9 +278,11 @@ def _suit_crop(corpus: Corpus) -> None:
             values.set_default("box", [str(side) for side in corpus.box])
 
 
-def _follow(states: Iterator[Progress]) -> Progress:
+def _follow(states: Iterator[Progress], part: Part) -> Progress:
     """Shows progress, after the refusals; returns the final progress."""
     first = next(states)
+    if not part.is_whole:
+        print(f"task {part.task} of {part.tasks} (--task, --tasks): {first.clips} clips", flush=True)
     if not first.resumed and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
         print(f"workers: {idle}; to use it, stop this command and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:

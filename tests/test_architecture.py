@@ -60,7 +60,11 @@ def test_files_and_functions_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("library", "file"),
-    [("obstore", "pipeline/records/bucket.py"), ("tensorflow_io", "pipeline/loading/graph_reader.py")],
+    [
+        ("obstore", "pipeline/records/bucket.py"),
+        ("tensorflow_io", "pipeline/loading/graph_reader.py"),
+        ("distributed", "pipeline/conversion/dask.py"),
+    ],
 )
 def test_a_library_has_one_importer(library: str, file: str) -> None:
     importing = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.conversion import job, lock
+from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.clip import transcript
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import Progress
@@ -37,6 +38,7 @@ def report(
     workers: int,
     retry_rejected: bool,
     origin: Url | None = None,
+    part: Part = WHOLE,
 ) -> list[tuple[str, str]]:
     """Returns rows `(what, value)`: clips, shards, bad transcripts, finished shards, bytes to write, settings.
 
@@ -46,15 +48,21 @@ def report(
     catalog = Catalog.of(sources)
     tasks = plan_shards(catalog, config)
     lock.check(output, lock.Job(root, tasks, config))
-    lock.check_free(output)
-    left, state = job.survey(tasks, output, config, retry_rejected)
+    lock.check_free(output, part)
+    share = part.share(tasks)
+    left, state = job.survey(share, output, config, retry_rejected)
     if finished := storage.exists(output / directory.MANIFEST):
         left = []
     return [
         ("clips", f"{len(catalog)}, {_speakers(catalog, np.arange(len(catalog)))}"),
         *_splits(catalog, tasks, config),
         ("bad transcripts", _bad_transcripts(catalog, config)),
-        ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(tasks), left, state)}"),
+        *(
+            []
+            if part.is_whole
+            else [("task", f"{part.task} of {part.tasks}: {state.clips} clips, {len(share)} shards")]
+        ),
+        ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(share), left, state)}"),
         ("workers", idle_workers(workers, len(left)) or str(workers)),
         ("to write", _bytes(left, root, origin, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),

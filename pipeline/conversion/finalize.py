@@ -46,7 +46,7 @@ def finalize(
       DataError: too many clips were rejected, or a shard is not finished.
     """
     still_held()
-    reasons = _write_rejects(output, tasks, config, max_reject_fraction)
+    reasons = write_rejects(output / directory.REJECTED, output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
 
@@ -72,24 +72,27 @@ def finalize(
     storage.write_json(output / directory.MANIFEST, manifest)
 
 
-def _write_rejects(output: Place, tasks: list[ShardTask], config: ConvertConfig, limit: float) -> Counter[str]:
-    """Writes `rejected.csv` from the finished shards; returns the number of clips of each reason."""
+def write_rejects(
+    table: Place, output: Place, tasks: list[ShardTask], config: ConvertConfig, limit: float
+) -> Counter[str]:
+    """Writes the rejected clips of finished shards to a table; returns the number of each reason.
+
+    Raises:
+      DataError: they are too many.
+    """
     reasons: Counter[str] = Counter()
     first, whole = None, True
-    with (
-        storage.replacing(output / directory.REJECTED) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow(field.name for field in dataclasses.fields(Rejected))
+    with storage.replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(field.name for field in dataclasses.fields(Rejected))
         for shard in progress.read_notes(output, (task.file(config.name) for task in tasks)):
             rejected = shard.rejected if shard else ()
-            table.writerows(dataclasses.astuple(reject) for reject in rejected)
+            rows.writerows(dataclasses.astuple(reject) for reject in rejected)
             reasons.update(reject.reason for reject in rejected)
             first, whole = first or next(iter(rejected), None), whole and shard is not None
     clips = sum(len(task.sources) for task in tasks)
     if too_many(reasons.total(), clips, limit):
-        raise DataError(_too_many(reasons, first, clips, limit, whole, output / directory.REJECTED))
+        raise DataError(_too_many(reasons, first, clips, limit, whole, table))
     return reasons
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.conversion import finalize, lock, processes, progress
+from pipeline.conversion import array, finalize, lock, processes, progress, run_log
+from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS, Outcome, Progress, writing
 from pipeline.conversion.run_log import RunLog
 from pipeline.conversion.shard import ShardTask, plan_shards, shard_work
@@ -18,10 +20,12 @@ from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, storage
 from pipeline.records.bucket import Url
 from pipeline.records.storage import Place
-from pipeline.schema import DataError
+from pipeline.schema import BusyError, DataError
 
 CLIP_TIMEOUT_S = 120.0
 MAX_REJECT_FRACTION = 0.05
+LAST_TASKS_S = 120.0  # for other tasks to end, once all their shards are finished
+Engine = Callable[..., Iterator[processes.Event]]  # arguments as of `processes.run` but for `workers`
 MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails before it has tried all clips
 
 
@@ -37,11 +41,13 @@ def convert(
     max_reject_fraction: float = MAX_REJECT_FRACTION,
     retry_rejected: bool = False,
     flags: dict[str, Any] | None = None,
+    engine: Engine | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[Progress]:
     """Converts clips into a dataset directory, or continues where an earlier run stopped.
 
-    Yields once at the start and after every clip. The dataset is finished when the iterator ends. Its bytes depend on
-    the clips and `config` alone.
+    Yields once at the start and after every clip. The dataset is finished when the iterator ends, that of the last
+    part if there are several. Its bytes depend on the clips and `config` alone.
 
     Args:
       sources: clips below `root`.
@@ -54,51 +60,134 @@ def convert(
       max_reject_fraction: share of rejected clips above which the job fails. Finished shards are kept.
       retry_rejected: make shards with rejects in `finalize.RETRYABLE` again, each old shard kept until its new one.
       flags: logged in `conversion.json`.
+      engine: runs the shards, in place of the `workers`, as `dask.Cluster.run` does.
+      part: the shards that this call makes; others make the rest.
 
     Raises:
-      DataError: no clips, an output of another job or another converter, too many rejects, or a failed write.
-      processes.WorkerError: workers die whatever they are given.
+      BusyError: another converter is at work there.
+      DataError: no clips, an output of another job, too many rejects, or a failed write.
+      WorkerError: workers die whatever they are given.
     """
     job = lock.Job(root, plan_shards(sources, config), config, origin)
-    finished = storage.exists(output / directory.MANIFEST)
-    if finished and not storage.is_dir(output / PROGRESS):  # it may be read-only
-        lock.check(output, job)
+    if _is_finished(job, output):
         yield _finished(output, len(sources))
         return
-    with lock.locked(output, job) as still_held:
+    how = {"workers": workers, "clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
+    with lock.locked(output, job, part) as still_held:
         if storage.exists(output / directory.MANIFEST):
             yield _finished(output, len(sources))
         else:
-            limits = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
-            yield from _run(job, output, workers, retry_rejected, flags or {}, still_held, **limits)
+            yield from _run(job, part, output, engine, how, flags or {}, retry_rejected, still_held)
+        _end(job, part, output, max_reject_fraction, still_held)
+
+
+def _end(job: lock.Job, part: Part, output: Place, limit: float, still_held: Callable[[], None]) -> None:
+    """Finishes the dataset if all of it is made, and no other task is doing so."""
+    still_held()
+    if part.is_whole:
+        _finish(job, output, limit, still_held)
+    elif not unfinished(job, output, part.tasks):
+        with contextlib.suppress(BusyError), lock.left_alone(output, part, LAST_TASKS_S) as still_held:
+            _finish(job, output, limit, still_held)
+
+
+def finish(
+    sources: Sequence[ClipSource],
+    root: Path,
+    output: Place,
+    config: ConvertConfig,
+    tasks: int,
+    max_reject_fraction: float = MAX_REJECT_FRACTION,
+) -> None:
+    """Finishes a dataset whose shards were made by so many `tasks`; arguments as of `convert`.
+
+    Raises:
+      DataError: a shard is not finished, or as `convert`.
+    """
+    job = lock.Job(root, plan_shards(sources, config), config)
+    if _is_finished(job, output):
+        return
+    if left := unfinished(job, output, tasks):
+        numbers = ",".join(str(task) for task in left)
+        raise DataError(f"{output}: shards are missing, those of --task={numbers} of --tasks={tasks}; run these again")
+    with lock.locked(output, job) as still_held:
+        _finish(job, output, max_reject_fraction, still_held)
+
+
+def _is_finished(job: lock.Job, output: Place) -> bool:
+    """Returns whether nothing is left to do, not even to clear, so that the output may be read-only."""
+    lock.check(output, job)
+    return storage.exists(output / directory.MANIFEST) and not storage.is_dir(output / PROGRESS)
+
+
+def unfinished(job: lock.Job, output: Place, tasks: int) -> list[int]:
+    """Returns the numbers of those of so many tasks that have not finished their shards."""
+    if storage.exists(output / directory.MANIFEST):
+        return []
+    noted = set(storage.names(output / PROGRESS))
+    files = (progress.note_path(output, task.file(job.config.name)).name for task in job.tasks)
+    return sorted({number % tasks for number, file in enumerate(files) if file not in noted})
+
+
+def _finish(job: lock.Job, output: Place, limit: float, still_held: Callable[[], None]) -> None:
+    """Writes the manifest, and what goes before it, if there is none; removes what only an unfinished one needs."""
+    with writing(output):
+        if not storage.exists(output / directory.MANIFEST):
+            run_log.merge(output)
+            finalize.finalize(output, job.tasks, job.config, limit, still_held)
         still_held()
-        with writing(output):
-            _clear(output)
+        _keep_crashes(output)
+        storage.remove_dir(output / PROGRESS, lock.LOCK)
 
 
 def _run(
     job: lock.Job,
+    part: Part,
     output: Place,
-    workers: int,
-    retry_rejected: bool,
+    engine: Engine | None,
+    how: dict[str, Any],
     flags: dict[str, Any],
+    retry_rejected: bool,
     still_held: Callable[[], None],
-    **limits: float,
 ) -> Iterator[Progress]:
-    """Makes the shards that are not finished, then the manifest."""
-    tasks, state = survey(job.tasks, output, job.config, retry_rejected)
-    with RunLog(output, {"workers": workers, **limits, **flags}, state.resumed) as run_log:
+    """Makes the shards of a part that are not finished."""
+    share = part.share(job.tasks)
+    tasks, state = survey(share, output, job.config, retry_rejected)
+    if part.is_whole:
+        run_log.merge(output)
+    else:
+        flags = {"task": part.task, "tasks": part.tasks, **flags}
+    with (
+        RunLog(output, {**how, **flags}, state.resumed, part) as log,
+        _logs(output, part) as logs,
+    ):
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
         setup = functools.partial(shard_work, job.root, job.origin, output, job.config)
-        processes_used, logs = min(workers, len(tasks)), storage.local_dir(output / PROGRESS)
-        events = processes.run(tasks, setup, processes_used, limits["clip_timeout_s"], logs, DataError)
-        with contextlib.closing(events):
-            for now in _follow(events, state, run_log, limits["max_reject_fraction"]):
+        engine = engine or functools.partial(processes.run, workers=how["workers"])
+        with contextlib.closing(engine(tasks, setup, how["clip_timeout_s"], logs, DataError)) as events:
+            for now in _follow(events, state, log, how["max_reject_fraction"]):
                 still_held()
                 yield now
         with writing(output):
-            finalize.finalize(output, job.tasks, job.config, limits["max_reject_fraction"], still_held)
+            if part.is_whole:
+                finalize.finalize(output, job.tasks, job.config, how["max_reject_fraction"], still_held)
+            elif share:
+                table = output / PROGRESS / part.file(directory.REJECTED)
+                finalize.write_rejects(table, output, share, job.config, how["max_reject_fraction"])
+
+
+@contextlib.contextmanager
+def _logs(output: Place, part: Part) -> Iterator[Path]:
+    """Yields a directory for what workers say on stderr, and keeps what they said before they crashed."""
+    logs = storage.local_dir(output / PROGRESS) / part.file("logs")
+    logs.mkdir(exist_ok=True)
+    try:
+        yield logs
+    finally:
+        if (crashes := logs / CRASHES).is_file():
+            with writing(output), storage.replacing(output / PROGRESS / part.file(CRASHES)) as temporary:
+                shutil.copyfile(crashes, temporary)
 
 
 def _mark(output: Place, files: list[str]) -> None:
@@ -109,12 +198,12 @@ def _mark(output: Place, files: list[str]) -> None:
                 temporary.touch()
 
 
-def _clear(output: Place) -> None:
-    """Removes what only an unfinished conversion needs; the log of crashes stays."""
-    if (crashes := storage.local_dir(output / PROGRESS) / processes.CRASHES).is_file():
-        with storage.replacing(output / processes.CRASHES) as temporary:
-            shutil.copyfile(crashes, temporary)
-    storage.remove_dir(output / PROGRESS, lock.LOCK)
+def _keep_crashes(output: Place) -> None:
+    """Gathers what crashed workers of all tasks have said."""
+    whole = [output / PROGRESS / CRASHES] if storage.exists(output / PROGRESS / CRASHES) else []
+    if said := [storage.read(log) for log in whole + array.of_tasks(CRASHES, output / PROGRESS)]:
+        with storage.replacing(output / CRASHES) as temporary:
+            temporary.write_bytes(b"".join(said))
 
 
 def _finished(output: Place, clips: int) -> Progress:
@@ -146,7 +235,7 @@ def survey(
     return left, Progress(clips, resumed=resumed, resumed_rejected=rejected, shards=len(left))
 
 
-def _follow(events: Iterator[Any], state: Progress, run_log: RunLog, limit: float) -> Iterator[Progress]:
+def _follow(events: Iterator[Any], state: Progress, log: RunLog, limit: float) -> Iterator[Progress]:
     """Follows the workers until all shards are finished, or more than `limit` of the clips are rejected for good."""
     yield state
     settled = state.resumed_rejected
@@ -161,7 +250,7 @@ def _follow(events: Iterator[Any], state: Progress, run_log: RunLog, limit: floa
             state = dataclasses.replace(state, stage_seconds=state.stage_seconds + event.outcome.stage_seconds)
             yield state
         elif isinstance(event, processes.Completed):
-            run_log.shard(_outcomes(event.finished), state.stage_seconds)
+            log.shard(_outcomes(event.finished), state.stage_seconds)
             settled += sum(outcome.rejected is not None for outcome in _outcomes(event.finished))
 
 

@@ -8,13 +8,15 @@ import functools
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.conversion import clip, progress
+from pipeline.conversion import array, clip, progress
+from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
@@ -23,12 +25,13 @@ from pipeline.records import directory, identity, storage
 from pipeline.records.bucket import Url
 from pipeline.records.index import Row
 from pipeline.records.storage import Place
-from pipeline.schema import ClipError, DataError
+from pipeline.schema import BusyError, ClipError, DataError
 
 VERSION = 2  # of a job's description; 1 had no version, and hashed clips by their `repr`
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
+POLL_S = 0.2  # for a task that is about to end
 LOST = "lost+found"  # stands in the root of a file system, which may be the output
 
 
@@ -89,18 +92,26 @@ def check(output: Place, job: Job) -> None:
         _check_same(output, _read(output, JOB, dict), job)
 
 
-def check_free(output: Place) -> None:
-    """Refuses an output that another conversion holds; writes nothing.
+def check_free(output: Place, part: Part = WHOLE) -> None:
+    """Refuses an output in which another conversion makes the shards of `part`; writes nothing.
 
     Raises:
-      DataError: another conversion holds it.
+      BusyError: another conversion holds it.
     """
-    storage.refuse_if_locked(output / PROGRESS / LOCK, _busy(output))
+    storage.refuse_if_locked(output / PROGRESS / part.file(LOCK), _busy(output))
+    _check_others(output, part)
+
+
+def _check_others(output: Place, part: Part) -> None:
+    """Refuses a conversion of the whole beside one of parts, and one of parts beside one of the whole."""
+    progress_dir = output / PROGRESS
+    for other in array.of_tasks(LOCK, progress_dir) if part.is_whole else [progress_dir / LOCK]:
+        storage.refuse_if_locked(other, _busy(output))
 
 
 @contextlib.contextmanager
-def locked(output: Place, job: Job) -> Iterator[Callable[[], None]]:
-    """Holds the output against a second converter, and against another job than the one begun there.
+def locked(output: Place, job: Job, part: Part = WHOLE) -> Iterator[Callable[[], None]]:
+    """Holds a part of the output against a second converter, and all against another job than the one begun there.
 
     Yields a function that raises DataError if the lock has been lost.
 
@@ -110,37 +121,64 @@ def locked(output: Place, job: Job) -> Iterator[Callable[[], None]]:
     check(output, job)
     with writing(output):
         storage.make_dir(output / PROGRESS)
-    with _held(output) as still_held:
+    with storage.locked(output / PROGRESS / part.file(LOCK), _busy(output)) as still_held:
+        _check_others(output, part)
         check(output, job)  # it may have changed before the lock was taken
         with writing(output):
-            _begin(output, job)
+            _begin(output, job, part)
         try:
             yield still_held
         finally:  # workers that are killed leave temporary files, which may be what fills the disk
             with contextlib.suppress(OSError):  # the next run removes them first
-                _remove_leftovers(output)
+                _remove_leftovers(output, job, part)
 
 
-def _held(output: Place) -> contextlib.AbstractContextManager[Callable[[], None]]:
-    return storage.locked(output / PROGRESS / LOCK, _busy(output))
+@contextlib.contextmanager
+def left_alone(output: Place, part: Part, timeout_s: float) -> Iterator[Callable[[], None]]:
+    """Holds all of the output once the other tasks of `part`, which have nothing left to do, have ended.
+
+    Yields as `locked`.
+
+    Raises:
+      BusyError: another task holds it to the same end, or one has not ended after `timeout_s` seconds.
+    """
+    with storage.locked(output / PROGRESS / LOCK, _busy(output)) as still_held:
+        end = time.monotonic() + timeout_s
+        for other in array.of_tasks(LOCK, output / PROGRESS):
+            while other.name != part.file(LOCK) and _is_held(other, time.monotonic() < end):
+                time.sleep(POLL_S)
+        yield still_held
+
+
+def _is_held(lock: Place, allowed: bool) -> bool:
+    """Whether a task holds a lock, which raises BusyError if it is not `allowed`."""
+    try:
+        storage.refuse_if_locked(lock, f"{lock}: a task that has nothing left to do does not end; stop it")
+    except BusyError:
+        if allowed:
+            return True
+        raise
+    return False
 
 
 def _busy(output: Place) -> str:
     return f"{output}: another conversion is writing there; wait, or name another --output"
 
 
-def _begin(output: Place, job: Job) -> None:
-    """Removes what killed runs have left half-written, and notes the job if it is new."""
-    _remove_leftovers(output)
+def _begin(output: Place, job: Job, part: Part) -> None:
+    """Removes what killed runs have left half-written, and notes the job if it is new; tasks note the same bytes."""
+    _remove_leftovers(output, job, part)
     if not storage.exists(output / PROGRESS / JOB):
-        storage.remove_local(output / PROGRESS)  # logs of an earlier job of the same name
+        if part.is_whole:
+            storage.remove_local(output / PROGRESS)  # logs of an earlier job of the same name
         storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
         storage.write_json(output / PROGRESS / JOB, job.description)
 
 
-def _remove_leftovers(output: Place) -> None:
-    storage.remove_leftovers(output)
-    storage.remove_leftovers(output / PROGRESS)
+def _remove_leftovers(output: Place, job: Job, part: Part) -> None:
+    shards = None if part.is_whole else {task.file(job.config.name) for task in part.share(job.tasks)}
+    storage.remove_leftovers(output, shards)
+    storage.remove_leftovers(output / PROGRESS, shards and {progress.note_path(output, shard).name for shard in shards})
 
 
 def _check_same(output: Place, begun: dict[str, Any], job: Job) -> None:

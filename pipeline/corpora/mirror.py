@@ -65,6 +65,23 @@ def _fetch(origin: Url, root: Path, name: str) -> str:
     return name
 
 
+def _fetch_video(url: Url, path: Path) -> None:
+    """Fetches a video, or a directory of images; other machines than that of the mirror do so too."""
+    try:
+        content = bucket.pieces(url)
+        first = next(content, b"")
+    except FileNotFoundError:
+        if not (images := bucket.names(url)):
+            raise
+        path.mkdir()
+        for image in images:
+            (path / image).write_bytes(bucket.read(url / image))
+        return
+    with path.open("wb") as file:
+        file.write(first)
+        file.writelines(content)
+
+
 @contextlib.contextmanager
 def fetched(source: ClipSource, root: Path, origin: Url | None) -> Iterator[tuple[ClipSource, Path]]:
     """Yields a clip with its video at hand, and the root that the video lies below: temporary ones, of an `origin`.
@@ -78,13 +95,9 @@ def fetched(source: ClipSource, root: Path, origin: Url | None) -> Iterator[tupl
         return
     with tempfile.TemporaryDirectory(prefix="lipflow-") as directory:
         base, name = Path(directory), source.video.relative_to(root)
-        images = sorted(source.video.iterdir()) if source.video.is_dir() else None
-        parts = [name] if images is None else [name / image.name for image in images]
         try:
-            for part in parts:
-                (base / part).parent.mkdir(parents=True, exist_ok=True)
-                with (base / part).open("wb") as file:
-                    file.writelines(bucket.pieces(origin / part.as_posix()))
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            _fetch_video(origin / name.as_posix(), base / name)
         except FileNotFoundError as error:
             raise ClipError(Reason.UNREADABLE, f"{name.as_posix()}: gone from {origin}") from error
         except StorageError as error:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.records import bucket
 from pipeline.records.bucket import Url
-from pipeline.schema import DataError, StorageError
+from pipeline.schema import BusyError, DataError, StorageError
 
 HEARTBEAT_S = 10.0
 STALE_S = 60.0  # without a heartbeat: the owner is gone
@@ -31,7 +31,7 @@ def held(url: Url, refusal: str) -> Iterator[Callable[[], None]]:
     """Holds a lock until the block ends; yields a function that raises DataError if it may be another's by now.
 
     Raises:
-      DataError: another process holds it; `refusal` says so, and who and since when is added.
+      BusyError: another process holds it; `refusal` says so, and who and since when is added.
     """
     lease = _Lease(url, refusal)
     lease.acquire()
@@ -48,7 +48,7 @@ def refuse_if_held(url: Url, refusal: str) -> None:
     """Refuses as `held` does, but writes nothing: the age of a lock is told by the clock of this machine."""
     now = datetime.datetime.now(datetime.UTC)
     if (found := _read(url)) and (waits := _waits(found[0], (now - found[2]).total_seconds())) > 0:
-        raise DataError(_who(refusal, found[0], waits))
+        raise BusyError(_who(refusal, found[0], waits))
 
 
 class _Lease:
@@ -70,8 +70,8 @@ class _Lease:
                 continue
             owner, seen, _ = found
             if (waits := _waits(owner, _age(self._url))) > 0:
-                raise DataError(_who(self._refusal, owner, waits))
-        raise DataError(self._refusal)
+                raise BusyError(_who(self._refusal, owner, waits))
+        raise BusyError(self._refusal)
 
     def _put(self, seen: bucket.Version | None) -> bool:
         """Writes the lock if it is still as it was seen; returns whether it is ours."""

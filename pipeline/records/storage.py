@@ -13,8 +13,9 @@ import mmap
 import os
 import re
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ import numpy as np
 
 from pipeline.records import bucket, lease
 from pipeline.records.bucket import Url
-from pipeline.schema import DataError, StorageError
+from pipeline.schema import BusyError, DataError, StorageError
 
 Place = Path | Url
 REQUESTS = 32  # at once
@@ -232,7 +233,7 @@ def replacing(where: Place) -> Iterator[Path]:
     Raises:
       OSError: it names `where`, which users know, in place of the temporary path.
     """
-    temporary = local_dir(where.parent) / f".{where.name}.{os.getpid()}.tmp"
+    temporary = local_dir(where.parent) / f".{where.name}.{_process()}.tmp"
     try:
         yield temporary
         if isinstance(where, Url):
@@ -253,10 +254,20 @@ def replacing(where: Place) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(where: Place) -> None:
-    """Removes temporary files that killed processes of this machine have left while they wrote into a directory."""
+def _process() -> str:
+    """Names this process among those of all machines that may share a directory; without a dot."""
+    return f"{socket.gethostname().replace('.', '-')}-{os.getpid()}"
+
+
+def remove_leftovers(where: Place, files: Container[str] | None = None) -> None:
+    """Removes what killed processes have left half-written in a directory; of these `files` alone, if any are given.
+
+    That of a store lies on the machine of the process, and only what this machine has is removed.
+    """
     for leftover in (where if isinstance(where, Path) else _spool(where)).glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        written = leftover.name[1:].rsplit(".", 2)[0]
+        if files is None or written in files:
+            leftover.unlink(missing_ok=True)
 
 
 def local_dir(where: Place) -> Path:
@@ -293,32 +304,34 @@ def locked(where: Place, refusal: str) -> Iterator[Callable[[], None]]:
     Yields a function that raises DataError if the lock has been lost meanwhile, as one in a store can be.
 
     Raises:
-      DataError: another process holds the lock; `refusal` is the message.
+      BusyError: another process holds the lock; `refusal` is the message.
       OSError: the file cannot be opened.
     """
     if isinstance(where, Url):
         with lease.held(where, refusal) as check:
             yield check
         return
-    with where.open("a") as file:  # some file systems lock only what is open for writing
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(refusal) from error
+    with _flocked(where, fcntl.LOCK_EX, refusal):
         yield lambda: None
 
 
 def refuse_if_locked(where: Place, refusal: str) -> None:
-    """Refuses as `locked` does; writes nothing.
-
-    Raises:
-      DataError: another process holds the lock.
-    """
+    """Refuses as `locked` does; writes nothing."""
     if isinstance(where, Url):
         lease.refuse_if_held(where, refusal)
     elif where.is_file():
-        with locked(where, refusal):
+        with _flocked(where, fcntl.LOCK_SH, refusal):  # shared, so that those who ask do not refuse each other
             pass
+
+
+@contextlib.contextmanager
+def _flocked(path: Path, kind: int, refusal: str) -> Iterator[None]:
+    with path.open("a+") as file:  # some file systems lock only what is open to read and write
+        try:
+            fcntl.flock(file.fileno(), kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(refusal) from error
+        yield
 
 
 def sync(path: Path) -> None:

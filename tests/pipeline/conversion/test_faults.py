@@ -365,7 +365,7 @@ def hold(output: Path, process: subprocess.Popen, left: set[Path]) -> None:
     while not (begun := set(output.glob(".grid-*.tmp")) - left):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.001)
-    os.kill(int(begun.pop().name.split(".")[-2]), signal.SIGSTOP)
+    os.kill(int(begun.pop().name.split(".")[-2].rpartition("-")[2]), signal.SIGSTOP)
 
 
 def kill(process: subprocess.Popen, send: Callable[[int, int], None]) -> None:
@@ -407,9 +407,9 @@ def test_kills_at_every_stage_leave_the_same_bytes(many: Path, tmp_path: Path, d
     wait_for(".progress/*tfrecord-0000[1-9]*.json", output, process)
     kill(process, os.kill)
     assert 0 < len(done_files(output)) < 33  # of 31 shards for training, and one each for validation and test
-    for place in ("finalize.directory.save_index", "finalize.tfds_metadata.write", "job._clear"):
+    for place in ("finalize.directory.save_index", "finalize.tfds_metadata.write", "job._keep_crashes"):
         die_at(place, many, output)
-        assert (output / directory.MANIFEST).exists() == (place == "job._clear"), place
+        assert (output / directory.MANIFEST).exists() == (place == "job._keep_crashes"), place
         assert len(done_files(output)) == 33
     assert run(many, output)[0].resumed == 64
     run(many, tmp_path / "whole", workers=1)

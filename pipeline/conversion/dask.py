@@ -1,0 +1,347 @@
+"""Shards made by the workers of a Dask cluster: the only module that knows Dask.
+
+A shard is a Dask task. Within a Dask worker it is made by a process of its own (`processes.Pool`), kept from shard to
+shard, so that a clip that crashes or hangs costs what it costs on one machine and Dask does not see it. If a Dask
+worker itself dies, Dask gives its shards to others.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import logging
+import multiprocessing
+import pickle
+import queue
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import distributed
+from distributed.diagnostics.plugin import WorkerPlugin
+
+import pipeline
+from pipeline.conversion import run_log
+from pipeline.conversion.lock import JOB
+from pipeline.conversion.processes import CRASHES, Completed, Event, Finished, Pool, Restarted, Work, WorkerError
+from pipeline.conversion.progress import PROGRESS
+from pipeline.conversion.shard import ShardTask
+from pipeline.records import storage
+from pipeline.records.bucket import Url
+from pipeline.records.storage import Place
+from pipeline.schema import DataError
+
+LOCAL = "local"
+WORKER = "python -m dask worker"  # finds this project in the folder where it is started
+CONNECT_S = 10.0
+NO_WORKERS_S = 600.0  # without any worker, at the start or later; clusters that queue may take their time
+TICK_S, LOOK_S = 1.0, 5.0  # longest wait for news, and time between two looks at the workers
+TELL_S = 0.5  # between two messages of a worker
+QUEUED = 2  # shards a thread that the scheduler holds; all of a large job would fill its memory
+STOP_S = 1.0  # for a cluster of this machine to end
+
+logging.getLogger("distributed").setLevel(logging.ERROR)  # notices would break the progress bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A running Dask cluster, or one of this machine's own, for the shards of one output.
+
+    Attributes:
+      address: of the scheduler, such as `tcp://host:8786`; `LOCAL` starts `workers` processes here.
+      output, root, origin: of `job.convert`, as every worker sees them.
+      announce: is told once where the cluster and its dashboard are.
+    """
+
+    address: str
+    workers: int
+    output: Place
+    root: Path
+    origin: Url | None
+    announce: Callable[[str], None]
+
+    def run(
+        self, tasks: list[ShardTask], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception]
+    ) -> Iterator[Event]:
+        """Runs every task on the cluster; arguments, results and errors as of `processes.run`.
+
+        Raises:
+          DataError: no scheduler answers, or a worker sees another output or source or has other versions than this
+            process.
+          WorkerError: no worker is there, the scheduler is gone, or the workers of a shard die again and again.
+        """
+        if not tasks:
+            return
+        probe = functools.partial(_seen, self.output, self._video(tasks[0]))
+        with self._connected() as client, contextlib.closing(_Run(client, tasks, logs)) as run:
+            run.wait_for_workers()
+            here = probe()
+            found = client.run(probe, on_error="return")
+            problems = [_differing(worker, here, there) for worker, there in sorted(found.items())]
+            if any(problems):
+                raise DataError(f"Dask workers differ from this process: {'; '.join(filter(None, problems))}")
+            run.begin(Makers(run.name, setup, timeout_s, fatal, here, probe))
+            yield from run.events()
+
+    def _video(self, task: ShardTask) -> Place:
+        video = task.sources[0].video
+        return self.origin / video.relative_to(self.root).as_posix() if self.origin else video
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[distributed.Client]:
+        with contextlib.ExitStack() as stack:
+            address = self.address
+            if address == LOCAL:
+                quiet = {"silence_logs": logging.ERROR, "dashboard_address": "127.0.0.1:0"}
+                cluster = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, **quiet)
+                stack.callback(_close, cluster)
+                address = cluster.scheduler_address
+            try:
+                client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+            except (OSError, ValueError) as error:
+                way_out = "start one with python -m dask scheduler, or correct the address"
+                raise DataError(f"--dask={address}: no scheduler answers ({error}); {way_out}") from error
+            stack.callback(_close, client)
+            self.announce(f"Dask: {address}, dashboard {client.dashboard_link}")
+            yield client
+
+
+def _close(what: distributed.Client | distributed.LocalCluster) -> None:
+    with contextlib.suppress(Exception):  # it may be gone, and what is finished is on disk
+        what.close(STOP_S)
+
+
+def _seen(output: Place, video: Place) -> dict[str, str]:
+    """What has to be the same on every machine: versions, this program, the job in the output, and a video."""
+    code = hashlib.sha256()
+    folder = Path(pipeline.__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        code.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    programs = {
+        **run_log.versions(),
+        "distributed": distributed.__version__,
+        "source of pipeline": code.hexdigest()[:8],
+    }
+    return {**programs, str(output): _job(output), str(video): _presence(video)}
+
+
+def _job(output: Place) -> str:
+    try:
+        return f"job {hashlib.sha256(storage.read(output / PROGRESS / JOB)).hexdigest()[:8]}"
+    except OSError as error:
+        return f"not to be read ({error})"
+
+
+def _presence(video: Place) -> str:
+    try:
+        return "there" if storage.exists(video) or storage.is_dir(video) else "not there"
+    except OSError as error:
+        return f"not to be read ({error})"
+
+
+def _differing(worker: str, here: dict[str, str], there: dict[str, str] | Exception) -> str:
+    """Describes how a worker differs from this process; empty if it does not."""
+    if isinstance(there, Exception):
+        return f"{worker}: {type(there).__name__}: {there}; start workers with {WORKER} in the project's folder"
+    changed = [f"{name}: {value} there, {here[name]} here" for name, value in there.items() if value != here[name]]
+    return f"{worker}: {', '.join(changed)}" if changed else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What a worker tells about a shard: all of it once it is finished, else what is new."""
+
+    key: str
+    attempt: str  # another one each time that the shard is begun
+    finished: tuple[Finished, ...]
+    crashes: str = ""
+
+
+class Makers(WorkerPlugin):
+    """What a Dask worker needs to make shards: processes that are kept from shard to shard."""
+
+    def __init__(
+        self,
+        name: str,
+        setup: Callable[[], Work],
+        timeout_s: float,
+        fatal: type[Exception],
+        here: dict[str, str],
+        probe: Callable[[], dict[str, str]],
+    ) -> None:
+        self.name = name
+        self._setup, self._timeout_s, self._fatal = setup, timeout_s, fatal
+        self._here, self._probe = here, probe
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Is called in each Dask worker, those that come later too."""
+        self._worker, self._ended = worker, threading.Event()
+        self._idle: queue.SimpleQueue[tuple[Pool, Path]] = queue.SimpleQueue()
+        self._differing = _differing(worker.address, self._here, self._probe())
+
+    def teardown(self, worker: distributed.Worker) -> None:
+        """Is called at the end of the run."""
+        self._ended.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait()[0].close()
+
+    def make(self, key: str, task: ShardTask) -> _Made:
+        """Makes one shard. One that nobody wants any more is left."""
+        if self._differing:
+            raise DataError(f"a Dask worker that has joined differs: {self._differing}")
+        try:
+            pool, logs = self._idle.get_nowait()
+        except queue.Empty:
+            pool, logs = self._new_pool()
+        try:
+            made = self._follow(pool.run([task], lambda: self._is_wanted(key)), key)
+        except WorkerError as error:
+            raise WorkerError(f"{self._worker.address}: {error}") from error
+        finally:
+            if pool.is_idle and not self._ended.is_set():
+                self._idle.put((pool, logs))
+            else:
+                pool.close()
+        crashes = logs / CRASHES
+        said = crashes.read_text("utf-8") if crashes.is_file() else ""
+        crashes.unlink(missing_ok=True)
+        return dataclasses.replace(made, crashes=said)
+
+    def _new_pool(self) -> tuple[Pool, Path]:
+        logs = Path(tempfile.mkdtemp(prefix="lipflow-", dir=self._worker.local_directory))
+        # Dask starts its workers as processes that may not have children; these end with it by themselves
+        multiprocessing.current_process()._config["daemon"] = False
+        return Pool(self._setup, self._timeout_s, logs, self._fatal, workers=1), logs
+
+    def _is_wanted(self, key: str) -> bool:
+        task = self._worker.state.tasks.get(key)
+        return not self._ended.is_set() and task is not None and task.state != "cancelled"
+
+    def _follow(self, events: Iterator[Event], key: str) -> _Made:
+        """Tells the client what is finished, not too often; returns all of it."""
+        attempt, finished, told, since = uuid.uuid4().hex, [], 0, time.monotonic()
+        for event in events:
+            if isinstance(event, Finished):
+                finished.append(event)
+            elif isinstance(event, Restarted):
+                attempt, finished, told = uuid.uuid4().hex, [], 0
+            if time.monotonic() - since > TELL_S:
+                news = _Made(key, attempt, tuple(finished[told:]))
+                self._worker.log_event(self.name, pickle.dumps(news))
+                told, since = len(finished), time.monotonic()
+        return _Made(key, attempt, tuple(finished))
+
+
+def _make(name: str, key: str, task: ShardTask) -> _Made:
+    return distributed.get_worker().plugins[name].make(key, task)
+
+
+class _Run:
+    """The shards of one run: those that wait, those that Dask has, and what workers have told of these."""
+
+    def __init__(self, client: distributed.Client, tasks: list[ShardTask], logs: Path) -> None:
+        self.name = f"lipflow-{uuid.uuid4().hex[:8]}"
+        self._client, self._address, self._logs = client, client.scheduler.address, logs
+        self._waiting = list(reversed(tasks))
+        self._futures: dict[str, tuple[distributed.Future, ShardTask]] = {}
+        self._told: dict[str, _Made] = {}
+        self._heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._threads, self._looked, self._seen_workers = 0, 0.0, time.monotonic()
+
+    def wait_for_workers(self) -> None:
+        """Waits for the first worker."""
+        while not self._threads:
+            self._look_around()
+            time.sleep(0 if self._threads else TICK_S)
+
+    def begin(self, makers: Makers) -> None:
+        """Makes the workers ready."""
+        self._client.register_plugin(makers)
+        self._client.subscribe_topic(self.name, self._heard.put)
+
+    def close(self) -> None:
+        """Takes back what is not finished."""
+        with contextlib.suppress(Exception):  # the scheduler may be gone, and what is finished is on disk
+            self._client.cancel([future for future, _ in self._futures.values()])
+            self._client.unregister_worker_plugin(self.name)
+
+    def events(self) -> Iterator[Event]:
+        """Yields what workers tell, until all shards are finished."""
+        while self._submit():
+            if time.monotonic() - self._looked > LOOK_S:
+                self._look_around()
+            try:
+                heard = self._heard.get(timeout=TICK_S)
+            except queue.Empty:
+                continue
+            if isinstance(heard, distributed.Future):
+                yield from self._complete(heard)
+            else:
+                yield from self._tell(pickle.loads(heard[1]))
+
+    def _submit(self) -> bool:
+        """Gives shards to Dask, a few more than it has threads; returns whether any are left."""
+        while self._waiting and len(self._futures) < QUEUED * max(1, self._threads):
+            task = self._waiting.pop()
+            key = f"{self.name}-{task.split}-{task.shard}"
+            future = self._client.submit(_make, self.name, key, task, key=key, pure=False)
+            self._futures[key] = future, task
+            future.add_done_callback(self._heard.put)
+        return bool(self._futures)
+
+    def _look_around(self) -> None:
+        """Counts the threads of all workers.
+
+        Raises:
+          WorkerError: the scheduler is gone, or there has been no worker for long.
+        """
+        now = self._looked = time.monotonic()
+        try:
+            self._threads = sum(self._client.nthreads().values())
+        except (OSError, RuntimeError, CancelledError) as error:
+            raise self._gone() from error
+        self._seen_workers = now if self._threads else self._seen_workers
+        if now - self._seen_workers > NO_WORKERS_S:
+            start = f"start some with {WORKER} {self._address}, and run the same command again"
+            raise WorkerError(f"{self._address}: no Dask worker for {NO_WORKERS_S:g} s; {start}")
+
+    def _gone(self) -> WorkerError:
+        return WorkerError(f"{self._address}: the Dask scheduler is gone; run the same command again to continue")
+
+    def _complete(self, future: distributed.Future) -> Iterator[Event]:
+        if future.cancelled():
+            raise self._gone()
+        if (error := future.exception()) is not None:
+            raise self._told_error(error)
+        made, task = future.result(), self._futures.pop(future.key)[1]
+        if made.crashes:
+            with (self._logs / CRASHES).open("a", encoding="utf-8") as file:
+                file.write(made.crashes)
+        told = self._told.pop(future.key, None)
+        if told and told.attempt != made.attempt:
+            yield Restarted(task, told.finished)
+        yield from made.finished[len(told.finished) if told and told.attempt == made.attempt else 0 :]
+        yield Completed(task, made.finished)
+
+    def _tell(self, news: _Made) -> Iterator[Event]:
+        if news.key not in self._futures:  # it has come later than the end
+            return
+        told = self._told.get(news.key)
+        if told and told.attempt != news.attempt:
+            yield Restarted(self._futures[news.key][1], told.finished)
+            told = None
+        yield from news.finished
+        self._told[news.key] = dataclasses.replace(news, finished=(told.finished if told else ()) + news.finished)
+
+    def _told_error(self, error: BaseException) -> BaseException:
+        if isinstance(error, distributed.KilledWorker):
+            died = f"{error.allowed_failures + 1} Dask workers died, the last one {error.last_worker.address}"
+            return WorkerError(f"{error.task}: {died}; see their logs, and run the same command again")
+        known = isinstance(error, DataError | WorkerError)
+        return error if known else WorkerError(f"a Dask worker failed: {type(error).__name__}: {error}")

@@ -1,0 +1,169 @@
+"""Conversions by several processes that know of each other by the output alone, or by a Dask scheduler; and kills."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.conversion.progress import PROGRESS
+from pipeline.conversion.run_log import CONVERSION
+from pipeline.records import directory
+from tests.pipeline.conversion.test_faults import rejects, stalled
+from tests.scripts import commands
+
+FLAGS = ("--corpus=grid", "--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1")
+Digest = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def many(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus four times over, 32 clips, so that it is not done soon."""
+    root = tmp_path_factory.mktemp("many")
+    for path in (path for path in corpus.rglob("*.*") if path.is_file()):
+        place = (root / path.relative_to(corpus)).parent
+        place.mkdir(parents=True, exist_ok=True)
+        for number in range(4):
+            shutil.copyfile(path, place / f"{path.stem}{number}{path.suffix}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It, converted at once."""
+    output = tmp_path_factory.mktemp("whole") / "grid"
+    commands.run(["convert", *FLAGS, f"--source={many}", f"--output={output}"])
+    return output
+
+
+def begin(root: Path, output: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "scripts.convert", *FLAGS, f"--source={root}", f"--output={output}", *more]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(
+        command, cwd=commands.ROOT, start_new_session=True, env={**os.environ, **environment}, **pipes
+    )
+
+
+def wait_for(output: Path, pattern: str, *processes: subprocess.Popen) -> list[Path]:
+    """Files that are there, while none of the processes has ended."""
+    while not (found := list(output.glob(pattern))):
+        assert all(process.poll() is None for process in processes), [p.communicate() for p in processes]
+        time.sleep(0.005)
+    return found
+
+
+def kill(process: subprocess.Popen) -> None:
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def slurm(task: int) -> dict[str, str]:
+    """What Slurm sets in a task of `--array=10-14:2`."""
+    numbers = {"ID": 10 + 2 * task, "MIN": 10, "STEP": 2, "COUNT": 3}
+    return {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in numbers.items()}
+
+
+def test_a_job_array_of_which_tasks_are_killed(many: Path, whole: Path, tmp_path: Path, digest: Digest) -> None:
+    output, draw = tmp_path / "out", random.Random(7)
+    tasks = [begin(many, output, "--workers=1", **slurm(task)) for task in range(3)]
+    wait_for(output, f"{PROGRESS}/*.tfrecord*.json", *tasks)
+    for task in (0, 2):
+        time.sleep(draw.uniform(0, 0.3))
+        kill(tasks[task])
+    assert not (output / directory.MANIFEST).exists()
+    again = [begin(many, output, "--workers=1", f"--task={task}", "--tasks=3") for task in (0, 2)]
+    ended = [(task.communicate(), task.returncode) for task in [tasks[1], *again]]
+    assert [code for _, code in ended] == [0, 0, 0], ended
+    printed = [stdout for (stdout, _), _ in ended]
+    assert printed[0].startswith("task 1 of 3 (--task, --tasks): ")
+    assert sum(f"\ndataset: {output}\n" in text for text in printed) >= 1, printed
+    assert sum("all its shards are made; the last of 3 tasks, or" in text for text in printed) >= 1
+    assert digest(output) == digest(whole)
+    runs = json.loads((output / CONVERSION).read_text())["runs"]
+    assert sorted((run["flags"]["task"], run["ended"]) for run in runs if run["ended"] == "finished") == [
+        (task, "finished") for task in range(3)
+    ]
+
+
+def test_flags_of_tasks_that_do_not_fit_are_refused(many: Path, tmp_path: Path) -> None:
+    given = [*FLAGS, f"--source={many}", f"--output={tmp_path / 'out'}"]
+    commands.mistakes_in_turn(
+        "convert",
+        ([*given, "--task=1"], ["--task: needs --tasks"]),
+        ([*given, "--tasks=3"], ["--tasks: needs --task", "--finalize"]),
+        ([*given, "--task=3", "--tasks=3"], ["--task: want 0 to 2", "got 3"]),
+        ([*given, "--finalize"], ["--finalize: needs --tasks"]),
+        ([*given, "--finalize", "--tasks=3", "--task=0"], ["--finalize: needs --tasks", "no --task"]),
+        ([*given, "--finalize", "--tasks=3"], ["out: shards are missing, those of --task=0,1,2 of --tasks=3"]),
+        ([*given, "--task=0", "--tasks=3", "--retry_rejected"], ["--retry_rejected: not for one of several tasks"]),
+        ([*given, "--task=0", "--tasks=3", "--dask=local"], ["--dask: its workers share the conversion already"]),
+        ([*given, "--workers=3", "--dask=tcp://h:1"], ["--workers: those of --dask=tcp://h:1 convert"]),
+    )
+    given.append("--dask=127.0.0.1:9")
+    [(end, _)] = commands.in_turn("convert", given, before="from pipeline.conversion import dask; dask.CONNECT_S = 0.5")
+    assert end.startswith("error: --dask=127.0.0.1:9: no scheduler answers (Timed out trying to connect to")
+    assert end.endswith("); start one with python -m dask scheduler, or correct the address")
+    assert not (tmp_path / "out" / directory.MANIFEST).exists()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, workers: int = 2, place: Path = commands.ROOT) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A scheduler, and a command that keeps Dask workers of a thread each; yields the address and the latter."""
+    dask, file = [sys.executable, "-m", "dask"], folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
+    own = ["--host=127.0.0.1", "--no-dashboard"]
+    keep = [f"--scheduler-file={file}", f"--nworkers={workers}", "--nthreads=1", f"--local-directory={folder}"]
+    with (
+        subprocess.Popen([*dask, "scheduler", *own, "--port=0", f"--scheduler-file={file}"], **quiet) as scheduler,
+        subprocess.Popen([*dask, "worker", *own, *keep], **quiet) as nanny,
+    ):
+        try:
+            wait_for(folder, file.name, scheduler)
+            yield json.loads(file.read_text())["address"], nanny
+        finally:
+            for process in (nanny, scheduler):
+                process.terminate()
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
+    many: Path, whole: Path, tmp_path: Path, digest: Digest
+) -> None:
+    output = tmp_path / "out"
+    with cluster(tmp_path) as (address, nanny), stalled(many / "s3/pwix7s1.mp4"):
+        client = begin(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
+        wait_for(output, f"{PROGRESS}/*.tfrecord*.json", client)
+        kill(client)
+        done = len(list(output.glob(f"{PROGRESS}/*.tfrecord*.json")))
+        assert 0 < done < 17
+        left = set(output.glob(".grid-*.tmp"))
+        client = begin(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
+        while not (begun := set(output.glob(".grid-*.tmp")) - left):
+            assert client.poll() is None, client.communicate()
+        worker = parent(int(begun.pop().name.split(".")[-2].rpartition("-")[2]))  # of the process that makes a shard
+        assert parent(worker) == nanny.pid
+        os.kill(worker, signal.SIGKILL)
+        stdout, stderr = client.communicate()
+    assert client.returncode == 0, stderr
+    assert f"Dask: {address}, dashboard http://127.0.0.1:" in stdout
+    assert {name: (row["reason"], row["detail"]) for name, row in rejects(output).items()} == {
+        "s3/pwix7s1": ("timed_out", "took longer than --clip_timeout_s")
+    }
+    assert stderr.splitlines()[-1].endswith(", rejected=1]")
+    found, expected = digest(output), digest(whole)
+    differing = {name for name in expected if name.startswith("grid-") and found[name] != expected[name]}
+    assert len(differing) == 1  # the shard that the clip would be in
+    assert found.keys() == expected.keys()
+    assert not any(directory.verify(directory.open_dataset(output)))
