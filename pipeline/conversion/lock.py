@@ -103,9 +103,10 @@ def check_free(output: Place, part: Part = WHOLE) -> None:
 
 
 def _check_others(output: Place, part: Part) -> None:
-    """Refuses a conversion of the whole beside one of parts, and one of parts beside one of the whole."""
-    progress_dir = output / PROGRESS
-    for other in array.of_tasks(LOCK, progress_dir) if part.is_whole else [progress_dir / LOCK]:
+    """Refuses a conversion of the whole beside one of parts, and parts of another number of tasks."""
+    own = f"-of-{part.tasks}"
+    others = [each for each in array.of_tasks(LOCK, output / PROGRESS) if part.is_whole or not each.name.endswith(own)]
+    for other in others if part.is_whole else [*others, output / PROGRESS / LOCK]:
         storage.refuse_if_locked(other, _busy(output))
 
 

@@ -117,7 +117,7 @@ def test_a_whole_conversion_goes_on_where_tasks_have_ended(
 def test_one_converter_a_part_and_none_of_the_whole_beside_it(corpus: Path, tmp_path: Path) -> None:
     held = lock.Job(corpus, plan_shards(sources(corpus), CONFIG), CONFIG)
     with lock.locked(tmp_path, held, Part(1, 3)), lock.locked(tmp_path, held, Part(2, 3)):
-        for part in (Part(1, 3), WHOLE):
+        for part in (Part(1, 3), Part(0, 2), WHOLE):
             with pytest.raises(BusyError, match="another conversion is writing there"):
                 lock.check_free(tmp_path, part)
             with (
