@@ -8,7 +8,6 @@ worker itself dies, Dask gives its shards to others.
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import logging
 import multiprocessing
 import pickle
@@ -25,13 +24,19 @@ from typing import Any
 import distributed
 from distributed.diagnostics.plugin import WorkerPlugin
 
-import pipeline
-from pipeline.conversion import run_log
-from pipeline.conversion.lock import JOB
-from pipeline.conversion.processes import CRASHES, Completed, Event, Finished, Pool, Restarted, Work, WorkerError
-from pipeline.conversion.progress import PROGRESS
+from pipeline.conversion import machine
+from pipeline.conversion.processes import (
+    CRASHES,
+    Completed,
+    Event,
+    Finished,
+    Pool,
+    Restarted,
+    Work,
+    WorkerError,
+    without_ctrl_c,
+)
 from pipeline.conversion.shard import ShardTask
-from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
@@ -43,7 +48,7 @@ NO_WORKERS_S = 600.0  # without any worker, at the start or later; clusters that
 TICK_S, LOOK_S = 1.0, 5.0  # longest wait for news, and time between two looks at the workers
 TELL_S = 0.5  # between two messages of a worker
 QUEUED = 2  # shards a thread that the scheduler holds; all of a large job would fill its memory
-STOP_S = 1.0  # for a cluster of this machine to end
+STOP_S = 10.0  # for a cluster of this machine to end
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # notices would break the progress bar
 
@@ -77,14 +82,15 @@ class Cluster:
         """
         if not tasks:
             return
-        probe = functools.partial(_seen, self.output, self._video(tasks[0]))
+        probe = functools.partial(machine.seen, self.output, self._video(tasks[0]))
         with self._connected() as client, contextlib.closing(_Run(client, tasks, logs)) as run:
             run.wait_for_workers()
             here = probe()
             found = client.run(probe, on_error="return")
-            problems = [_differing(worker, here, there) for worker, there in sorted(found.items())]
+            problems = [machine.differing(worker, here, there) for worker, there in sorted(found.items())]
             if any(problems):
-                raise DataError(f"Dask workers differ from this process: {'; '.join(filter(None, problems))}")
+                found = f"Dask workers differ from this process: {'; '.join(filter(None, problems))}"
+                raise DataError(f"{found}; start them with {WORKER} in the folder of this project")
             run.begin(Makers(run.name, setup, timeout_s, fatal, here, probe))
             yield from run.events()
 
@@ -98,7 +104,8 @@ class Cluster:
             address = self.address
             if address == LOCAL:
                 quiet = {"silence_logs": logging.ERROR, "dashboard_address": "127.0.0.1:0"}
-                cluster = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, **quiet)
+                with without_ctrl_c():
+                    cluster = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, **quiet)
                 stack.callback(_close, cluster)
                 address = cluster.scheduler_address
             try:
@@ -114,42 +121,6 @@ class Cluster:
 def _close(what: distributed.Client | distributed.LocalCluster) -> None:
     with contextlib.suppress(Exception):  # it may be gone, and what is finished is on disk
         what.close(STOP_S)
-
-
-def _seen(output: Place, video: Place) -> dict[str, str]:
-    """What has to be the same on every machine: versions, this program, the job in the output, and a video."""
-    code = hashlib.sha256()
-    folder = Path(pipeline.__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        code.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    programs = {
-        **run_log.versions(),
-        "distributed": distributed.__version__,
-        "source of pipeline": code.hexdigest()[:8],
-    }
-    return {**programs, str(output): _job(output), str(video): _presence(video)}
-
-
-def _job(output: Place) -> str:
-    try:
-        return f"job {hashlib.sha256(storage.read(output / PROGRESS / JOB)).hexdigest()[:8]}"
-    except OSError as error:
-        return f"not to be read ({error})"
-
-
-def _presence(video: Place) -> str:
-    try:
-        return "there" if storage.exists(video) or storage.is_dir(video) else "not there"
-    except OSError as error:
-        return f"not to be read ({error})"
-
-
-def _differing(worker: str, here: dict[str, str], there: dict[str, str] | Exception) -> str:
-    """Describes how a worker differs from this process; empty if it does not."""
-    if isinstance(there, Exception):
-        return f"{worker}: {type(there).__name__}: {there}; start workers with {WORKER} in the project's folder"
-    changed = [f"{name}: {value} there, {here[name]} here" for name, value in there.items() if value != here[name]]
-    return f"{worker}: {', '.join(changed)}" if changed else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +153,7 @@ class Makers(WorkerPlugin):
         """Is called in each Dask worker, those that come later too."""
         self._worker, self._ended = worker, threading.Event()
         self._idle: queue.SimpleQueue[tuple[Pool, Path]] = queue.SimpleQueue()
-        self._differing = _differing(worker.address, self._here, self._probe())
+        self._differing = machine.differing(worker.address, self._here, self._probe())
 
     def teardown(self, worker: distributed.Worker) -> None:
         """Is called at the end of the run."""
@@ -201,6 +172,7 @@ class Makers(WorkerPlugin):
             pool, logs = self._new_pool()
         try:
             made = self._follow(pool.run([task], lambda: self._is_wanted(key)), key)
+            return dataclasses.replace(made, crashes=_taken(logs / CRASHES))
         except WorkerError as error:
             raise WorkerError(f"{self._worker.address}: {error}") from error
         finally:
@@ -208,10 +180,6 @@ class Makers(WorkerPlugin):
                 self._idle.put((pool, logs))
             else:
                 pool.close()
-        crashes = logs / CRASHES
-        said = crashes.read_text("utf-8") if crashes.is_file() else ""
-        crashes.unlink(missing_ok=True)
-        return dataclasses.replace(made, crashes=said)
 
     def _new_pool(self) -> tuple[Pool, Path]:
         logs = Path(tempfile.mkdtemp(prefix="lipflow-", dir=self._worker.local_directory))
@@ -225,17 +193,28 @@ class Makers(WorkerPlugin):
 
     def _follow(self, events: Iterator[Event], key: str) -> _Made:
         """Tells the client what is finished, not too often; returns all of it."""
-        attempt, finished, told, since = uuid.uuid4().hex, [], 0, time.monotonic()
+        attempt, finished, told, since, made = uuid.uuid4().hex, [], 0, time.monotonic(), None
         for event in events:
             if isinstance(event, Finished):
                 finished.append(event)
             elif isinstance(event, Restarted):
                 attempt, finished, told = uuid.uuid4().hex, [], 0
+            elif isinstance(event, Completed):
+                made = _Made(key, attempt, tuple(finished))
             if time.monotonic() - since > TELL_S:
                 news = _Made(key, attempt, tuple(finished[told:]))
                 self._worker.log_event(self.name, pickle.dumps(news))
                 told, since = len(finished), time.monotonic()
-        return _Made(key, attempt, tuple(finished))
+        if made is None:
+            raise WorkerError(f"{key}: taken back")  # nobody hears it
+        return made
+
+
+def _taken(log: Path) -> str:
+    """Returns what a file says, and removes it; nothing if there is none."""
+    said = log.read_text("utf-8") if log.is_file() else ""
+    log.unlink(missing_ok=True)
+    return said
 
 
 def _make(name: str, key: str, task: ShardTask) -> _Made:

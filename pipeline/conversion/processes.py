@@ -93,6 +93,17 @@ class _Clock:
         return self.now
 
 
+@contextlib.contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Starts processes and threads that Ctrl-C does not reach, though it does their group: the parent decides."""
+    resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 class _Worker:
     """A process, its task, and its current item with the time of its start."""
 
@@ -106,13 +117,8 @@ class _Worker:
         self.log = log
         log.write_bytes(b"")
         self.process = context.Process(target=_serve, args=(end, setup, log, fatal), daemon=True)
-        resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
-        # Ctrl-C reaches the whole process group; workers block it from the start, so that the parent decides
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with without_ctrl_c():
             self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         end.close()
 
     def send_task(self, failed: dict[str, Failed], counted: set[str]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
-from tests.pipeline.conversion.test_faults import rejects, stalled
+from tests.pipeline.conversion.test_faults import limited, rejects, stalled, write_long_video
 from tests.scripts import commands
 
 FLAGS = ("--corpus=grid", "--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1")
@@ -116,8 +118,8 @@ def test_flags_of_tasks_that_do_not_fit_are_refused(many: Path, tmp_path: Path) 
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, workers: int = 2, place: Path = commands.ROOT) -> Iterator[tuple[str, subprocess.Popen]]:
-    """A scheduler, and a command that keeps Dask workers of a thread each; yields the address and the latter."""
+def cluster(folder: Path, workers: int = 2, place: Path = commands.ROOT) -> Iterator[tuple[str, list[int]]]:
+    """A scheduler, and a command that keeps Dask workers of a thread each; yields the address and both processes."""
     dask, file = [sys.executable, "-m", "dask"], folder / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
     own = ["--host=127.0.0.1", "--no-dashboard"]
@@ -128,7 +130,7 @@ def cluster(folder: Path, workers: int = 2, place: Path = commands.ROOT) -> Iter
     ):
         try:
             wait_for(folder, file.name, scheduler)
-            yield json.loads(file.read_text())["address"], nanny
+            yield json.loads(file.read_text())["address"], [scheduler.pid, nanny.pid]
         finally:
             for process in (nanny, scheduler):
                 process.terminate()
@@ -142,7 +144,7 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
     many: Path, whole: Path, tmp_path: Path, digest: Digest
 ) -> None:
     output = tmp_path / "out"
-    with cluster(tmp_path) as (address, nanny), stalled(many / "s3/pwix7s1.mp4"):
+    with cluster(tmp_path) as (address, (_, nanny)), stalled(many / "s3/pwix7s1.mp4"):
         client = begin(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
         wait_for(output, f"{PROGRESS}/*.tfrecord*.json", client)
         kill(client)
@@ -153,7 +155,7 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
         while not (begun := set(output.glob(".grid-*.tmp")) - left):
             assert client.poll() is None, client.communicate()
         worker = parent(int(begun.pop().name.split(".")[-2].rpartition("-")[2]))  # of the process that makes a shard
-        assert parent(worker) == nanny.pid
+        assert parent(worker) == nanny
         os.kill(worker, signal.SIGKILL)
         stdout, stderr = client.communicate()
     assert client.returncode == 0, stderr
@@ -167,3 +169,79 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
     assert len(differing) == 1  # the shard that the clip would be in
     assert found.keys() == expected.keys()
     assert not any(directory.verify(directory.open_dataset(output)))
+
+
+def test_workers_that_differ_are_refused_with_the_difference(many: Path, tmp_path: Path) -> None:
+    place = tmp_path / "other"
+    shutil.copytree(commands.ROOT / "pipeline", place / "pipeline")
+    with (place / "pipeline/vocab.py").open("a") as file:
+        file.write("# of another version\n")
+    with cluster(tmp_path, 1, place) as (address, _):
+        stderr = begin(many, tmp_path / "out", f"--dask={address}").communicate()[1]
+    line = stderr.splitlines()[-1]
+    assert line.startswith("error: Dask workers differ from this process: tcp://127.0.0.1:")
+    assert line.count(" there, ") == 1
+    assert "source of pipeline: " in line
+    assert not list((tmp_path / "out").glob("*.tfrecord*"))
+
+
+@pytest.mark.slow
+def test_workers_without_the_project_are_refused(many: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with cluster(tmp_path, 1, tmp_path / "elsewhere") as (address, _):
+        stderr = begin(many, tmp_path / "out", f"--dask={address}").communicate()[1]
+    line = stderr.splitlines()[-1]
+    assert "No module named 'pipeline'" in line
+    assert line.endswith("; start them with python -m dask worker in the folder of this project")
+
+
+@pytest.mark.slow
+def test_a_clip_that_ends_its_process_twice_is_rejected(corpus: Path, tmp_path: Path) -> None:
+    root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
+    write_long_video(root / "s1/bbaf4p.mp4")
+    with limited(resource.RLIMIT_AS, 8 << 30), cluster(tmp_path) as (address, _):
+        client = begin(root, output, f"--dask={address}", "--max_frames=100000", "--max_reject_fraction=0.2")
+        _, stderr = client.communicate()
+    assert client.returncode == 0, stderr
+    row = rejects(output)["s1/bbaf4p"]
+    assert row["reason"] == "crashed"
+    assert row["detail"].startswith("ended the process that converted it 2 times (numpy.core._exceptions")
+    assert (output / CRASHES).read_text().startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
+    assert len(directory.open_dataset(output).index.id) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cluster", "local"])
+def test_ctrl_c_ends_a_client_and_what_it_has_asked_for(
+    many: Path, whole: Path, tmp_path: Path, digest: Digest, kind: str
+) -> None:
+    output = tmp_path / "out"
+    with cluster(tmp_path) if kind == "cluster" else contextlib.nullcontext(("local", None)) as (address, _):
+        for _ in range(2):
+            done = len(list(output.glob(f"{PROGRESS}/*.tfrecord*.json")))
+            client = begin(many, output, f"--dask={address}")
+            while len(list(output.glob(f"{PROGRESS}/*.tfrecord*.json"))) == done:
+                assert client.poll() is None, client.communicate()
+            os.killpg(client.pid, signal.SIGINT)
+            _, stderr = client.communicate(timeout=30)
+            assert client.returncode == 1
+            assert stderr.splitlines()[-1] == "stopped; the same command continues from here"
+            assert "Traceback" not in stderr
+        client = begin(many, output, f"--dask={address}")
+        _, stderr = client.communicate()
+        assert client.returncode == 0, stderr
+    assert digest(output) == digest(whole)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_gone_is_named(many: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with cluster(tmp_path) as (address, (scheduler, _)):
+        client = begin(many, output, f"--dask={address}")
+        wait_for(output, f"{PROGRESS}/*.tfrecord*.json", client)
+        os.kill(scheduler, signal.SIGKILL)
+        _, stderr = client.communicate(timeout=60)
+    assert client.returncode == 1
+    assert stderr.splitlines()[-1] == (
+        f"error: {address}: the Dask scheduler is gone; run the same command again to continue"
+    )

@@ -217,17 +217,20 @@ def test_a_worker_that_is_killed_and_a_clip_that_stalls(
     assert not any(directory.verify(directory.open_dataset(output)))
 
 
+def write_long_video(path: Path) -> None:
+    """A video of 36 pictures that is 9000 frames of 0.9 MB at 25 a second: more than 8 GiB."""
+    still = np.zeros((720, 1280), np.uint8)
+    write_timed(path, [10 * n for n in range(36)], size=(1280, 720), pictures=[still] * 36, b_frames=0)
+
+
 def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     for name in ("bbaf2n", "bbaf3s"):
         datasets.write_grid_clip(root, f"s1/{name}", 20)
-    still = np.zeros((720, 1280), np.uint8)
-    write_timed(
-        root / "s1/bbaf4p.mp4", [10 * n for n in range(36)], size=(1280, 720), pictures=[still] * 36, b_frames=0
-    )
+    write_long_video(root / "s1/bbaf4p.mp4")
     datasets.write_alignment(root / "alignments/s1/bbaf4p.align")
     config = ConvertConfig("grid", CropSettings(mode="resize"), max_frames=100_000)
-    with limited(resource.RLIMIT_AS, 8 << 30):  # 9000 frames of 0.9 MB are more
+    with limited(resource.RLIMIT_AS, 8 << 30):
         run(root, tmp_path / "out", config, max_reject_fraction=0.5)
     row = rejects(tmp_path / "out")["s1/bbaf4p"]
     assert row["reason"] == "crashed"
