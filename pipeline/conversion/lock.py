@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.conversion import array, clip, progress
 from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import ConvertConfig
@@ -239,7 +237,7 @@ def _converted(output: Place, tasks: dict[str, dict[str, ClipSource]]) -> Iterat
         dataset = directory.open_dataset(output)
         rejected = _begun_ids(output) - set(dataset.index.id.tolist())
         for number, path in enumerate(dataset.shards):  # a dataset does not note the shard of a reject
-            rows = [dataset.index.row(int(record)) for record in np.flatnonzero(dataset.index.shard == number)]
+            rows = [dataset.index.row(record) for record in dataset.shard_records(number)]
             yield path.name, rows, rejected & tasks.get(path.name, {}).keys()
         return
     notes = [name for name in storage.names(output / PROGRESS) if fnmatch.fnmatch(name, "*.tfrecord-*.json")]

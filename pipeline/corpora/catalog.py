@@ -19,6 +19,8 @@ from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 
+REALPATHS = 1 << 14  # directories whose resolved path is kept; a table may name them in any order
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Categorical:
@@ -71,7 +73,7 @@ class Catalog(Sequence[ClipSource]):
             file = tempfile.TemporaryFile(prefix="lipflow-")  # noqa: SIM115, closed with the catalog
         ids, offsets, videos = [], array("q"), array("Q")
         speakers, splits = _CategoricalBuilder(), _CategoricalBuilder()
-        realpath = functools.lru_cache(os.path.realpath)  # many videos share a directory
+        realpath = functools.lru_cache(REALPATHS)(os.path.realpath)  # many videos share a directory
         for source in sources:
             ids.append(source.id)
             offsets.append(file.tell())

@@ -12,7 +12,7 @@ VIDEO_SUFFIXES = frozenset(
     {".mpg", ".mpeg", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"}
 )
 MAX_LABEL_BYTES = 1_000_000  # of one clip's label file
-MAX_TABLE_BYTES = 256_000_000  # of a file that lists a whole corpus
+MAX_TABLE_BYTES = 1_000_000_000  # of a file that lists a whole corpus
 LINKED_OUT = "a symbolic link out of the corpus; put the file itself there"
 
 

@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import examples
+from pipeline.loading import windows
+from pipeline.records.strings import StringArray
 from pipeline.schema import CROP, Clip, Word
+from pipeline.vocab import min_ctc_windows
 
 STREAM = 4  # the stream of random numbers; the plan has 1 to 3
 SHIFT, FLIP, LIGHT, MASK = range(4)  # what the seed of a clip is folded with
@@ -61,13 +63,14 @@ class AugmentConfig:
             raise ValueError(f"masks: goes with mask_frames, which is 0, got {self.masks}")
 
 
-def example_keys(ids: np.ndarray, word: np.ndarray) -> np.ndarray:
-    """Hashes the clip ids, str [N], and word numbers, int64 [N], of examples to uint64 [N]."""
-    letters = np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)  # UTF-32, padded with zeros
-    folded = np.zeros(len(ids), np.uint64)
-    # The zeros add nothing to this polynomial, so the padding, and longer ids elsewhere, change no key.
-    for column, power in zip(letters.T, np.cumprod(np.full(letters.shape[1], GAMMA)), strict=True):
-        folded += column.astype(np.uint64) * power
+def example_keys(ids: StringArray, word: np.ndarray) -> np.ndarray:
+    """Hashes the clip ids and word numbers, integers [N], of N examples to uint64 [N]."""
+    points, ends = ids.points()
+    lengths = np.diff(ends, prepend=0)
+    powers = np.cumprod(np.full(lengths.max(initial=0), GAMMA))
+    terms = points.astype(np.uint64) * powers[np.arange(len(points)) - np.repeat(ends - lengths, lengths)]
+    summed = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms)])
+    folded = summed[ends] - summed[ends - lengths]  # of each id a polynomial of its code points, modulo 2^64
     return _mixed(_mixed(folded) + word.astype(np.uint64))
 
 
@@ -95,8 +98,8 @@ def draw(
 
     Args:
       keys: uint64 [N], from `example_keys`.
-      frames: int64 [N], the length of each example.
-      min_frames: int64 [N], the minimal length in which CTC can emit its label; no speed gives less.
+      frames: integers [N], the length of each example.
+      min_frames: integers [N], the minimal length in which CTC can emit its label; no speed gives less.
       max_frames: no speed lengthens an example beyond this; None for no limit.
       config: what is drawn.
       seed: of the run.
@@ -115,7 +118,9 @@ def draw(
 
 
 def max_drawn_frames(frames: np.ndarray, max_frames: int | None, config: AugmentConfig) -> np.ndarray:
-    """int64 [N]: the maximum length that `draw` gives each example in any epoch."""
+    """Integers [N]: the maximum length that `draw` gives each example in any epoch."""
+    if not config.speed:
+        return frames
     slowest = np.rint(frames / (1 - config.speed)).astype(np.int64)
     return slowest if max_frames is None else np.maximum(frames, np.minimum(slowest, max_frames))
 
@@ -191,7 +196,8 @@ def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
 def apply_to_clip(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
     """The clip as training on whole, spelled sentences sees it in an epoch; its words and gaps move with its frames."""
     total = np.array([len(clip.frames)])
-    key, min_frames = example_keys(np.array([clip.id]), np.array([WHOLE_CLIP])), examples.min_frames([list(clip.text)])
+    key = example_keys(StringArray.of([clip.id]), np.array([WHOLE_CLIP]))
+    min_frames = windows.frame_count(np.array([max(min_ctc_windows(clip.text), 1)]))
     counts, seeds = draw(key, total, min_frames, None, config, seed, epoch)
     (shown,) = resample(total, counts, np.arange(counts[0]))
     frames = apply(tf.constant(clip.frames[shown]), tf.constant(seeds[0]), config).numpy()

@@ -1,17 +1,18 @@
 """The batches of a stream as columns: all that the graph has to know before it reads."""
 
 import dataclasses
-import functools
+import itertools
 import threading
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import augment, mixture, windows
+from pipeline.loading import augment, labels, mixture, windows
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig, encode_labels, select_examples
-from pipeline.loading.plan import Plan, PlanConfig
+from pipeline.loading.examples import DataConfig, label_texts, select_examples
+from pipeline.loading.plan import Batches, Plan, PlanConfig
 from pipeline.records.directory import DatasetDir
+from pipeline.records.strings import StringArray, blocks
 from pipeline.schema import FRAME_BYTES, DataError
 
 
@@ -36,6 +37,7 @@ class Columns:
       labels: int32 [K, B, L], with zeros behind.
       label_lengths: int64 [K, B].
       weights: float32 [K, B].
+      ids: bytes [K, B], the clip ids.
     """
 
     rows: np.ndarray
@@ -56,20 +58,19 @@ class Columns:
     labels: np.ndarray
     label_lengths: np.ndarray
     weights: np.ndarray
+    ids: np.ndarray
 
     def packed(self) -> tuple[np.ndarray, ...]:
         """The columns as few arrays, since each costs TensorFlow time: of batches, of rows, and the rest."""
         of_batches = np.stack([getattr(self, name) for name in OF_BATCHES], axis=-1)
         of_rows = np.stack([getattr(self, name) for name in OF_ROWS], axis=-1)
-        return of_batches, np.concatenate([of_rows, self.seeds], axis=-1), self.in_word, self.labels, self.weights
+        rest = (getattr(self, name) for name in REST)
+        return of_batches, np.concatenate([of_rows, self.seeds], axis=-1), *rest
 
 
+REST = ("in_word", "labels", "weights", "ids")
 OF_BATCHES = ("rows", "read_frames", "frames")
-OF_ROWS = tuple(
-    field.name
-    for field in dataclasses.fields(Columns)
-    if field.name not in (*OF_BATCHES, "seeds", "in_word", "labels", "weights")
-)
+OF_ROWS = tuple(field.name for field in dataclasses.fields(Columns) if field.name not in (*OF_BATCHES, "seeds", *REST))
 
 
 def packed_spec(rows: int) -> tuple[tf.TensorSpec, ...]:
@@ -80,6 +81,7 @@ def packed_spec(rows: int) -> tuple[tf.TensorSpec, ...]:
         tf.TensorSpec([rows, None], tf.uint8),
         tf.TensorSpec([rows, None], tf.int32),
         tf.TensorSpec([rows], tf.float32),
+        tf.TensorSpec([rows], tf.string),
     )
 
 
@@ -87,11 +89,7 @@ def unpack(of_batches: tf.Tensor, of_rows: tf.Tensor, *rest: tf.Tensor) -> dict[
     """The columns of one batch, by name, as tensors."""
     named = dict(zip(OF_BATCHES, tf.unstack(of_batches), strict=True))
     named |= dict(zip(OF_ROWS, tf.unstack(of_rows[:, : len(OF_ROWS)], axis=-1), strict=True))
-    return {
-        **named,
-        "seeds": of_rows[:, len(OF_ROWS) :],
-        **dict(zip(("in_word", "labels", "weights"), rest, strict=True)),
-    }
+    return {**named, "seeds": of_rows[:, len(OF_ROWS) :], **dict(zip(REST, rest, strict=True))}
 
 
 class Planner:
@@ -107,8 +105,8 @@ class Planner:
     def __init__(
         self, dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig
     ) -> None:
-        self._index, self._examples = dataset.index, (examples := select_examples(dataset, split, config))
-        self._raw, self._padding, self._speed = dataset.encoding.name == "raw", config.padding, augmented.speed
+        self._dataset, self._examples = dataset, (examples := select_examples(dataset, split, config))
+        self._raw, self._padding, self._augmented = dataset.encoding.name == "raw", config.padding, augmented
         longest = augment.max_drawn_frames(examples.frames, config.max_frames, augmented)
         self._plan = Plan(windows.count(longest, config.padding), order, examples.source)
         self.steps = self._plan.steps
@@ -117,81 +115,102 @@ class Planner:
                 f"{dataset.root}: split {split!r} has {len(examples)} examples, too few for one batch; "
                 f"batch_size: want at most {len(examples)}, got {order.batch_size}"
             )
-        symbols, self._begins = encode_labels(dataset, examples, config.vocabulary)
-        self._symbols = np.append(symbols, np.int32(0))
-        keys = augment.example_keys(mixture.own_ids(dataset)[examples.record], examples.word)
-        limits = examples.frames, examples.min_frames, config.max_frames
-        self._draw = functools.partial(augment.draw, keys, *limits, augmented, order.seed)
-        self._epochs: dict[int, tuple[np.ndarray, ...]] = {}  # the last two: where one ends, both are read
+        self._encode, self._own_ids = labels.LabelEncoder(config.vocabulary), mixture.own_ids(dataset)
+        self._max_frames, self._seed = config.max_frames, order.seed
+        self._epochs: dict[int, Batches] = {}  # the last two: where one ends, both are read
         self._lock = threading.Lock()  # several threads ask for an epoch, one plans it
 
     def __call__(self, first: int, stop: int) -> Columns:
         """The columns of the batches `[first, stop)`."""
         epochs = range(first // self.steps, max(first // self.steps, (stop - 1) // self.steps) + 1)
         planned = [self._slice(epoch, first, stop) for epoch in epochs]
-        examples, weights, counts, played, seeds = map(np.concatenate, zip(*planned, strict=True))
-        rows = _filled(examples)
+        examples, weights, counts, rows, played, seeds = map(np.concatenate, zip(*planned, strict=True))
         where = self._where(rows)
         border = windows.frame_count(0, self._padding)
         longest = (where["stop"] - where["start"]).max(axis=1)
         return Columns(
             rows=np.count_nonzero(examples >= 0, axis=1),
-            read_frames=longest if self._speed else counts + border,
+            read_frames=longest if self._augmented.speed else counts + border,
             frames=counts + border,
             played=played,
             seeds=seeds,
             weights=weights,
+            ids=_encoded(self._dataset.index.id[where["record"].reshape(-1)]).reshape(rows.shape),
             **where,
             **self._windows(rows, played, counts.max(initial=0)),
             **self._labels(rows),
         )
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, ...]:
+    def _epoch(self, epoch: int) -> Batches:
         if epoch not in self._epochs:
-            frames, seeds = self._draw(epoch)
+            frames = self._examples.frames
+            if self._augmented.speed:
+                drawn = [self._draw(epoch, np.arange(block.start, block.stop))[0] for block in blocks(len(frames))]
+                frames = np.concatenate(drawn)
             batches = self._plan.epoch(epoch, windows.count(frames, self._padding))
             self._epochs = dict([*self._epochs.items()][-1:])
-            self._epochs[epoch] = batches.examples, batches.weights, batches.windows, frames, seeds
+            self._epochs[epoch] = batches
         return self._epochs[epoch]
 
+    def _draw(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `augment.draw` draws for the examples at `rows`, int64 [N]."""
+        some = self._examples.where(rows)
+        keys = augment.example_keys(self._own_ids[some.record], some.word)
+        limits = some.frames, some.min_frames, self._max_frames
+        return augment.draw(keys, *limits, self._augmented, self._seed, epoch)
+
     def _slice(self, epoch: int, first: int, stop: int) -> tuple[np.ndarray, ...]:
-        """The batches of an epoch that lie in `[first, stop)`."""
+        """The batches of an epoch that lie in `[first, stop)`: columns of `Batches`, rows without gaps, and draws."""
         with self._lock:
-            examples, weights, counts, frames, seeds = self._epoch(epoch)
+            batches = self._epoch(epoch)
         own = slice(max(first - epoch * self.steps, 0), stop - epoch * self.steps)
-        rows = _filled(examples[own])
-        return examples[own], weights[own], counts[own], frames[rows], seeds[rows]
+        examples = batches.examples[own].astype(np.int64)
+        rows = _filled(examples)
+        frames, seeds = self._draw(epoch, rows.reshape(-1))
+        drawn = frames.reshape(rows.shape), seeds.reshape(*rows.shape, 2)
+        return examples, batches.weights[own], batches.windows[own].astype(np.int64), rows, *drawn
 
     def _where(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Where the frames of examples, int64 [K, B], lie."""
-        examples, index = self._examples, self._index
-        record, start, stop = examples.record[rows], examples.start[rows], examples.stop[rows]
+        index, some = self._dataset.index, self._examples.where(rows)
+        record, start, stop = (column.astype(np.int64) for column in (some.record, some.start, some.stop))
         skip = index.pixels[record] + start * FRAME_BYTES if self._raw else np.zeros_like(record)
         size = (stop - start) * FRAME_BYTES if self._raw else index.length[record]
         place = {"shard": index.shard[record], "offset": index.offset[record], "skip": skip, "size": size}
-        return {"record": record, "word": examples.word[rows], "start": start, "stop": stop, **place}
+        found = {"record": record, "word": some.word, "start": start, "stop": stop, **place}
+        return {name: column.astype(np.int64, copy=False) for name, column in found.items()}
 
     def _windows(self, rows: np.ndarray, played: np.ndarray, total: int) -> dict[str, np.ndarray]:
         """How many windows there are, and which of them are the word's."""
-        examples, lengths = self._examples, windows.count(played, self._padding)
+        lengths, some = windows.count(played, self._padding), self._examples.where(rows)
         half = windows.frame_count(0, self._padding) // 2
 
         def window(frame: np.ndarray) -> np.ndarray:
             """The first window whose middle frame is `frame`, or lies behind it, at the speed that is played."""
-            own, total = frame[rows] - examples.start[rows], examples.frames[rows]
+            own, total = (column.astype(np.int64) for column in (frame - some.start, some.frames))
             return -((total - 2 * played * own) // (2 * total)) - half  # solves `augment.resample`
 
         places = np.arange(total)
-        begin, end = window(examples.unit_start), np.minimum(window(examples.unit_stop), lengths)
+        begin, end = window(some.unit_start), np.minimum(window(some.unit_stop), lengths)
         in_word = (begin[..., np.newaxis] <= places) & (places < end[..., np.newaxis])
         return {"lengths": lengths, "in_word": in_word.view(np.uint8)}
 
     def _labels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        begins, lengths = self._begins[rows], self._begins[rows + 1] - self._begins[rows]
-        places = np.arange(lengths.max(initial=0))
-        valid = places < lengths[..., np.newaxis]
-        labels = self._symbols[np.where(valid, begins[..., np.newaxis] + places, -1)]  # the last symbol is 0
-        return {"labels": labels, "label_lengths": lengths}
+        ids, ends = self._encode(label_texts(self._dataset, self._examples.where(rows.reshape(-1))))
+        lengths = np.diff(ends, prepend=0)
+        valid = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
+        padded = np.zeros(valid.shape, np.int32)
+        padded[valid] = ids
+        shape = *rows.shape, valid.shape[1]
+        return {"labels": padded.reshape(shape), "label_lengths": lengths.reshape(rows.shape)}
+
+
+def _encoded(strings: StringArray) -> np.ndarray:
+    """The UTF-8 of each string, an object array [N] of bytes, as TensorFlow takes it."""
+    data, ends = strings.data.tobytes(), strings.ends.tolist()
+    encoded = np.empty(len(strings), object)
+    encoded[:] = [data[start:end] for start, end in itertools.pairwise([0, *ends])]
+    return encoded
 
 
 def _filled(examples: np.ndarray) -> np.ndarray:

@@ -94,7 +94,8 @@ def portable(
 ) -> tf.data.Dataset:
     """The same batches as `load`, as a dataset without Python, for the tf.data service or `tf.data.Dataset.save`.
 
-    It holds the plan of all its epochs: 104 bytes an example, and 1 more a window and 4 a label of the longest one.
+    It holds the plan of all its epochs: 104 bytes an example, its id, and 1 more a window and 4 a label of the longest
+    one.
     TensorFlow's own reader takes every record whole and checks its CRC each time, so it is slower; a damaged record is
     TensorFlow's DataLossError.
 
@@ -170,14 +171,13 @@ def _batches(
 ) -> tf.data.Dataset:
     """Packed columns -> batches as `spec` describes them."""
     expected, varies = spec(order, layout), order.max_windows_per_batch is not None
-    ids = tf.constant(dataset.index.id.tolist())
 
     @tf.autograph.experimental.do_not_convert
     def batch(of_batches: tf.Tensor, *of_rows: tf.Tensor) -> Batch:
         if varies:
             of_rows = tuple(each[: of_batches[0]] for each in of_rows)
         planned = columns.unpack(of_batches, *of_rows)
-        found = {BatchKey.FRAMES: _frames(planned, read, augmented), **_labels(planned, ids, config)}
+        found = {BatchKey.FRAMES: _frames(planned, read, augmented), **_labels(planned, config)}
         return _ensure_shapes(found, spec(order))
 
     # Read and augment in one map: another parallel map would hold as many batches again.
@@ -204,9 +204,9 @@ def _frames(planned: dict[str, tf.Tensor], read: Reader, augmented: AugmentConfi
     return frames
 
 
-def _labels(planned: dict[str, tf.Tensor], ids: tf.Tensor, config: DataConfig) -> Batch:
+def _labels(planned: dict[str, tf.Tensor], config: DataConfig) -> Batch:
     """All of a batch but its frames."""
-    names = tf.gather(ids, planned["record"])
+    names = planned["ids"]
     if config.unit == "word":
         names = tf.strings.join([names, tf.strings.as_string(planned["word"])], "#")
     total = windows.count(planned["frames"], config.padding)

@@ -1,17 +1,18 @@
 """The examples of a split: spans of records, filtered and cut to length. Pure NumPy."""
 
 import dataclasses
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
 
-from pipeline.loading import windows
+from pipeline.loading import labels, windows
 from pipeline.loading.mixture import sources
 from pipeline.records.directory import DatasetDir
+from pipeline.records.integers import narrow
+from pipeline.records.strings import Lookup, StringArray, blocks
 from pipeline.schema import CONTEXT, DataError
-from pipeline.vocab import Vocabulary, min_ctc_windows
+from pipeline.vocab import Vocabulary
 
 UNITS = ("sentence", "word")
 MAX_MARGIN = 100  # frames
@@ -65,16 +66,18 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """N examples as columns: which frames of which record each reads.
+    """N examples as columns of integers: which frames of which record each reads.
+
+    Columns are int32 where their numbers allow it, may share memory, and may be one number, broadcast.
 
     Attributes:
-      record: int64 [N], row of the index.
-      start, stop: int64 [N], the frames to read, `[start, stop)`.
-      unit_start, unit_stop: int64 [N], the frames of the word or sentence itself, without its margin.
-      word: int64 [N], which word of the record; -1 for the whole clip.
-      words_kept: int64 [N], the number of words left in a truncated sentence; -1 where nothing was truncated.
-      min_frames: int64 [N], the minimal number of frames in which CTC can emit the label, at most `stop - start`.
-      source: int64 [N], which dataset of a mixture.
+      record: [N], row of the index.
+      start, stop: [N], the frames to read, `[start, stop)`.
+      unit_start, unit_stop: [N], the frames of the word or sentence itself, without its margin.
+      word: [N], which word of the record; -1 for the whole clip.
+      words_kept: [N], the number of words left in a truncated sentence; -1 where nothing was truncated.
+      min_frames: [N], the minimal number of frames in which CTC can emit the label, at most `stop - start`.
+      source: [N], which dataset of a mixture.
     """
 
     record: np.ndarray
@@ -92,11 +95,13 @@ class Examples:
 
     @property
     def frames(self) -> np.ndarray:
-        """int64 [N]: the length of each example."""
+        """[N]: the length of each example."""
         return self.stop - self.start
 
-    def where(self, chosen: np.ndarray) -> "Examples":
-        """The examples that a mask, bool [N], selects."""
+    def where(self, chosen: np.ndarray | slice) -> "Examples":
+        """The examples at a mask, bool [N], at int64 [M], or at a slice, which shares memory."""
+        if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.all():
+            return self
         return Examples(**{field.name: getattr(self, field.name)[chosen] for field in dataclasses.fields(self)})
 
 
@@ -112,9 +117,7 @@ def select_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exam
         raise DataError(f"{dataset.root}: split {split!r} is empty; it has {', '.join(dataset.splits)}")
     examples = _filter(dataset, examples, config)
     examples = examples if config.max_frames is None else _limit_length(dataset, examples, config)
-    labels = [config.vocabulary.split(text) for text in _texts(dataset, examples)]
-    _check_labels(dataset, labels, config)
-    examples = _with_min_frames(examples, labels, config)
+    examples = _with_min_frames(dataset, examples, config)
     if not len(examples):
         chosen = {name: getattr(config, name) for name in ("speakers", "words", "max_frames")}
         rules = ", ".join(f"{name} {_listed(value)}" for name, value in chosen.items() if value)
@@ -122,12 +125,20 @@ def select_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exam
     return examples
 
 
-def encode_labels(dataset: DatasetDir, examples: Examples, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes the labels of all examples: ids int32 [M], and offsets int64 [N + 1] where each label begins in them."""
-    known = {symbol: number for number, symbol in enumerate(vocabulary.symbols)}
-    ids = [[known[symbol] for symbol in vocabulary.split(text)] for text in _texts(dataset, examples)]
-    offsets = np.cumsum([0, *(len(label) for label in ids)], dtype=np.int64)
-    return np.fromiter(itertools.chain.from_iterable(ids), np.int32, offsets[-1]), offsets
+def label_texts(dataset: DatasetDir, examples: Examples) -> StringArray:
+    """The label of each example, as text."""
+    index = dataset.index
+    first = index.word_rows[examples.record]
+    if np.all(examples.word >= 0):
+        return index.word_text[first + examples.word]
+    whole = index.text[examples.record]
+    if not len(cut := np.flatnonzero(examples.words_kept >= 0)):
+        return whole
+    counts = examples.words_kept[cut]
+    words = index.word_text[_ranges(first[cut], counts)]
+    order = np.arange(len(whole))
+    order[cut] = len(whole) + np.arange(len(cut))
+    return StringArray.concatenate([whole, words.joined(counts)])[order]
 
 
 def sentence_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
@@ -136,10 +147,10 @@ def sentence_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Ex
     Raises:
       DataError: there is no such split.
     """
-    records = dataset.records(split)
+    records = narrow(dataset.records(split))
     frames = dataset.index.frames[records]
-    zero = np.zeros_like(frames)
-    return _untruncated(dataset, config, records, zero, frames, zero, frames, zero - 1)
+    zero, whole = (np.broadcast_to(np.int32(number), frames.shape) for number in (0, -1))
+    return _untruncated(dataset, config, records, zero, frames, zero, frames, whole)
 
 
 def word_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
@@ -150,7 +161,7 @@ def word_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exampl
     Raises:
       DataError: there is no such split, or none of its clips has word times.
     """
-    index, records = dataset.index, dataset.records(split)
+    index, records = dataset.index, narrow(dataset.records(split))
     counts = index.word_rows[records + 1] - index.word_rows[records]
     record = np.repeat(records, counts)
     if len(records) and not len(record):
@@ -158,16 +169,25 @@ def word_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exampl
             f"{dataset.root}: no word times in split {split!r}, so it has no word examples; use another split, "
             "whole sentences (--unit=sentence, or a run of it), or give the clips alignments"
         )
-    word = np.concatenate([np.arange(n) for n in counts]) if len(counts) else counts
-    row = index.word_rows[record] + word
+    word = _ranges(np.zeros_like(counts), counts)
+    row = _ranges(index.word_rows[records], counts)
+    if len(row) and row[-1] - row[0] == len(row) - 1:
+        row = slice(row[0], row[-1] + 1)  # which shares memory with the index
     first, last, total = index.word_start[row], index.word_stop[row], index.frames[record]
     start, stop = np.maximum(first - config.margin, 0), np.minimum(last + config.margin, total)
     start, stop = _widen(start, stop, total, windows.frame_count(1, config.padding))
     return _untruncated(dataset, config, record, start, stop, first, last, word)
 
 
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """int64 or int32 [sum of counts]: from each of `starts` on as many numbers as `counts` says."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before.astype(starts.dtype), counts) + np.arange(counts.sum(), dtype=starts.dtype)
+
+
 def _untruncated(dataset: DatasetDir, config: DataConfig, record: np.ndarray, *columns: np.ndarray) -> Examples:
-    words_kept, min_frames = np.full_like(record, -1), np.full_like(record, windows.frame_count(1, config.padding))
+    numbers = -1, windows.frame_count(1, config.padding)
+    words_kept, min_frames = (np.broadcast_to(np.int32(number), record.shape) for number in numbers)
     return Examples(record, *columns, words_kept, min_frames, sources(dataset, record))
 
 
@@ -181,21 +201,36 @@ def _widen(start: np.ndarray, stop: np.ndarray, total: np.ndarray, min_frames: i
 def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Examples:
     """Keeps only the speakers and words of `config`."""
     index = dataset.index
-    _check_known("speakers", config.speakers, index.speaker)
-    _check_known("words", config.words, " ".join(index.text).split())
     if config.speakers:
-        wanted = set(config.speakers)
-        examples = examples.where(np.array([speaker in wanted for speaker in index.speaker[examples.record]], bool))
+        find = Lookup(sorted(set(config.speakers)))
+        places = find(index.speaker)
+        _check_known("speakers", config.speakers, [places], lambda: index.speaker)
+        examples = examples.where(places[examples.record] >= 0)
     if config.words:
-        wanted = set(config.words)
-        examples = examples.where(np.array([wanted.issuperset(t.split()) for t in _texts(dataset, examples)], bool))
+        find = Lookup(sorted(set(config.words)))
+        places = (find(labels.split_words(index.text[block])[0]) for block in blocks(len(index)))
+        _check_known("words", config.words, places, lambda: " ".join(index.text).split())
+        chosen = [_is_of(label_texts(dataset, examples.where(block)), find) for block in blocks(len(examples))]
+        examples = examples.where(np.concatenate([np.zeros(0, bool), *chosen]))
     return examples
 
 
-def _check_known(field: str, wanted: tuple[str, ...], known: Iterable[str]) -> None:
-    choices = sorted(set(known))
-    if unknown := sorted(set(wanted) - set(choices)):
-        raise DataError(f"{field}: no clip has {unknown[0]!r}; choose of {_listed(choices)}")
+def _is_of(texts: StringArray, find: Lookup) -> np.ndarray:
+    """Bool [N]: whether `find` finds each word of a text."""
+    words, ends = labels.split_words(texts)
+    misses = np.concatenate([[0], np.cumsum(find(words) < 0)])[ends]
+    return np.diff(misses, prepend=0) == 0
+
+
+def _check_known(
+    field: str, wanted: tuple[str, ...], places: Iterable[np.ndarray], known: Callable[[], Iterable[str]]
+) -> None:
+    """Checks that `places` hold that of each of `wanted`, in their sorted set; -1 stands for others."""
+    names, found = sorted(set(wanted)), set()
+    for some in places:
+        found |= set(np.flatnonzero(np.bincount(some + 1, minlength=1)).tolist())
+    if unknown := [name for place, name in enumerate(names, start=1) if place not in found]:
+        raise DataError(f"{field}: no clip has {unknown[0]!r}; choose of {_listed(sorted(set(known())))}")
 
 
 def _listed(value: object) -> str:
@@ -220,52 +255,40 @@ def _limit_length(dataset: DatasetDir, examples: Examples, config: DataConfig) -
 
 
 def _words_kept(dataset: DatasetDir, examples: Examples, long: np.ndarray, limit: int) -> np.ndarray:
-    """int64 [N]: the number of words that end in the first `limit` frames of each long sentence, -1 for the others."""
-    index, words_kept = dataset.index, examples.words_kept.copy()
-    for row in np.flatnonzero(long):
-        record = examples.record[row]
-        stops = index.word_stop[index.word_rows[record] : index.word_rows[record + 1]]
-        if not len(stops):
-            raise DataError(
-                f"{dataset.root}: clip {index.id[record]} of {examples.frames[row]} frames has no word times, so the "
-                f"words of its first {limit} frames are unknown; skip long clips (--on_long_example=skip)"
-            )
-        words_kept[row] = np.count_nonzero(stops <= limit)
-    return words_kept
-
-
-def _texts(dataset: DatasetDir, examples: Examples) -> list[str]:
-    """The label of each example, as text."""
+    """[N]: the number of words that end in the first `limit` frames of each long sentence, -1 for the others."""
     index = dataset.index
-    rows = index.word_rows[examples.record]
-    return [
-        index.word_text[row + word]
-        if word >= 0
-        else index.text[record]
-        if words_kept < 0
-        else " ".join(index.word_text[row : row + words_kept])
-        for record, row, word, words_kept in zip(examples.record, rows, examples.word, examples.words_kept, strict=True)
-    ]
+    first, stop = index.word_rows[examples.record], index.word_rows[examples.record + 1]
+    if len(silent := np.flatnonzero(long & (first == stop))):
+        record, frames = examples.record[silent[0]], examples.frames[silent[0]]
+        raise DataError(
+            f"{dataset.root}: clip {index.id[record]} of {frames} frames has no word times, so the "
+            f"words of its first {limit} frames are unknown; skip long clips (--on_long_example=skip)"
+        )
+    ended = np.concatenate([[0], np.cumsum(index.word_stop <= limit)])
+    return np.where(long, ended[stop] - ended[first], examples.words_kept)
 
 
-def min_frames(labels: list[list[str]], padding: str = "valid") -> np.ndarray:
-    """int64 [N]: the minimal number of frames in which CTC can emit each label."""
-    counts = [max(min_ctc_windows(symbols), 1) for symbols in labels]
-    return windows.frame_count(np.array(counts, np.int64), padding)
+def _with_min_frames(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Examples:
+    """Sets `min_frames`, and drops truncated sentences that are left with no word or with too few frames for CTC.
 
-
-def _with_min_frames(examples: Examples, labels: list[list[str]], config: DataConfig) -> Examples:
-    """Sets `min_frames`, and drops truncated sentences that are left with no word or with too few frames for CTC."""
-    needed = min_frames(labels, config.padding)
+    Raises:
+      DataError: a symbol of a label is not in the vocabulary.
+    """
+    encode, needed = labels.LabelEncoder(config.vocabulary), np.empty(len(examples), np.int32)
+    for block in blocks(len(examples)):
+        texts = label_texts(dataset, examples.where(block))
+        ids, ends = encode(texts)
+        if len(ids) and ids.min() < 0:
+            raise _unknown_symbol(dataset, texts, config.vocabulary)
+        needed[block] = windows.frame_count(labels.min_windows(ids, ends), config.padding)
     fits = (examples.words_kept < 0) | ((examples.words_kept > 0) & (needed <= examples.frames))
     return dataclasses.replace(examples, min_frames=np.minimum(needed, examples.frames)).where(fits)
 
 
-def _check_labels(dataset: DatasetDir, labels: list[list[str]], config: DataConfig) -> None:
-    """Refuses symbols outside the vocabulary before any frame is read."""
-    known = set(config.vocabulary.symbols)
-    if unknown := sorted({symbol for symbols in labels for symbol in symbols} - known):
-        raise DataError(
-            f"{dataset.root}: {config.vocabulary.unit} {unknown[0]!r} is not among the {len(known)} of the "
-            f"vocabulary ({', '.join(config.vocabulary.symbols)}); use data of the same words or characters"
-        )
+def _unknown_symbol(dataset: DatasetDir, texts: StringArray, vocabulary: Vocabulary) -> DataError:
+    known = set(vocabulary.symbols)
+    unknown = sorted({symbol for text in texts for symbol in vocabulary.split(text)} - known)
+    return DataError(
+        f"{dataset.root}: {vocabulary.unit} {unknown[0]!r} is not among the {len(known)} of the "
+        f"vocabulary ({', '.join(vocabulary.symbols)}); use data of the same words or characters"
+    )

@@ -1,6 +1,7 @@
 """Joins several dataset directories to one."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 from pipeline import vocab
 from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir
-from pipeline.records.index import Index, shift_concatenate
+from pipeline.records.index import Index
 from pipeline.records.storage import Place
-from pipeline.records.strings import StringArray
+from pipeline.records.strings import StringArray, shift_concatenate
 from pipeline.schema import DataError
 
 PARTS = "datasets"  # the key in a mixture's manifest that lists its datasets
@@ -51,18 +52,25 @@ def _root(datasets: Sequence[DatasetDir]) -> Place:
 
 
 def sources(dataset: DatasetDir, record: np.ndarray) -> np.ndarray:
-    """int64 [N]: the dataset of a mixture from which each index row, int64 [N], comes; 0 if there is only one."""
-    ends = np.cumsum([part["records"] for part in dataset.manifest.get(PARTS, [])], dtype=np.int64)
-    return np.searchsorted(ends[:-1], record, side="right")
+    """int32 [N]: the dataset of a mixture from which each index row, [N], comes; 0, broadcast, if there is only one."""
+    if PARTS not in dataset.manifest:
+        return np.broadcast_to(np.int32(0), record.shape)
+    ends = np.cumsum([part["records"] for part in dataset.manifest[PARTS]], dtype=np.int64)
+    return np.searchsorted(ends[:-1], record, side="right").astype(np.int32)
 
 
 def own_ids(dataset: DatasetDir) -> StringArray:
     """The clip ids as the records hold them, without the dataset name that a mixture adds."""
     if PARTS not in dataset.manifest:
         return dataset.index.id
-    before = [len(part["name"]) + 1 for part in dataset.manifest[PARTS]]
-    parts = sources(dataset, np.arange(len(dataset.index)))
-    return StringArray.of(name[before[part] :] for name, part in zip(dataset.index.id, parts, strict=True))
+    stops = np.cumsum([part["records"] for part in dataset.manifest[PARTS]]).tolist()
+    parts = zip(dataset.manifest[PARTS], itertools.pairwise([0, *stops]), strict=True)
+    own = [dataset.index.id[first:stop].without(_prefix(part["name"])) for part, (first, stop) in parts]
+    return StringArray.concatenate(own)
+
+
+def _prefix(name: str) -> str:
+    return f"{name}:"
 
 
 def _check_alike(one: DatasetDir, other: DatasetDir) -> None:
@@ -104,5 +112,5 @@ def _index(datasets: Sequence[DatasetDir], splits: list[str]) -> Index:
         Index.concatenate([dataset.index for dataset in datasets]),
         split=np.concatenate([own[d.index.split] for own, d in zip(numbers, datasets, strict=True)]),
         shard=shift_concatenate([d.index.shard for d in datasets], [len(d.shards) for d in datasets]),
-        id=StringArray.of(f"{d.root.name}:{name}" for d in datasets for name in d.index.id),
+        id=StringArray.concatenate([d.index.id.behind(_prefix(d.root.name)) for d in datasets]),
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +47,7 @@ def load_index(path: Place, content: bytes, manifest: dict[str, Any]) -> Index:
     Raises:
       DataError: the file is no index, or breaks a rule of `checks`.
     """
-    columns = checks.load_columns(path, io.BytesIO(content), Index.names())
+    columns = checks.load_columns(path, content, Index.names())
     checks.check_index(path, columns, manifest)
     return Index.of_columns(columns)
 
@@ -99,6 +98,11 @@ class DatasetDir:
         if split not in self.splits:
             raise DataError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
         return np.flatnonzero(self.index.split == self.splits.index(split))
+
+    def shard_records(self, shard: int) -> range:
+        """The index rows of a shard."""
+        first, stop = np.searchsorted(self.index.shard, [shard, shard + 1]).tolist()
+        return range(first, stop)
 
 
 def fingerprint(manifest: dict[str, Any]) -> str:
@@ -198,7 +202,7 @@ def _open_shard(root: Place, shard: dict[str, Any]) -> tuple[Place, str] | str:
 def _is_foreign(dataset: DatasetDir, number: int) -> bool:
     """Whether a shard ends in a sound record of another CRC; a damaged record is reported when it is read."""
     try:
-        record_bytes(dataset, int(np.flatnonzero(dataset.index.shard == number)[-1]))
+        record_bytes(dataset, dataset.shard_records(number)[-1])
     except ValueError:
         return False
     return True
@@ -208,7 +212,7 @@ def changed_shards(dataset: DatasetDir) -> list[str]:
     """What is wrong with shards that are gone, or no longer as long as their records, in one line each."""
     index, problems = dataset.index, []
     for number in np.unique(index.shard).tolist():
-        where, last = dataset.shards[number], int(np.flatnonzero(index.shard == number)[-1])
+        where, last = dataset.shards[number], dataset.shard_records(number)[-1]
         want = int(index.offset[last] + index.length[last]) + checks.FRAMING_BYTES
         try:
             if (size := storage.size(where)) != want:

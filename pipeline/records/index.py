@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.records import checks
 from pipeline.records.example import pixels_offset
-from pipeline.records.strings import Builder, StringArray
+from pipeline.records.strings import Builder, StringArray, shift_concatenate
 from pipeline.schema import Clip, Word
 
 ENDS = "_ends"  # suffix, in the file, of the ends of a column of strings
@@ -39,13 +39,15 @@ class Row:
 class Index:
     """The rows of N records with W words in all, as columns, in shard order.
 
+    Numbers are int64, or int32 where they come from a file and all of a column are below 2^30.
+
     Attributes:
-      split, shard: int64 [N], positions in the manifest's lists.
-      offset, length, pixels, frames, tracked: int64 [N], as in `Row`.
+      split, shard: [N], positions in the manifest's lists.
+      offset, length, pixels, frames, tracked: [N], as in `Row`.
       id, speaker, text: N strings.
-      word_rows: int64 [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
+      word_rows: [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
       word_text: W strings.
-      word_start, word_stop: int64 [W], frames.
+      word_start, word_stop: [W], frames.
     """
 
     split: np.ndarray
@@ -92,10 +94,7 @@ class Index:
         for field in dataclasses.fields(cls):
             own = [getattr(part, field.name) for part in parts]
             if field.name in checks.STRING_COLUMNS:
-                data = np.concatenate([column.data for column in own])
-                columns[field.name] = StringArray(
-                    data, shift_concatenate([c.ends for c in own], [len(c.data) for c in own])
-                )
+                columns[field.name] = StringArray.concatenate(own)
             elif field.name == "word_rows":
                 rows = shift_concatenate([rows[1:] for rows in own], [len(part.word_start) for part in parts])
                 columns[field.name] = np.concatenate([[0], rows])
@@ -123,12 +122,13 @@ class Index:
         ]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """The columns as they lie in the file, the inverse of `of_columns`."""
+        """The columns as they lie in the file, numbers as int64, the inverse of `of_columns`."""
         found = {}
         for name, column in vars(self).items():
-            found |= (
-                {name: column.data, name + ENDS: column.ends} if isinstance(column, StringArray) else {name: column}
-            )
+            if isinstance(column, StringArray):
+                found |= {name: column.data, name + ENDS: column.ends.astype(np.int64, copy=False)}
+            else:
+                found[name] = column.astype(np.int64, copy=False)
         return found
 
     def __len__(self) -> int:
@@ -141,9 +141,3 @@ class Index:
         strings = (getattr(self, name)[record] for name in ("id", "speaker", "text"))
         numbers = (int(getattr(self, name)[record]) for name in ("offset", "length", "pixels", "frames", "tracked"))
         return Row(*strings, *numbers, tuple(Word(*word) for word in words))
-
-
-def shift_concatenate(columns: Sequence[np.ndarray], counts: Sequence[int]) -> np.ndarray:
-    """Concatenates columns of numbers that count from 0, each shifted by the counts of the columns before it."""
-    firsts = np.cumsum([0, *counts[:-1]])
-    return np.concatenate([column + first for column, first in zip(columns, firsts, strict=True)])

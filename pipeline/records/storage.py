@@ -102,10 +102,12 @@ def opened(where: Place, count: int) -> tuple[Place, int, bytes]:
         found = bucket.head(where) or bucket.missing(where)
         total, pinned = found["size"], Url(where.text, found["e_tag"] or "")
         return pinned, total, bucket.get(pinned, max(0, total - count), count)[0] if total else b""
-    with where.open("rb") as file:
-        total = file.seek(0, os.SEEK_END)
-        file.seek(max(0, total - count))
-        return where, total, file.read()
+    file = os.open(where, os.O_RDONLY)  # a dataset may have a hundred thousand of them
+    try:
+        total = os.fstat(file).st_size
+        return where, total, os.pread(file, count, max(0, total - count))
+    finally:
+        os.close(file)
 
 
 def size(where: Place) -> int:

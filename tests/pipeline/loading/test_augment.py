@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pipeline.loading import augment
 from pipeline.loading.augment import AugmentConfig
+from pipeline.records.strings import StringArray
 from tests import datasets
 
 FRAMES = np.random.default_rng(0).integers(0, 256, [9, 112, 112], np.uint8)
@@ -26,7 +27,7 @@ def seeds(count: int) -> np.ndarray:
 
 
 def clips(count: int) -> np.ndarray:
-    return augment.example_keys(np.array([f"s1/c{n}" for n in range(count)]), np.full(count, -1))
+    return augment.example_keys(StringArray.of(f"s1/c{n}" for n in range(count)), np.full(count, -1))
 
 
 def uniform(shape: list[int], seed: np.ndarray, *rest: object) -> np.ndarray:
@@ -149,12 +150,12 @@ def test_the_generator_is_splitmix64() -> None:
 
 
 def test_a_key_is_of_the_clip_and_its_word_alone() -> None:
-    ids = np.array(["s1/a", "s1/b", "s1/a", "ü", "s1/aa", "a/s1"])
+    ids = StringArray.of(["s1/a", "s1/b", "s1/a", "ü", "s1/aa", "a/s1"])
     word = np.array([-1, -1, 0, 1, -1, -1])
     together = augment.example_keys(ids, word)
     assert (together.dtype, len(set(together.tolist()))) == (np.uint64, 6)
     for place in range(6):
-        assert augment.example_keys(ids[[place]], word[[place]]) == together[place]
+        assert augment.example_keys(ids[place : place + 1], word[[place]]) == together[place]
     assert augment.example_keys(ids[::2], word[::2]).tolist() == together[::2].tolist()
 
 

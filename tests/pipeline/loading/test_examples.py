@@ -1,5 +1,4 @@
 import dataclasses
-import itertools
 
 import pytest
 
@@ -172,12 +171,11 @@ def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> No
         DataConfig(LETTERS, **settings)
 
 
+def labelled(words: DatasetDir, config: DataConfig) -> list[str]:
+    return examples.label_texts(words, select_examples(words, "train", config)).tolist()
+
+
 def test_labels_are_those_of_each_example(words: DatasetDir) -> None:
-    ids, begins = examples.encode_labels(words, select_examples(words, "train", WORD), WORDS)
-    assert (ids.tolist(), begins.tolist()) == ([1, 0, 2, 0], [0, 1, 2, 3, 4])
-    ids, begins = examples.encode_labels(words, select_examples(words, "train", SENTENCE), LETTERS)
-    texts = [LETTERS.decode(ids[first:last]) for first, last in itertools.pairwise(begins.tolist())]
-    assert texts == ["bin at now", "at"]
-    cut = DataConfig(LETTERS, max_frames=12, overlong="truncate")
-    ids, begins = examples.encode_labels(words, select_examples(words, "train", cut), LETTERS)
-    assert LETTERS.decode(ids[: begins[1]]) == "bin at"
+    assert labelled(words, WORD) == ["bin", "at", "now", "at"]
+    assert labelled(words, SENTENCE) == ["bin at now", "at"]
+    assert labelled(words, DataConfig(LETTERS, max_frames=12, overlong="truncate")) == ["bin at", "at"]

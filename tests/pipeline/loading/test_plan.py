@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -32,8 +33,18 @@ def test_a_plan_is_pure(settings: dict[str, object]) -> None:
     planned.epoch(1, LENGTHS)
     same(planned.epoch(3, LENGTHS), later)
     same(epoch(config, 3), later)
-    assert [column.dtype for column in dataclasses.astuple(later)] == [np.int64, np.float32, np.int64]
+    assert [column.dtype for column in dataclasses.astuple(later)] == [np.int32, np.float32, np.int64]
     assert {len(planned.epoch(number, LENGTHS).examples) for number in range(5)} == {planned.steps}
+
+
+def test_the_order_of_an_epoch_is_that_of_all_versions() -> None:
+    lengths = np.random.default_rng(0).integers(5, 200, 5000)
+    digest = hashlib.sha256()
+    for settings in VARIANTS:
+        planned = Plan(lengths, PlanConfig(16, seed=9, workers=2, **settings)).epoch(4, lengths)
+        for column in (planned.examples, planned.weights, planned.windows):
+            digest.update(column.astype(np.int64).tobytes())
+    assert digest.hexdigest().startswith("cd055e5bf0b7f827")
 
 
 @pytest.mark.parametrize("number", [0, 1, 17])

@@ -1,4 +1,5 @@
 import gc
+import itertools
 import operator
 import tracemalloc
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records.strings import StringArray, is_utf8
+from pipeline.records.strings import Lookup, StringArray, is_utf8
 
 WORDS = ["bin", "", "été", "夏", "\N{GRINNING FACE}", "bin"]
 
@@ -66,3 +67,48 @@ def test_a_long_text_costs_its_own_length() -> None:
     assert len(packed) == 10_000
     assert held < 20 * 10_000
     assert peak < 25 * 10_000
+
+
+TEXTS = st.lists(st.text("ab夏\0", max_size=20), max_size=9)
+
+
+@given(TEXTS, st.data())
+def test_many_are_worked_on_as_one_by_one(texts: list[str], data: st.DataObject) -> None:
+    packed, count = StringArray.of(texts), len(texts)
+    others = [data.draw(st.sampled_from([text, text[::-1], text + "a", ""])) for text in texts]
+    assert (packed == StringArray.of(others)).tolist() == [a == b for a, b in zip(texts, others, strict=True)]
+    rows = data.draw(st.lists(st.integers(-count, count - 1))) if count else []
+    assert packed[np.array(rows, int)].tolist() == [texts[row] for row in rows]
+    start, stop = data.draw(st.integers(-9, 9)), data.draw(st.integers(-9, 9))
+    assert packed[start:stop].tolist() == texts[start:stop]
+    assert packed[start:stop:2].tolist() == texts[start:stop:2]
+    points, ends = packed.points()
+    assert "".join(map(chr, points)) == "".join(texts)
+    assert ends.tolist() == list(itertools.accumulate(map(len, texts)))
+    marked = packed.behind("é:")
+    assert marked.tolist() == [f"é:{text}" for text in texts]
+    assert marked.without("é:").tolist() == StringArray.concatenate([packed]).tolist() == texts
+
+
+@given(TEXTS, st.sets(st.text("ab夏", max_size=20)))
+def test_they_are_found_among_others(texts: list[str], values: set[str]) -> None:
+    known = [*sorted(values), "\ud800"]  # half of a pair, as of a name that is no UTF-8
+    expected = [known.index(text) if text in known else -1 for text in texts]
+    assert Lookup(known)(StringArray.of(texts)).tolist() == expected
+
+
+def test_equal_values_are_not_looked_up() -> None:
+    with pytest.raises(ValueError, match="distinct"):
+        Lookup(["bin", "at", "bin"])
+
+
+def test_runs_of_them_are_joined() -> None:
+    joined = StringArray.of(WORDS).joined(np.array([0, 2, 1, 0, 3, 0]))
+    assert joined.tolist() == ["", "bin ", "été", "", "夏 \N{GRINNING FACE} bin", ""]
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rows = StringArray.of(WORDS), np.array([5, 4, 3, 2, 1, 0, 0])
+    expected = whole.hashes().tolist(), whole[rows].tolist()
+    monkeypatch.setattr("pipeline.records.strings.BLOCK", 2)
+    assert (whole.hashes().tolist(), whole[rows].tolist()) == expected
