@@ -10,6 +10,8 @@ python -m scripts.benchmark sequence                  reshape, map_fn and TimeDi
 python -m scripts.benchmark layers                    time of a training step by layer, ours and the usual Keras layers
 python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
                                                       at once; milliseconds a batch
+python -m scripts.benchmark scale                     an index of --rows clips, without their frames: listing, opening,
+                                                      planning, first batch: seconds, memory; five minutes a round
 
 Candidates run alternately, --rounds times each, each time in a process of its own. The Markdown tables show medians.
 Baselines have environments of their own, which `make baselines` makes; without one the benchmark says so.
@@ -23,7 +25,7 @@ from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import convert, device, encodings, layers, read, read_store, sequence
+from scripts.benchmarks import convert, device, encodings, layers, read, read_store, scale, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
@@ -32,6 +34,7 @@ flags.DEFINE_string(
     "data", None, "encodings, read, device: dataset directory; read: or a URL; encodings needs raw frames"
 )
 flags.DEFINE_integer("clips", 100, "number of clips to draw", lower_bound=2)
+flags.DEFINE_integer("rows", 10_000_000, "scale: number of clips in the index", lower_bound=300)
 flags.DEFINE_integer("seed", 0, "seed of the draw", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "measurements of each candidate", lower_bound=1)
 flags.DEFINE_integer(
@@ -91,6 +94,10 @@ def _device() -> list[Measurement]:
     return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
 
 
+def _scale() -> list[Measurement]:
+    return scale.run(flags.FLAGS.rows, flags.FLAGS.rounds)
+
+
 def _counts(name: str) -> list[int]:
     if wrong := [value for value in flags.FLAGS[name].value if not (value.isdecimal() and int(value))]:
         raise DataError(f"--{name}: want numbers of at least 1, got {wrong[0]!r}")
@@ -110,6 +117,7 @@ COMMANDS = {
     "sequence": _sequence,
     "layers": _layers,
     "device": _device,
+    "scale": _scale,
 }
 
 
