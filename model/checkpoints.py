@@ -104,9 +104,17 @@ class TrainingState:
       epoch, step: the position in the data: `step` batches of epoch `epoch` have been learned.
       best: the smallest validation value so far, infinity before the first.
       stale: validations since then.
+
+    Args:
+      model: is saved and restored.
+      optimizer: the same.
+      run_dir: where to.
+      writes: False for a worker that only reads what the chief has written.
     """
 
-    def __init__(self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: Path) -> None:
+    def __init__(
+        self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: Path, writes: bool = True
+    ) -> None:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
@@ -115,8 +123,9 @@ class TrainingState:
             model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best, stale=self.stale
         )
         # Two of the last: a fault while one is written, or in it, leaves the one before.
-        self._last = _manager(self._checkpoint, run_dir / "last", 2)
-        self._best = _manager(self._checkpoint, run_dir / "best", 1)
+        self._run_dir = run_dir
+        self._last = _manager(self._checkpoint, run_dir / "last", 2) if writes else None
+        self._best = _manager(self._checkpoint, run_dir / "best", 1) if writes else None
 
     def resume(self) -> bool:
         """Loads the last checkpoint that can be read; returns False if there is none.
@@ -125,7 +134,7 @@ class TrainingState:
           RunError: there are some, and none can be read.
         """
         damaged: list[RunError] = []
-        for path in checkpoint_paths(Path(self._last.directory)):
+        for path in checkpoint_paths(self._run_dir / "last"):
             try:
                 with _named(path):
                     self._checkpoint.restore(path).assert_consumed()
@@ -152,8 +161,10 @@ class TrainingState:
             _save(self._best)
 
 
-def _save(manager: tf.train.CheckpointManager) -> None:
-    """Saves under a new number, never over a checkpoint that may be needed."""
+def _save(manager: tf.train.CheckpointManager | None) -> None:
+    """Saves under a new number, never over a checkpoint that may be needed; nothing without a manager."""
+    if manager is None:
+        return
     try:
         manager.save()
     except (tf.errors.OpError, OSError) as error:

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from model import batch as fields
+from model import replicas
 from model.sequence import WRAPPERS
 from model.vgg_m import TABLES, VGGM
 
@@ -81,8 +82,8 @@ class LipReaderConfig:
 class StepDropout(tf_keras.layers.Layer):
     """Dropout with one mask for all steps of a row (Gal and Ghahramani 2016), so that padding changes no draw.
 
-    The mask is a pure function of `seed` and of `calls`, the training calls so far, which a checkpoint
-    carries: a resumed run draws what an unbroken one draws.
+    The mask is a pure function of `seed`, of `calls`, the training calls so far, which a checkpoint carries, and of the
+    row in the global batch: a resumed run draws what an unbroken one draws, and several replicas what one draws.
     """
 
     def __init__(self, rate: float, seed: int, name: str | None = None) -> None:
@@ -104,8 +105,8 @@ class StepDropout(tf_keras.layers.Layer):
             return x
         seed = tf.random.experimental.stateless_fold_in([self.seed, 0], self.calls)
         self.calls.assign_add(1)
-        shape = [tf.shape(x)[0], 1, x.shape[-1]]
-        keep = tf.random.stateless_uniform(shape, seed) >= self.rate
+        draw = lambda rows: tf.random.stateless_uniform([rows, 1, x.shape[-1]], seed)  # noqa: E731
+        keep = replicas.own_rows(draw, tf.shape(x)[0]) >= self.rate
         return tf.where(keep, x / (1 - self.rate), tf.zeros([], x.dtype))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from model import batch as fields
+from model import replicas
 
 
 def word(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
@@ -84,5 +85,8 @@ def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing
 
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Returns `sum(w v) / sum(w)` of two float32 `[B]`; 0 where all weights are 0."""
-    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+    """Returns `sum(w v) / sum(w)` of two float32 `[B]`; 0 where all weights are 0.
+
+    Where a step has several replicas the second sum is over all of them, so that the results of all add up to the mean.
+    """
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), replicas.summed(tf.reduce_sum(weights)))

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 import tf_keras
 
+from model import replicas
+
 
 class StepWise(tf_keras.layers.Layer):
     """Base class of the wrappers: the CNN and the shape of its output."""
@@ -56,7 +58,8 @@ class Packed(StepWise):
         where = tf.cast(tf.where(valid), tf.int32)  # [N, 2], row by row whatever the padding
         count = tf.shape(where)[0]
         spare = tf.zeros([tf.cast(count == 0, tf.int32), 2], tf.int32)  # no convolution takes an empty batch
-        features = self.packed(windows, tf.concat([where, spare], 0), training)[:count]
+        with replicas.counting(count):
+            features = self.packed(windows, tf.concat([where, spare], 0), training)[:count]
         width = features.shape[-1]
         return tf.scatter_nd(where, features, [steps[0], steps[1], width])  # [N, features] -> [B, S, features]
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from model import batch as fields
 from model.checkpoints import TrainingState
+from model.distribution import SINGLE, Distribution
 from model.errors import RunError
 from model.lipreader import LipReader
 from model.train_step import Batch, TrainConfig, batch_keys, loss_scale, make_optimizer, make_step
@@ -57,26 +58,33 @@ def train(
     run_dir: Path,
     validate: Callable[[], dict[str, float]] | None = None,
     stop: threading.Event | None = None,
+    distribution: Distribution = SINGLE,
 ) -> TrainResult:
     """Trains a model, from the last checkpoint in `run_dir` if there is one.
 
     Args:
       model: is trained in place.
       config: how.
-      batches: step -> the batches from that step on, counted through all epochs; keys in `model.batch`. Called once.
+      batches: step -> the batches from that step on, counted through all epochs; keys in `model.batch`. Called once;
+        with several replicas once for each share, as `batches(step, share)`.
       steps_per_epoch: batches of an epoch.
       run_dir: gets `last/`, `best/` and `tensorboard/`.
       validate: called after each epoch; its `config.monitor` picks the best checkpoint. What it writes with
         `tf.summary` goes to TensorBoard.
-      stop: once it is set, training ends after the current step or validation, with a checkpoint.
+      stop: once it is set, training ends after the current step or validation, with a checkpoint. Of several workers
+        one that is told to stop is enough; the step after it is still learned.
+      distribution: where to, the one in whose scope `model` was made. Of several workers each validates all, so that
+        none has to wait for long, and the chief's values count; the chief alone writes.
 
     Raises:
+      WorkersError: another worker has ended or stalled.
       RunError: a batch more than there are examples, a loss or gradient that is not finite, data that ends early, a
         checkpoint that cannot be read or written, or a validation without `config.monitor`.
     """
     if steps_per_epoch < 1:
         raise RunError("batch_size: fewer training examples than one batch holds; lower it")
-    return _Loop(model, config, batches, steps_per_epoch, run_dir, validate).run(stop or threading.Event())
+    loop = _Loop(model, config, batches, steps_per_epoch, run_dir, validate, distribution)
+    return loop.run(stop or threading.Event())
 
 
 class _Loop:
@@ -90,14 +98,17 @@ class _Loop:
         steps_per_epoch: int,
         run_dir: Path,
         validate: Callable[[], dict[str, float]] | None,
+        distribution: Distribution,
     ) -> None:
         self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
-        self.stream: Iterator[Batch] = iter(())
-        self.run_dir, self.validate = run_dir, validate
+        self.stream: Iterator[tuple[Batch, ...]] = iter(())
+        self.run_dir, self.validate, self.distribution = run_dir, validate, distribution
         self.keys = batch_keys(model)
-        self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
-        self.step = make_step(model, self.optimizer, config)
-        self.state = TrainingState(model, self.optimizer, run_dir)
+        with distribution.scope(), distribution.guarded():
+            self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
+        self.step = make_step(model, self.optimizer, config, distribution)
+        self.state = TrainingState(model, self.optimizer, run_dir, distribution.is_chief)
+        self.stopping = False  # as all workers know it
         self.loss: float | None = None
         self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
@@ -107,19 +118,37 @@ class _Loop:
         return int(self.state.epoch) * self.steps_per_epoch + int(self.state.step)
 
     def run(self, stop: threading.Event) -> TrainResult:
-        self.state.resume()
-        self.stream = iter(() if self._ended() else self.batches(self.total))
-        writer = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
-        bar = tqdm(total=self.config.epochs * self.steps_per_epoch, initial=self.total, unit="step")
+        self._resume()
+        self.stream = iter(() if self._ended() else self.distribution.streams(self.batches, self.total))
+        directory, writes = str(self.run_dir / "tensorboard"), self.distribution.is_chief
+        writer = tf.summary.create_file_writer(directory) if writes else tf.summary.create_noop_writer()
+        total = self.config.epochs * self.steps_per_epoch
+        bar = tqdm(total=total, initial=self.total, unit="step", disable=not writes)
         with writer.as_default(), contextlib.closing(bar):
-            while not self._ended() and not stop.is_set():
+            while not self._ended() and not self._stops(stop):
                 self._steps(stop, bar)
-                if not stop.is_set():
+                if not self._stops(stop):
                     self._end_epoch()
                 self.state.save()
+        self.distribution.exchange(None)  # what the chief writes is written before any worker ends
         waiting = self.waited / self.trained if self.trained else 0.0
         best = float(self.state.best)
         return TrainResult(self.total, not self._ended(), self.loss, self.validation, best, waiting)
+
+    def _resume(self) -> None:
+        """Restores the last checkpoint, which has to be the same one on all workers."""
+        self.state.resume()
+        steps = self.distribution.exchange(self.total)
+        if len(set(steps)) > 1:
+            found = ", ".join(f"worker {worker} step {step}" for worker, step in enumerate(steps))
+            raise RunError(
+                f"{self.run_dir}: the workers find other checkpoints in it: {found}; put it where all see the same, "
+                "such as a shared disk"
+            )
+
+    def _stops(self, stop: threading.Event) -> bool:
+        """Returns whether it is told to stop; of several workers, whether one has said so before the last step."""
+        return stop.is_set() if self.distribution.workers == 1 else self.stopping
 
     def _ended(self) -> bool:
         """Returns whether the last epoch or the patience is over."""
@@ -133,47 +162,64 @@ class _Loop:
         meter = _Meter()
         for index in range(first, self.steps_per_epoch):
             began = time.perf_counter()
-            batch = next(self.stream, None)
+            batches = next(self.stream, None)
             waited = time.perf_counter() - began
-            if batch is None:
+            if batches is None:
                 raise RunError(
                     f"epoch {epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
                     "is it the data that the run was started with?"
                 )
             learned = self.loss is not None
-            norm = self._learn(batch)
+            rows, windows = self._agree(batches, stop)
+            norm = self._learn(batches) if rows else self._skip()
             if learned:  # the first batch waits for files to be opened, and the first step is traced
                 self.waited += waited
                 self.trained += time.perf_counter() - began
-            meter.count(batch, self.loss, waited)
+            meter.count(rows, windows, self.loss, waited)
             bar.update()
             bar.set_postfix(meter.rates())
             if self.total % LOG_EVERY == 0:
                 self._log({**meter.rates(), "gradient norm": norm, **self._rates()})
                 meter = _Meter()
-            if stop.is_set():
+            if self._stops(stop):
                 return
             if self.total % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
                 self.state.save()
 
-    def _learn(self, batch: Batch) -> float:
-        """Runs one step; returns the gradient norm. A batch in which no row counts moves the counters alone."""
-        if not _counted(batch).any():  # every record damaged: even a gradient of 0 decays weights and moves statistics
-            self.optimizer.iterations.assign_add(1)
-            self.state.step.assign_add(1)
-            return 0.0
+    def _agree(self, batches: tuple[Batch, ...], stop: threading.Event) -> tuple[int, int]:
+        """Says what this worker alone knows; returns the rows that count and their windows, of the global batch."""
+        counted = [_counted(batch) for batch in batches]
+        windows = [np.asarray(batch[fields.LENGTHS])[rows].sum() for batch, rows in zip(batches, counted, strict=True)]
+        said = self.distribution.exchange((int(np.concatenate(counted).sum()), int(sum(windows)), stop.is_set()))
+        rows, windows, stops = (sum(values) for values in zip(*said, strict=True))
+        self.stopping = bool(stops)
+        return rows, windows
+
+    def _skip(self) -> float:
+        """Moves the counters alone: even a gradient of 0 decays weights and moves statistics."""
+        self.optimizer.iterations.assign_add(1)
+        self.state.step.assign_add(1)
+        return 0.0
+
+    def _learn(self, batches: tuple[Batch, ...]) -> float:
+        """Runs one step; returns the gradient norm."""
         scale = loss_scale(self.optimizer)
-        rows, loss, norm = self.step(fields.select(batch, self.keys))
-        self.loss = float(loss)
+        with self.distribution.guarded():
+            rows, loss, norm = self.step(*(fields.select(batch, self.keys) for batch in batches))
+            self.loss = float(loss)
         overflow = scale is not None and scale > 1  # the scale may have made it, and the optimizer has left it out
         if not math.isfinite(self.loss) or not (math.isfinite(norm) or overflow):
-            raise RunError(self._not_finite(batch, np.asarray(rows)))
+            raise RunError(self._not_finite(batches, np.asarray(rows)))
         self.state.step.assign_add(1)
         return float(norm)
 
-    def _not_finite(self, batch: Batch, rows: np.ndarray) -> str:
-        bad = ~np.isfinite(rows) if not np.isfinite(rows).all() else _counted(batch)
-        ids = [name.decode() for name in np.asarray(batch[fields.IDS])[bad].tolist()]
+    def _not_finite(self, batches: tuple[Batch, ...], rows: np.ndarray) -> str:
+        names, counted = (np.concatenate(each) for each in zip(*map(_named, batches), strict=True))
+        bad, all_counted = (
+            [name.decode() for name in names[chosen].tolist()] for chosen in (~np.isfinite(rows), counted)
+        )
+        said = self.distribution.exchange((bad, all_counted))
+        ids = [name for bad, _ in said for name in bad] or [name for _, names in said for name in names]
         more = f" and {len(ids) - CLIPS_NAMED} more" if len(ids) > CLIPS_NAMED else ""
         what = "loss" if not math.isfinite(self.loss) else "gradient"
         return (
@@ -188,7 +234,7 @@ class _Loop:
         if self.validate is None:
             return
         tf.summary.experimental.set_step(self.total)  # of what `validate` has to show
-        self.validation = self.validate()
+        self.validation = self.distribution.exchange(self.validate())[0]
         if self.config.monitor not in self.validation:
             raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
         self._log({f"validation {name}": value for name, value in self.validation.items()})
@@ -200,12 +246,18 @@ class _Loop:
 
     def _rates(self) -> dict[str, float]:
         scale = loss_scale(self.optimizer)
-        return {"learning rate": float(self.optimizer.learning_rate)} | ({} if scale is None else {"loss scale": scale})
+        rate = float(self.optimizer.learning_rate.numpy())
+        return {"learning rate": rate} | ({} if scale is None else {"loss scale": scale})
 
 
 def _counted(batch: Batch) -> np.ndarray:
     """Returns the rows that count, bool `[B]`."""
     return np.asarray(batch[fields.WEIGHTS]) > 0
+
+
+def _named(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ids and which rows count, `[B]` each."""
+    return np.asarray(batch[fields.IDS]), _counted(batch)
 
 
 class _Meter:
@@ -216,11 +268,10 @@ class _Meter:
         self.waited = self.loss = 0.0
         self.steps = self.windows = 0
 
-    def count(self, batch: Batch, loss: float | None, waited: float) -> None:
+    def count(self, rows: int, windows: int, loss: float | None, waited: float) -> None:
         self.waited += waited
-        counted = _counted(batch)
-        self.windows += int(np.asarray(batch[fields.LENGTHS])[counted].sum())
-        if counted.any():
+        self.windows += windows
+        if rows:
             self.loss += loss
             self.steps += 1
 

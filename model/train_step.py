@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from model import batch as fields
-from model import losses
+from model import distribution as distributions
+from model import losses, replicas
 from model.lipreader import LipReader
 
 Batch = Mapping[str, tf.Tensor]
@@ -90,18 +91,24 @@ def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_kera
 def loss_scale(optimizer: tf_keras.optimizers.Optimizer) -> float | None:
     """Returns the loss scale of the next step; None without loss scaling."""
     scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
-    return float(optimizer.loss_scale) if scales else None
+    return float(optimizer.loss_scale.numpy()) if scales else None
 
 
 def make_step(
-    model: LipReader, optimizer: tf_keras.optimizers.Optimizer, config: TrainConfig
-) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Builds the training step, traced once: batch -> losses `[B]`, their mean, the gradient's norm."""
+    model: LipReader,
+    optimizer: tf_keras.optimizers.Optimizer,
+    config: TrainConfig,
+    distribution: distributions.Distribution = distributions.SINGLE,
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Builds the training step, traced once: a batch of each share -> losses `[B]`, their mean, the gradient's norm.
+
+    Loss and gradient are those of the global batch: each replica divides by the weights of all, and the sums over the
+    replicas are clipped and applied by each alike.
+    """
     variables = model.trainable_variables
     scales = loss_scale(optimizer) is not None
 
-    @tf.function(input_signature=[fields.specs(batch_keys(model))], autograph=False)
-    def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def learn(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(batch, training=True)
             rows = losses.rows(model.config.head, logits, batch, config.label_smoothing)
@@ -109,11 +116,12 @@ def make_step(
             scaled = optimizer.get_scaled_loss(loss) if scales else loss
         gradients = tape.gradient(scaled, variables)
         gradients = optimizer.get_unscaled_gradients(gradients) if scales else gradients
-        gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return rows, loss, norm
+        gradients, norm = tf.clip_by_global_norm(replicas.summed(gradients), config.clip_norm)
+        pairs = zip(gradients, variables, strict=True)
+        optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+        return rows, replicas.summed(loss), norm
 
-    return step
+    return distribution.function(learn, fields.specs(batch_keys(model)))
 
 
 def batch_keys(model: LipReader) -> tuple[str, ...]:

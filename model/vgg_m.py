@@ -32,6 +32,7 @@ from collections.abc import Iterator
 import numpy as np
 import tf_keras
 
+from model import replicas
 from model.batch import WINDOW
 from model.toom_cook import ToomCookConv2D
 
@@ -157,5 +158,5 @@ def _layers(
     else:
         yield layers.Flatten(dtype=dtype, name=f"{name}/flat")
         yield layers.Dense(features, use_bias=False, kernel_initializer=initial, dtype=dtype, name=name)
-    yield layers.BatchNormalization(momentum=MOMENTUM, dtype=dtype, name=f"{name}/norm")
+    yield replicas.BatchNormalization(momentum=MOMENTUM, dtype=dtype, name=f"{name}/norm")
     yield layers.ReLU(dtype=dtype, name=f"{name}/relu")

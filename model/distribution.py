@@ -1,0 +1,186 @@
+"""Where a training runs: on one device, on several of a machine, or on several machines.
+
+The law: any of them gives the losses and weights of one device at the same global batch, to the rounding of float32.
+Replica k of n learns the rows k, k + n, … of each global batch; sums over the batch are sums over all replicas
+(`model.replicas`). Dropout is drawn for the global batch, so the law holds with it.
+
+All workers do the same steps. What one alone learns (a signal, a row that counts) it says to all before the step, and
+decisions follow from what all have said. Only the chief writes. A worker that ends or stalls ends all of them.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import context  # the time-out at start has no public name
+from tensorflow.tsl.protobuf import coordination_config_pb2
+
+from model import workers
+from model.errors import RunError, WorkersError
+
+STRATEGIES = ("single", "mirrored", "workers")
+WRAPPERS = ("packed", "reshape")  # those whose batch normalisation meets all windows of a replica at once
+LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
+HEARTBEAT_S = 10.0
+
+Batch = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The rows of each global batch that a replica learns, as `PlanConfig` names them, and its device."""
+
+    worker: int = 0
+    workers: int = 1
+    device: str | None = None
+
+
+class Distribution:
+    """One device; the base of what has several.
+
+    Attributes:
+      shares: those of this process.
+      worker, workers: the number of this process, and of all.
+    """
+
+    shares: tuple[Share, ...] = (Share(),)
+    worker, workers = 0, 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints, TensorBoard and `run.json`, and prints."""
+        return self.worker == 0
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Model and optimizer are to be made in this context."""
+        return contextlib.nullcontext()
+
+    def function(self, learn: Callable, spec: dict[str, tf.TensorSpec]) -> Callable:
+        """Builds the graph of a step: a batch of each share -> losses of their rows, mean loss, gradient norm.
+
+        Args:
+          learn: one replica's batch -> losses of its rows `[B]`; mean loss and gradient norm, the same on all replicas.
+          spec: of a batch.
+        """
+        return tf.function(learn, input_signature=[spec], autograph=False)
+
+    def streams(self, batches: Callable[..., Iterable[Batch]], step: int) -> Iterator[tuple[Batch, ...]]:
+        """Yields a batch of each share, from `step` on."""
+        return ((batch,) for batch in batches(step))
+
+    def exchange(self, message: Any) -> list[Any]:
+        """Gives a message, of what JSON can say, to all workers; returns those of all, the chief's first.
+
+        Raises:
+          WorkersError: one has ended, or says nothing for too long.
+        """
+        return [message]
+
+    def guarded(self) -> contextlib.AbstractContextManager[Any]:
+        """Names the worker whose loss ends a collective, in a WorkersError."""
+        return contextlib.nullcontext()
+
+
+SINGLE = Distribution()
+
+
+class Replicated(Distribution):
+    """Several replicas: the devices of this machine, or of all workers.
+
+    Args:
+      strategy: whose replicas learn.
+      channel: to the other workers; None if there are none.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, channel: workers.Channel | None = None) -> None:
+        self.strategy, self._channel = strategy, channel
+        if channel:
+            self.worker, self.workers = channel.cluster.index, len(channel.cluster.addresses)
+        devices = strategy.extended.worker_devices
+        first, count = self.worker * len(devices), strategy.num_replicas_in_sync
+        self.shares = tuple(Share(first + place, count, device) for place, device in enumerate(devices))
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        return self.strategy.scope()
+
+    def function(self, learn: Callable, spec: dict[str, tf.TensorSpec]) -> Callable:
+        signature, first = [spec] * len(self.shares), self.shares[0].worker
+        local = self.strategy.experimental_local_results
+
+        def step(*batches: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            place = lambda at: batches[at.replica_id_in_sync_group - first]  # noqa: E731
+            dealt = self.strategy.experimental_distribute_values_from_function(place)
+            rows, loss, norm = self.strategy.run(learn, args=(dealt,))
+            return tf.concat(local(rows), 0), local(loss)[0], local(norm)[0]
+
+        return tf.function(step, input_signature=signature, autograph=False)
+
+    def streams(self, batches: Callable[..., Iterable[Batch]], step: int) -> Iterator[tuple[Batch, ...]]:
+        return zip(*(batches(step, share) for share in self.shares), strict=True)
+
+    def exchange(self, message: Any) -> list[Any]:
+        return self._channel.exchange(message) if self._channel else [message]
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not self._channel or not (isinstance(error, LOST) or "ollective" in error.message):
+                raise
+            unknown = f"a worker has ended or stalled ({error.message.splitlines()[0]}); {workers.TOGETHER}"
+            raise WorkersError(self._channel.lost() or unknown) from error
+
+
+def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[workers.Cluster], None]) -> Distribution:
+    """Opens what a training is to run on; the first that a process does with TensorFlow.
+
+    Args:
+      strategy: of `STRATEGIES`.
+      timeout: seconds that a worker waits for the others, at start and at each step.
+      on_cluster: is given the cluster before the others are waited for.
+
+    Raises:
+      RunError: no cluster, or one that cannot be.
+      WorkersError: a worker is not there in time.
+    """
+    if strategy == "single":
+        return SINGLE
+    if strategy == "mirrored":
+        devices = [each.name for each in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
+        return Replicated(tf.distribute.MirroredStrategy(devices)) if len(devices) > 1 else SINGLE
+    cluster = workers.cluster()
+    on_cluster(cluster)
+    channel = workers.Channel(cluster, timeout)
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    counts = channel.exchange(gpus)
+    if len(set(counts)) > 1:
+        raise RunError(f"GPUs: want as many on each worker, got {counts}; hide some with CUDA_VISIBLE_DEVICES")
+    return Replicated(_multi_worker(cluster, timeout, gpus), channel)
+
+
+def _multi_worker(cluster: workers.Cluster, timeout: float, gpus: int) -> tf.distribute.Strategy:
+    """Starts TensorFlow's server; all workers have to do so at the same time."""
+    jobs = [coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(cluster.addresses))]
+    context.context().configure_coordination_service(
+        "standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=int(1000 * timeout),  # by default an hour
+        heartbeat_timeout_in_ms=int(1000 * min(timeout, HEARTBEAT_S)),
+        coordinated_jobs=jobs,
+    )
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        num_accelerators={"GPU": gpus} if gpus else {},
+        rpc_layer="grpc",
+    )
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0]
+        raise WorkersError(f"{cluster.name(cluster.index)}: no server ({reason}); {workers.TOGETHER}") from error
