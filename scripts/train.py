@@ -9,16 +9,18 @@ tensorboard --logdir=RUN shows curves, confused words and a few clips with what 
 the published results in scripts/recipes.
 """
 
-import functools
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from model import checkpoints
+from model.distribution import Distribution, Share
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainResult, train
@@ -31,11 +33,12 @@ from pipeline.records import storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import cli, data_flags, experiment, signals
+from scripts.common import cli, data_flags, experiment, signals, strategy_flags
 from scripts.reports import score_page, tensorboard_images
 
 flags.DEFINE_multi_string("data", None, "dataset directory or URL; repeat the flag to mix several", required=True)
 data_flags.define()
+strategy_flags.define()
 flags.DEFINE_string("output", None, "run directory to write, or to continue", required=True)
 flags.DEFINE_string(
     "init_from",
@@ -110,34 +113,57 @@ INPUT_BOUND = ": reading is the limit; raw frames (--encoding of scripts.convert
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     _check()
-    output = storage.local(flags.FLAGS.output)
+    output, order = storage.local(flags.FLAGS.output), ORDER.build()
+    distribution = strategy_flags.open_distribution(order.batch_size)
     data = mixture.join(data_flags.open_datasets(flags.FLAGS.data))
     word, vocabulary = flags.FLAGS.unit == "word", _vocabulary(data)
-    config, order, augmented = DATA.build(vocabulary=vocabulary), ORDER.build(), AUGMENT.build()
+    config, augmented = DATA.build(vocabulary=vocabulary), AUGMENT.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
-    steps = dataset.steps_per_epoch(data, "train", config, order, augmented)
-    clip = _validated(data, config)
+    own = strategy_flags.share(order, distribution.shares[0])
+    steps = dataset.steps_per_epoch(data, "train", config, own, augmented)
+    clip = _validated(data, config, distribution)
     if clip is None and how.patience is not None:
         raise DataError(f"--patience={how.patience}: needs a split 'val', see above; leave it out")
-    model = LipReader(shape, seed=order.seed)
-    if flags.FLAGS.init_from and not checkpoints.has_begun(output):
-        _initialise(model, data, config)
-    saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
-    experiment.save_run(output, {**saved, "init_from": _source(output)})
     damaged = DAMAGED.build()
-    feed = functools.partial(experiment.batches, data, "train", config, order, augmented, epochs=None, damaged=damaged)
+    saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
+    saved["init_from"] = _source(output)
+    strategy_flags.refuse_other_settings(distribution, {**saved, "on_bad_record": damaged.on_bad_record})
+    with distribution.scope(), distribution.guarded():
+        model = LipReader(shape, seed=order.seed)
+    if flags.FLAGS.init_from and not checkpoints.has_begun(output):
+        _initialise(model, data, config, distribution)
+
+    def feed(step: int, part: Share = distribution.shares[0]) -> Iterator:
+        read = strategy_flags.share(order, part)
+        stream = data, "train", config, read, augmented
+        return experiment.batches(*stream, step=step, epochs=None, damaged=damaged, at=part.device)
 
     def validate() -> dict[str, float]:
         report = experiment.score(model, data, "val", config, order.batch_size, damaged=damaged)
-        tensorboard_images.show(report, clip)
+        if distribution.is_chief:
+            tensorboard_images.show(report, clip)
         return report.metrics
 
-    with experiment.locked(output), signals.deferred() as stop:
-        result = train(model, how, feed, steps, output, validate if clip else None, stop)
-    _print_result(result, how, how.epochs * steps, output, damaged)
+    with _owned(output, saved, distribution), signals.deferred() as stop:
+        result = train(model, how, feed, steps, output, validate if clip else None, stop, distribution)
+    if distribution.is_chief:
+        _print_result(result, how, how.epochs * steps, output, damaged)
+    elif damaged.skipped:
+        print(f"skipped: {damaged}")
     if result.interrupted:
         sys.exit(1)  # for scripts that wait for the run
+
+
+@contextlib.contextmanager
+def _owned(output: Path, saved: dict[str, Any], distribution: Distribution) -> Iterator[None]:
+    """Holds the run directory for the chief, who writes it; lets the other workers begin once it is there."""
+    with contextlib.ExitStack() as held:
+        if distribution.is_chief:
+            experiment.save_run(output, saved)
+            held.enter_context(experiment.locked(output))
+        distribution.exchange(None)
+        yield
 
 
 def _print_result(result: TrainResult, how: TrainConfig, steps: int, output: Path, damaged: experiment.Damaged) -> None:
@@ -176,12 +202,13 @@ def _vocabulary(data: DatasetDir) -> Vocabulary:
     return Vocabulary.of_characters(known["characters"])
 
 
-def _validated(data: DatasetDir, config: DataConfig) -> Callable[[Prediction], Clip] | None:
+def _validated(data: DatasetDir, config: DataConfig, distribution: Distribution) -> Callable[[Prediction], Clip] | None:
     """Returns a reader of validation clips; None, and a printed reason, if there are none."""
     try:
         return score_page.clips(data, "val", config.whole())
     except DataError as error:
-        print(f"no validation: {error}")
+        if distribution.is_chief:
+            print(f"no validation: {error}")
         return None
 
 
@@ -191,10 +218,12 @@ def _source(output: Path) -> str | None:
     return source and os.path.relpath(Path(source).resolve(), output.resolve())
 
 
-def _initialise(model: LipReader, data: DatasetDir, config: DataConfig) -> None:
+def _initialise(model: LipReader, data: DatasetDir, config: DataConfig, distribution: Distribution) -> None:
     source = storage.local(flags.FLAGS.init_from)
-    print(f"starting from {source}: {experiment.initialise(model, data, config, source)}")
+    copied = experiment.initialise(model, data, config, source)
+    if distribution.is_chief:
+        print(f"starting from {source}: {copied}")
 
 
 if __name__ == "__main__":
-    cli.run(main, resumes=True)
+    cli.run(main, resumes=True, at_once=lambda: flags.FLAGS.strategy == "workers")

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import traceback
 import types
 import typing
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from model.errors import RunError
+from model.errors import RunError, WorkersError
 from pipeline.conversion.processes import WorkerError
 from pipeline.records import bucket
 from pipeline.schema import DataError
@@ -101,12 +102,15 @@ def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple
         raise DataError(f"--{name}: want numbers separated by commas, got {','.join(values)!r}") from error
 
 
-def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
+def run(main: Callable[[list[str]], None], resumes: bool = False, at_once: Callable[[], bool] = lambda: False) -> None:
     """Parses the flags and runs `main` on the other arguments; a user's mistake is one line and exit code 1.
+
+    The loss of another worker is one line and exit code 75: the same command on all workers continues.
 
     Args:
       main: the command.
       resumes: whether the same command continues where it was stopped, which is then printed.
+      at_once: whether the process has to end without unloading its libraries, asked at its end.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -119,6 +123,9 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
         except BrokenPipeError:  # the reader of the output has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except WorkersError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(os.EX_TEMPFAIL)
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
@@ -129,13 +136,18 @@ def run(main: Callable[[list[str]], None], resumes: bool = False) -> None:
     try:
         app.run(guarded, flags_parser=_parse)
     except SystemExit as ended:
-        if bucket.is_read_in_graph:
+        if bucket.is_read_in_graph or at_once():
             _exit_at_once(ended.code)
+        raise
+    except Exception:
+        if at_once():
+            traceback.print_exc()
+            _exit_at_once(1)
         raise
 
 
 def _exit_at_once(code: str | int | None) -> None:
-    """Ends as `sys.exit` would, but unloads nothing: tensorflow-io's file system would abort the process."""
+    """Ends as `sys.exit` would, but unloads nothing: tensorflow-io's file system and a lost worker would not let it."""
     if isinstance(code, str):
         print(code, file=sys.stderr)
     sys.stdout.flush()

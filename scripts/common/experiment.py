@@ -191,8 +191,11 @@ def batches(
     step: int = 0,
     epochs: int | None = 1,
     damaged: Damaged | None = None,
+    at: str | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """Yields batches from `step` on, with windows on the accelerator; arguments as in `dataset.load`.
+    """Yields batches from `step` on, with windows on the device `at`, by default the accelerator.
+
+    The other arguments are those of `dataset.load`.
 
     Raises:
       DataError: a record is damaged and not skipped, or a shard cannot be read.
@@ -201,7 +204,7 @@ def batches(
     at_damage = vars(damaged or Damaged())
     try:
         ds = dataset.load(data, split, config, order, augmented, epochs=epochs, step=step, **at_damage)
-        yield from device.batches(ds, config.padding)
+        yield from device.batches(ds, config.padding, at)
     except tf.errors.OpError as error:
         problem = dataset.problem(error)
         if isinstance(problem, StorageError):
