@@ -10,6 +10,10 @@ decisions follow from what all have said. Only the chief writes. A worker that e
 
 import contextlib
 import dataclasses
+import os
+import re
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +28,7 @@ STRATEGIES = ("single", "mirrored", "workers")
 WRAPPERS = ("packed", "reshape")  # those whose batch normalisation meets all windows of a replica at once
 LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
 HEARTBEAT_S = 10.0
+BUILD_S = 120.0  # to make a model, beyond the time-out
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -37,6 +42,9 @@ class Share:
     device: str | None = None
 
 
+WHOLE = Share()
+
+
 class Distribution:
     """One device; the base of what has several.
 
@@ -45,7 +53,7 @@ class Distribution:
       worker, workers: the number of this process, and of all.
     """
 
-    shares: tuple[Share, ...] = (Share(),)
+    shares: tuple[Share, ...] = (WHOLE,)
     worker, workers = 0, 1
 
     @property
@@ -100,10 +108,26 @@ class Replicated(Distribution):
             self.worker, self.workers = channel.cluster.index, len(channel.cluster.addresses)
         devices = strategy.extended.worker_devices
         first, count = self.worker * len(devices), strategy.num_replicas_in_sync
-        self.shares = tuple(Share(first + place, count, device) for place, device in enumerate(devices))
+        self.shares = tuple(Share(first + place, count, _local(device)) for place, device in enumerate(devices))
 
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        return self.strategy.scope()
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Ends the process where a worker stalls, since TensorFlow sends initial values without a time-out."""
+        with self.strategy.scope(), self.guarded():
+            if not self._channel:
+                yield
+                return
+            watchdog = threading.Timer(self._channel.timeout + BUILD_S, self._give_up)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                yield
+            finally:
+                watchdog.cancel()
+
+    def _give_up(self) -> None:
+        print(f"error: {self._channel.lost() or self._stalled('no initial values')}", file=sys.stderr, flush=True)
+        os._exit(os.EX_TEMPFAIL)
 
     def function(self, learn: Callable, spec: dict[str, tf.TensorSpec]) -> Callable:
         signature, first = [spec] * len(self.shares), self.shares[0].worker
@@ -130,8 +154,19 @@ class Replicated(Distribution):
         except tf.errors.OpError as error:
             if not self._channel or not (isinstance(error, LOST) or "ollective" in error.message):
                 raise
-            unknown = f"a worker has ended or stalled ({error.message.splitlines()[0]}); {workers.TOGETHER}"
-            raise WorkersError(self._channel.lost() or unknown) from error
+            raise WorkersError(self._channel.lost() or self._stalled(error.message)) from error
+
+    def _stalled(self, message: str) -> str:
+        """Names the worker whose heartbeat TensorFlow misses, if it says which."""
+        task = re.search(r"task:(\d+) heartbeat timeout", message)
+        who = self._channel.cluster.name(int(task[1])) if task else "a worker"
+        return f"{who}: has ended or does not answer ({message.splitlines()[0][:200]}); {workers.TOGETHER}"
+
+
+def _local(device: str) -> str:
+    """`/job:worker/replica:0/task:1/device:GPU:0` -> `/GPU:0`, which every process reads as its own."""
+    spec = tf.DeviceSpec.from_string(device)
+    return f"/{spec.device_type}:{spec.device_index}"
 
 
 def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[workers.Cluster], None]) -> Distribution:

@@ -104,7 +104,7 @@ class _Loop:
         self.stream: Iterator[tuple[Batch, ...]] = iter(())
         self.run_dir, self.validate, self.distribution = run_dir, validate, distribution
         self.keys = batch_keys(model)
-        with distribution.scope(), distribution.guarded():
+        with distribution.scope():
             self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
         self.step = make_step(model, self.optimizer, config, distribution)
         self.state = TrainingState(model, self.optimizer, run_dir, distribution.is_chief)

@@ -20,6 +20,7 @@ from model.errors import RunError, WorkersError
 EXAMPLE = '{"cluster": {"worker": ["ann:2222", "bob:2222"]}, "task": {"type": "worker", "index": 0}}'
 TOGETHER = "start the same command on all workers to continue from the last checkpoint"
 RETRY_S = 0.2
+HELLO_S, MAX_HELLO = 1.0, 1 << 20  # a stranger may say nothing, or what reads as a length of gigabytes
 GRACE_S = 5.0  # for the chief to say who is silent, before the others blame the chief
 
 
@@ -118,7 +119,7 @@ class Channel:
     def _greet(self, connection: Connection, found: dict[int, Connection]) -> None:
         """Enters a worker of this cluster that is new; leaves others alone."""
         try:
-            hello = json.loads(connection.recv_bytes()) if connection.poll(RETRY_S * 5) else {}
+            hello = json.loads(connection.recv_bytes(MAX_HELLO)) if connection.poll(HELLO_S) else {}
         except (OSError, EOFError, ValueError):
             hello = {}
         same = isinstance(hello, dict) and hello.get("addresses") == list(self.cluster.addresses)

@@ -20,7 +20,7 @@ from typing import Any
 from absl import flags
 
 from model import checkpoints
-from model.distribution import Distribution, Share
+from model.distribution import WHOLE, Distribution, Share
 from model.evaluate import Prediction
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainResult, train
@@ -120,8 +120,9 @@ def main(argv: list[str]) -> None:
     config, augmented = DATA.build(vocabulary=vocabulary), AUGMENT.build()
     shape = MODEL.build(classes=len(vocabulary), head="word" if word else "ctc")
     how = TRAIN.build(monitor="wer" if vocabulary.unit == "word" else "cer")
-    own = strategy_flags.share(order, distribution.shares[0])
-    steps = dataset.steps_per_epoch(data, "train", config, own, augmented)
+    steps = dataset.steps_per_epoch(
+        data, "train", config, strategy_flags.share(order, distribution.shares[0]), augmented
+    )
     clip = _validated(data, config, distribution)
     if clip is None and how.patience is not None:
         raise DataError(f"--patience={how.patience}: needs a split 'val', see above; leave it out")
@@ -129,15 +130,10 @@ def main(argv: list[str]) -> None:
     saved = experiment.settings(data, config, order, augment=augmented, model=shape, train=how)
     saved["init_from"] = _source(output)
     strategy_flags.refuse_other_settings(distribution, {**saved, "on_bad_record": damaged.on_bad_record})
-    with distribution.scope(), distribution.guarded():
+    with distribution.scope():
         model = LipReader(shape, seed=order.seed)
     if flags.FLAGS.init_from and not checkpoints.has_begun(output):
         _initialise(model, data, config, distribution)
-
-    def feed(step: int, part: Share = distribution.shares[0]) -> Iterator:
-        read = strategy_flags.share(order, part)
-        stream = data, "train", config, read, augmented
-        return experiment.batches(*stream, step=step, epochs=None, damaged=damaged, at=part.device)
 
     def validate() -> dict[str, float]:
         report = experiment.score(model, data, "val", config, order.batch_size, damaged=damaged)
@@ -145,14 +141,25 @@ def main(argv: list[str]) -> None:
             tensorboard_images.show(report, clip)
         return report.metrics
 
+    feed = _feed(data, config, order, augmented, damaged)
     with _owned(output, saved, distribution), signals.deferred() as stop:
         result = train(model, how, feed, steps, output, validate if clip else None, stop, distribution)
     if distribution.is_chief:
         _print_result(result, how, how.epochs * steps, output, damaged)
-    elif damaged.skipped:
-        print(f"skipped: {damaged}")
     if result.interrupted:
         sys.exit(1)  # for scripts that wait for the run
+
+
+def _feed(
+    data: DatasetDir, config: DataConfig, order: PlanConfig, augmented: AugmentConfig, damaged: experiment.Damaged
+) -> Callable[..., Iterator]:
+    """Returns a reader of training batches from a step on, whole or a replica's share of them."""
+
+    def read(step: int, part: Share = WHOLE) -> Iterator:
+        stream = data, "train", config, strategy_flags.share(order, part), augmented
+        return experiment.batches(*stream, step=step, epochs=None, damaged=damaged, at=part.device)
+
+    return read
 
 
 @contextlib.contextmanager
