@@ -144,6 +144,7 @@ def main(argv: list[str]) -> None:
     feed = _feed(data, config, order, augmented, damaged)
     with _owned(output, saved, distribution), signals.deferred() as stop:
         result = train(model, how, feed, steps, output, validate if clip else None, stop, distribution)
+    damaged.skipped.update(*distribution.exchange(sorted(damaged.skipped)))
     if distribution.is_chief:
         _print_result(result, how, how.epochs * steps, output, damaged)
     if result.interrupted:
@@ -233,4 +234,4 @@ def _initialise(model: LipReader, data: DatasetDir, config: DataConfig, distribu
 
 
 if __name__ == "__main__":
-    cli.run(main, resumes=True, at_once=lambda: flags.FLAGS.strategy == "workers")
+    cli.run(main, resumes=True, at_once=strategy_flags.has_workers)

@@ -70,6 +70,11 @@ def open_distribution(batch_size: int) -> Distribution:
     return opened
 
 
+def has_workers() -> bool:
+    """Returns whether the process takes part in a training of several; also where its flags are wrong."""
+    return flags.FLAGS["strategy"].value == "workers"
+
+
 def _announce(cluster: workers.Cluster) -> None:
     if cluster.index:
         count = len(cluster.addresses)
