@@ -119,7 +119,7 @@ def test_a_run_goes_from_two_workers_to_one_and_back(data: Path, tmp_path: Path)
     want, got = _state(tmp_path / "whole"), _state(run)
     assert got.keys() == want.keys()
     for name, value in want.items():
-        np.testing.assert_allclose(got[name], value, atol=1e-2, rtol=1e-2, err_msg=name)
+        np.testing.assert_allclose(got[name], value, atol=2e-2, rtol=2e-2, err_msg=name)
 
 
 @pytest.mark.slow
