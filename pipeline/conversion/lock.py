@@ -19,7 +19,7 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.source import ClipSource
-from pipeline.records import directory, identity, storage
+from pipeline.records import directory, identity, locks, storage
 from pipeline.records.bucket import Url
 from pipeline.records.index import Row
 from pipeline.records.storage import Place
@@ -96,7 +96,7 @@ def check_free(output: Place, part: Part = WHOLE) -> None:
     Raises:
       BusyError: another conversion holds it.
     """
-    storage.refuse_if_locked(output / PROGRESS / part.file(LOCK), _busy(output))
+    locks.refuse_if_locked(output / PROGRESS / part.file(LOCK), _busy(output))
     _check_others(output, part)
 
 
@@ -105,7 +105,7 @@ def _check_others(output: Place, part: Part) -> None:
     own = f"-of-{part.tasks}"
     others = [each for each in array.of_tasks(LOCK, output / PROGRESS) if part.is_whole or not each.name.endswith(own)]
     for other in others if part.is_whole else [*others, output / PROGRESS / LOCK]:
-        storage.refuse_if_locked(other, _busy(output))
+        locks.refuse_if_locked(other, _busy(output))
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ def locked(output: Place, job: Job, part: Part = WHOLE) -> Iterator[Callable[[],
     check(output, job)
     with writing(output):
         storage.make_dir(output / PROGRESS)
-    with storage.locked(output / PROGRESS / part.file(LOCK), _busy(output)) as still_held:
+    with locks.locked(output / PROGRESS / part.file(LOCK), _busy(output)) as still_held:
         _check_others(output, part)
         check(output, job)  # it may have changed before the lock was taken
         with writing(output):
@@ -141,7 +141,7 @@ def left_alone(output: Place, part: Part, timeout_s: float) -> Iterator[Callable
     Raises:
       BusyError: another task holds it to the same end, or one has not ended after `timeout_s` seconds.
     """
-    with storage.locked(output / PROGRESS / LOCK, _busy(output)) as still_held:
+    with locks.locked(output / PROGRESS / LOCK, _busy(output)) as still_held:
         end = time.monotonic() + timeout_s
         for other in array.of_tasks(LOCK, output / PROGRESS):
             while other.name != part.file(LOCK) and _is_held(other, time.monotonic() < end):
@@ -152,7 +152,7 @@ def left_alone(output: Place, part: Part, timeout_s: float) -> Iterator[Callable
 def _is_held(lock: Place, allowed: bool) -> bool:
     """Whether a task holds a lock, which raises BusyError if it is not `allowed`."""
     try:
-        storage.refuse_if_locked(lock, f"{lock}: a task that has nothing left to do does not end; stop it")
+        locks.refuse_if_locked(lock, f"{lock}: a task that has nothing left to do does not end; stop it")
     except BusyError:
         if allowed:
             return True

@@ -19,7 +19,7 @@ from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.mouth.crop import CropSettings
-from pipeline.records import directory, identity, storage
+from pipeline.records import directory, identity, locks, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError
 from pipeline.vocab import Vocabulary
@@ -91,7 +91,7 @@ def _defaults(kind: type) -> dict[str, Any]:
 def locked(directory: Path) -> contextlib.AbstractContextManager[None]:
     """Holds a run that `save_run` has written against a second training, which is refused with a DataError."""
     busy = f"{directory}: another training is writing there; wait, or name a new directory"
-    return storage.locked(directory / run.RUN_FILE, busy)
+    return locks.locked(directory / run.RUN_FILE, busy)
 
 
 @dataclasses.dataclass(frozen=True)

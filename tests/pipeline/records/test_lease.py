@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.records import lease, storage
+from pipeline.records import lease, locks, storage
 from pipeline.records.bucket import Url
 from pipeline.schema import DataError
 from tests import stores
@@ -18,8 +18,8 @@ LOCK = Url(f"s3://{stores.BUCKET}/job/lock")
 BUSY = "out: another conversion is writing there"
 HOLD = f"""
 import time
-from pipeline.records import storage
-with storage.locked(storage.place("{LOCK}"), "busy"):
+from pipeline.records import locks, storage
+with locks.locked(storage.place("{LOCK}"), "busy"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -42,10 +42,10 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def test_one_holds_it_and_gives_it_back(store: Store) -> None:
-    with storage.locked(LOCK, BUSY) as check:
+    with locks.locked(LOCK, BUSY) as check:
         with (
             pytest.raises(DataError, match=rf"{BUSY} \(process \d+ on .*run this command again in \d+ s\)"),
-            storage.locked(LOCK, BUSY),
+            locks.locked(LOCK, BUSY),
         ):
             pass
         check()
@@ -59,7 +59,7 @@ def test_of_many_at_once_one_gets_it(store: Store) -> None:
     def attempt() -> None:
         start.wait()
         try:
-            with storage.locked(LOCK, BUSY):
+            with locks.locked(LOCK, BUSY):
                 got.append(True)
                 end.wait(20)
         except DataError:
@@ -79,11 +79,11 @@ def test_a_process_of_this_machine_that_was_killed_is_replaced_at_once(store: St
     environment = stores.child_environment(store)
     with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout.readline() == b"held\n"
-        with pytest.raises(DataError, match=f"process {process.pid} on"), storage.locked(LOCK, BUSY):
+        with pytest.raises(DataError, match=f"process {process.pid} on"), locks.locked(LOCK, BUSY):
             pass
         process.kill()
         process.wait()
-        with storage.locked(LOCK, BUSY):
+        with locks.locked(LOCK, BUSY):
             assert owner(store)["pid"] != process.pid
 
 
@@ -92,11 +92,11 @@ def test_an_owner_elsewhere_is_replaced_when_it_is_stale(store: Store, monkeypat
     elsewhere(store)
     with (
         pytest.raises(DataError, match=r"process 12 on node7; .* again in [23] s"),
-        storage.locked(LOCK, BUSY),
+        locks.locked(LOCK, BUSY),
     ):
         pass
     time.sleep(4.5)  # the store's clock has whole seconds
-    with storage.locked(LOCK, BUSY):
+    with locks.locked(LOCK, BUSY):
         assert owner(store)["host"] != "node7"
 
 
@@ -104,9 +104,9 @@ def test_an_owner_that_lives_stays_the_owner(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr(lease, "STALE_S", 3.0)
     monkeypatch.setattr(lease, "MARGIN_S", 1.0)
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.2)
-    with storage.locked(LOCK, BUSY) as check:
+    with locks.locked(LOCK, BUSY) as check:
         until(lambda: owner(store)["heartbeats"] >= 20)
-        with pytest.raises(DataError, match=BUSY), storage.locked(LOCK, BUSY):
+        with pytest.raises(DataError, match=BUSY), locks.locked(LOCK, BUSY):
             pass
         check()
 
@@ -121,7 +121,7 @@ def test_an_owner_that_was_replaced_notices(store: Store, monkeypatch: pytest.Mo
             return "job/lock: another process has taken over; what is finished is kept" in str(error)
         return False
 
-    with storage.locked(LOCK, BUSY) as check:
+    with locks.locked(LOCK, BUSY) as check:
         elsewhere(store)
         until(lambda: is_lost(check))
     assert owner(store)["host"] == "node7"  # the lock of another is not removed
@@ -130,7 +130,7 @@ def test_an_owner_that_was_replaced_notices(store: Store, monkeypatch: pytest.Mo
 
 def test_a_store_that_does_not_answer_for_a_while_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
-    with storage.locked(LOCK, BUSY) as check:
+    with locks.locked(LOCK, BUSY) as check:
         store.rule({"do": "500", "match": "job/lock", "times": 6})
         before = owner(store)["heartbeats"]
         until(lambda: owner(store)["heartbeats"] > before + 2)
@@ -141,7 +141,7 @@ def test_a_store_that_stays_away_costs_the_lock(store: Store, monkeypatch: pytes
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(lease, "STALE_S", 11.0)
     with pytest.raises(DataError, match=r"job/lock: the store has not answered for [12] s, so another process may"):  # noqa: PT012, SIM117
-        with storage.locked(LOCK, BUSY) as check:
+        with locks.locked(LOCK, BUSY) as check:
             store.rule({"do": "500", "match": "job/lock"})
             end = time.monotonic() + 20
             while time.monotonic() < end:
@@ -154,7 +154,7 @@ def test_a_store_that_stays_away_costs_the_lock(store: Store, monkeypatch: pytes
 def test_an_answer_that_is_lost_loses_no_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
     store.rule({"do": "mute", "match": "job/lock", "method": "PUT", "times": 1})
-    with storage.locked(LOCK, BUSY) as check:
+    with locks.locked(LOCK, BUSY) as check:
         before = owner(store)["heartbeats"]
         store.rule({"do": "mute", "match": "job/lock", "method": "PUT", "times": 2, "after": 1})
         until(lambda: owner(store)["heartbeats"] > before + 5)
@@ -163,11 +163,11 @@ def test_an_answer_that_is_lost_loses_no_lock(store: Store, monkeypatch: pytest.
 
 
 def test_a_dry_look_writes_nothing(store: Store) -> None:
-    storage.refuse_if_locked(LOCK, BUSY)
+    locks.refuse_if_locked(LOCK, BUSY)
     elsewhere(store)
     before = len(store.requests())
     with pytest.raises(DataError, match=r"process 12 on node7; .* again in [56]\d s"):
-        storage.refuse_if_locked(LOCK, BUSY)
+        locks.refuse_if_locked(LOCK, BUSY)
     assert {each["method"] for each in store.requests()[before:]} == {"GET"}
     storage.remove(LOCK)
 
@@ -183,6 +183,6 @@ def test_a_process_of_another_user_lives(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_something_else_in_its_place_is_named(store: Store) -> None:
     store.put("job/lock", b"no JSON")
-    with pytest.raises(OSError, match=r"s3://lip/job/lock: not a lock"), storage.locked(LOCK, BUSY):
+    with pytest.raises(OSError, match=r"s3://lip/job/lock: not a lock"), locks.locked(LOCK, BUSY):
         pass
     storage.remove(LOCK)
