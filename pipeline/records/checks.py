@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pipeline.records.codecs import Encoding
-from pipeline.records.integers import read_narrow
+from pipeline.records.integers import read_exactly, read_narrow
 from pipeline.records.storage import Place
 from pipeline.records.strings import StringArray, blocks, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
@@ -102,8 +102,12 @@ def load_columns(path: Place, content: bytes, names: list[str]) -> dict[str, np.
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             found = sorted(file.keys(), key=lambda name: -file.zip.getinfo(f"{name}.npy").file_size)
+            # A header is Python, whose parser fails now and then where several threads use it.
+            headers = [_header(file, name) for name in found]
+            whole = {name: file[name] for name, header in zip(found, headers, strict=True) if header is None}
         with ThreadPoolExecutor(LOADERS) as pool:  # zlib works without Python's lock
-            columns = dict(zip(found, pool.map(functools.partial(_load_column, content), found), strict=True))
+            columns = dict(zip(found, pool.map(functools.partial(_load_column, content), found, headers), strict=True))
+        columns |= whole
     except NOT_NPZ as error:
         raise DataError(f"{path}: not an index ({error}); restore it or convert again") from error
     if sorted(columns) != sorted(names):
@@ -111,14 +115,24 @@ def load_columns(path: Place, content: bytes, names: list[str]) -> dict[str, np.
     return columns
 
 
-def _load_column(content: bytes, name: str) -> np.ndarray:
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        with file.zip.open(f"{name}.npy") as member:
-            if npy.read_magic(member) == (1, 0):
-                shape, _, dtype = npy.read_array_header_1_0(member)
-                if dtype == np.int64 and dtype.isnative and len(shape) == 1:
-                    return read_narrow(member, shape[0])
-        return file[name]
+def _header(file: np.lib.npyio.NpzFile, name: str) -> tuple[int, int, np.dtype] | None:
+    """Where the numbers of a column begin, how many there are, and of what type; None for what is no such column."""
+    with file.zip.open(f"{name}.npy") as member:
+        if npy.read_magic(member) != (1, 0):
+            return None
+        shape, _, dtype = npy.read_array_header_1_0(member)
+        return None if len(shape) != 1 or dtype.hasobject else (member.tell(), shape[0], dtype)
+
+
+def _load_column(content: bytes, name: str, header: tuple[int, int, np.dtype] | None) -> np.ndarray | None:
+    if header is None:
+        return None
+    begin, count, dtype = header
+    with zipfile.ZipFile(io.BytesIO(content)) as file, file.open(f"{name}.npy") as member:
+        read_exactly(member, begin)
+        if dtype == np.int64 and dtype.isnative:
+            return read_narrow(member, count)
+        return np.frombuffer(read_exactly(member, count * dtype.itemsize), dtype)
 
 
 def check_index(path: Place, columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:

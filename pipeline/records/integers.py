@@ -21,7 +21,7 @@ def read_narrow(file: BinaryIO, count: int) -> np.ndarray:
     """
     column = np.empty(count, np.int32)
     for start in range(0, count, CHUNK):
-        numbers = np.frombuffer(_read(file, 8 * min(CHUNK, count - start)), np.int64)
+        numbers = np.frombuffer(read_exactly(file, 8 * min(CHUNK, count - start)), np.int64)
         if column.dtype == np.int32 and not _fits(numbers):
             column = column.astype(np.int64)
         column[start : start + len(numbers)] = numbers
@@ -32,7 +32,12 @@ def _fits(numbers: np.ndarray) -> bool:
     return numbers.min(initial=0) > -NARROW and numbers.max(initial=0) < NARROW
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
+def read_exactly(file: BinaryIO, count: int) -> bytes:
+    """Reads so many bytes.
+
+    Raises:
+      ValueError: the file has fewer.
+    """
     found = file.read(count)
     while len(found) < count:
         if not (more := file.read(count - len(found))):
