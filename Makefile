@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/python -m scripts.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # Under a minute: the linter, the order of imports, and tests that need no video and no training.
 FAST := tests/test_architecture.py tests/test_workspace.py tests/pipeline/test_vocab.py tests/pipeline/corpora \

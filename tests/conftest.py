@@ -31,6 +31,11 @@ GRID_CLIPS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of commands first: they take longest, and a long one at the end would keep one process waiting."""
+    items.sort(key=lambda item: not ("scripts" in item.path.parts or item.path.parent == Path(__file__).parent))
+
+
 @pytest.fixture(scope="session")
 def grid_clips() -> Path:
     """Real clips in the layout of GRID."""

@@ -104,7 +104,10 @@ def test_a_bad_config_is_refused(arguments: dict[str, float], message: str) -> N
 
 @pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow has no kernels for GPUs")
 @pytest.mark.parametrize("head", ["word", "ctc"])
-@pytest.mark.parametrize("sequence", ["packed", "chunked", "reshape", "time_distributed"])
+@pytest.mark.parametrize(
+    "sequence",
+    ["packed", "reshape", *(pytest.param(w, marks=pytest.mark.slow) for w in ("chunked", "time_distributed"))],
+)
 def test_a_gpu_takes_a_step_without_asking_the_host(head: str, sequence: str) -> None:
     model = LipReader(dataclasses.replace(CONFIG, head=head, sequence=sequence))
     step = make_step(model, make_optimizer(model, QUICK, 3), QUICK)

@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests import datasets
@@ -41,17 +42,21 @@ def _weights(run: Path) -> dict[str, np.ndarray]:
     return {name: state.get_tensor(name) for name in names if not name.startswith("save_counter")}
 
 
-def test_a_run_stopped_four_times_in_mid_epoch_equals_an_unbroken_one(tmp_path: Path) -> None:
+STOPS = (
+    (signal.SIGINT, (0, 2), (0, 3)),  # the step at hand is learned
+    (signal.SIGTERM, (1, 1), (1, 2)),
+    (signal.SIGHUP, (1, 4), (1, 5)),
+    (signal.SIGKILL, (2, 5), (2, 4)),  # before the 18th batch: checkpoints are every fourth
+)
+
+
+@pytest.mark.parametrize("stops", [STOPS[::3], pytest.param(STOPS, marks=pytest.mark.slow)], ids=["twice", "four"])
+def test_a_run_stopped_in_mid_epoch_equals_an_unbroken_one(tmp_path: Path, stops: tuple) -> None:
     clips = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(8)]
     datasets.write_dataset(tmp_path / "data", {"train": [clips]})
     command = ["train", f"--data={tmp_path / 'data'}", *SMALL, *VARIED, "--output"]
     whole, run = commands.start(*command, str(tmp_path / "whole")), tmp_path / "run"
-    for number, at, left in (
-        (signal.SIGINT, (0, 2), (0, 3)),  # the step at hand is learned
-        (signal.SIGTERM, (1, 1), (1, 2)),
-        (signal.SIGHUP, (1, 4), (1, 5)),
-        (signal.SIGKILL, (2, 5), (2, 4)),  # before the 18th batch: checkpoints are every fourth
-    ):
+    for number, at, left in stops:
         stopped = STOPPED.replace("AT", str(at)).replace("STEPS", str(STEPS)).replace("SIGNAL", str(int(number)))
         code, printed = commands.altered(stopped, *command, str(run))
         assert (code, _position(run)) == (-number if number == signal.SIGKILL else 1, left), printed

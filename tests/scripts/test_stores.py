@@ -153,6 +153,7 @@ def test_a_store_that_is_slow_costs_no_clip(store: Store, corpus: Path) -> None:
     assert "8 clips converted, 0 rejected" in printed
 
 
+@pytest.mark.slow
 def test_two_converters_exclude_each_other(
     store: Store, corpus: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
