@@ -28,7 +28,7 @@ STRATEGIES = ("single", "mirrored", "workers")
 WRAPPERS = ("packed", "reshape")  # those whose batch normalisation meets all windows of a replica at once
 LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
 HEARTBEAT_S = 10.0
-BUILD_S = 120.0  # to make a model, beyond the time-out
+BUILD_S = 120.0  # to make a model or to trace its step, beyond the time-out
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -103,7 +103,7 @@ class Replicated(Distribution):
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, channel: workers.Channel | None = None) -> None:
-        self.strategy, self._channel = strategy, channel
+        self.strategy, self._channel, self._is_traced = strategy, channel, False
         if channel:
             self.worker, self.workers = channel.cluster.index, len(channel.cluster.addresses)
         devices = strategy.extended.worker_devices
@@ -112,21 +112,28 @@ class Replicated(Distribution):
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Ends the process where a worker stalls, since TensorFlow sends initial values without a time-out."""
         with self.strategy.scope(), self.guarded():
-            if not self._channel:
-                yield
-                return
-            watchdog = threading.Timer(self._channel.timeout + BUILD_S, self._give_up)
-            watchdog.daemon = True
-            watchdog.start()
-            try:
-                yield
-            finally:
-                watchdog.cancel()
+            yield
 
-    def _give_up(self) -> None:
-        print(f"error: {self._channel.lost() or self._stalled('no initial values')}", file=sys.stderr, flush=True)
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Ends the process where the others stall.
+
+        TensorFlow sends initial values without a time-out, and that of collectives costs a sleeping thread each, which
+        are more than a system has after some hundred steps.
+        """
+        timeout = self._channel.timeout + (0 if self._is_traced else BUILD_S)
+        watchdog = threading.Timer(timeout, self._give_up, [timeout])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+
+    def _give_up(self, timeout: float) -> None:
+        own = f"a worker: no answer for {timeout:g} s (--worker_timeout_s); {workers.TOGETHER}"
+        print(f"error: {self._channel.verdict(self._channel.lost() or own)}", file=sys.stderr, flush=True)
         os._exit(os.EX_TEMPFAIL)
 
     def function(self, learn: Callable, spec: dict[str, tf.TensorSpec]) -> Callable:
@@ -137,6 +144,7 @@ class Replicated(Distribution):
             place = lambda at: batches[at.replica_id_in_sync_group - first]  # noqa: E731
             dealt = self.strategy.experimental_distribute_values_from_function(place)
             rows, loss, norm = self.strategy.run(learn, args=(dealt,))
+            self._is_traced = True  # from here on a step does not take long
             return tf.concat(local(rows), 0), local(loss)[0], local(norm)[0]
 
         return tf.function(step, input_signature=signature, autograph=False)
@@ -149,12 +157,17 @@ class Replicated(Distribution):
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        try:
+        if not self._channel:
             yield
+            return
+        try:
+            with self._watched():
+                yield
         except tf.errors.OpError as error:
-            if not self._channel or not (isinstance(error, LOST) or "ollective" in error.message):
+            if not isinstance(error, LOST) and "ollective" not in error.message:
                 raise
-            raise WorkersError(self._channel.lost() or self._stalled(error.message)) from error
+            own = self._channel.lost() or self._stalled(error.message)
+            raise WorkersError(self._channel.verdict(own)) from error
 
     def _stalled(self, message: str) -> str:
         """Names the worker whose heartbeat TensorFlow misses, if it says which."""
@@ -213,9 +226,8 @@ def _multi_worker(cluster: workers.Cluster, timeout: float, gpus: int) -> tf.dis
         num_accelerators={"GPU": gpus} if gpus else {},
         rpc_layer="grpc",
     )
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]
         raise WorkersError(f"{cluster.name(cluster.index)}: no server ({reason}); {workers.TOGETHER}") from error

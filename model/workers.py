@@ -6,8 +6,10 @@ and the workers can agree on what TensorFlow's collectives do not carry: setting
 
 import dataclasses
 import json
+import math
 import os
 import socket
+import struct
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -21,6 +23,7 @@ EXAMPLE = '{"cluster": {"worker": ["ann:2222", "bob:2222"]}, "task": {"type": "w
 TOGETHER = "start the same command on all workers to continue from the last checkpoint"
 RETRY_S = 0.2
 HELLO_S, MAX_HELLO = 1.0, 1 << 20  # a stranger may say nothing, or what reads as a length of gigabytes
+FIRST_PORT, PORTS = 12_000, 20_000  # of Slurm jobs, each with its own, since two may share a machine
 GRACE_S = 5.0  # for the chief to say who is silent, before the others blame the chief
 
 
@@ -71,7 +74,7 @@ def _of_slurm(environ: Mapping[str, str]) -> Cluster:
     try:
         tasks = int(environ["SLURM_STEP_NUM_TASKS"])
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+            FIRST_PORT + int(environ["SLURM_JOB_ID"]) % PORTS, tasks, 1, auto_set_gpu=False
         )  # so many that no task lacks an address: Slurm itself gives each task its GPUs
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
         first = min(int(address.rpartition(":")[2]) for address in addresses)
@@ -105,35 +108,50 @@ class Channel:
             server = socket.create_server(("", port))
         except OSError as error:
             raise RunError(f"{self.cluster.addresses[0]}: cannot listen ({error}); choose another port") from error
+        refused: list[str] = []
         with server:
             while missing := [each for each in range(1, len(self.cluster.addresses)) if each not in found]:
                 server.settimeout(max(deadline - time.monotonic(), 0.01))
                 try:
                     accepted, _ = server.accept()
                 except TimeoutError as error:
-                    names = ", ".join(map(self.cluster.name, missing))
-                    raise WorkersError(f"{names}: not started within {self.timeout:g} s; {TOGETHER}") from error
-                self._greet(Connection(accepted.detach()), found)
+                    names = ", ".join([*map(self.cluster.name, missing)])
+                    why = "; ".join([f"{names}: not started within {self.timeout:g} s", *dict.fromkeys(refused)])
+                    raise WorkersError(f"{why}; {TOGETHER}") from error
+                self._greet(accepted, found, refused)
         return found
 
-    def _greet(self, connection: Connection, found: dict[int, Connection]) -> None:
-        """Enters a worker of this cluster that is new; leaves others alone."""
+    def _greet(self, accepted: socket.socket, found: dict[int, Connection], refused: list[str]) -> None:
+        """Enters a worker of this cluster that is new; tells another what is wrong, and leaves strangers alone."""
+        _limit(accepted, HELLO_S)
+        connection = Connection(os.dup(accepted.fileno()))
         try:
-            hello = json.loads(connection.recv_bytes(MAX_HELLO)) if connection.poll(HELLO_S) else {}
-        except (OSError, EOFError, ValueError):
-            hello = {}
-        same = isinstance(hello, dict) and hello.get("addresses") == list(self.cluster.addresses)
-        if same and hello["index"] not in found:
-            found[hello["index"]] = connection
-        else:
+            hello = json.loads(connection.recv_bytes(MAX_HELLO))
+            addresses, index = hello["addresses"], int(hello["index"])
+        except (OSError, EOFError, ValueError, TypeError, KeyError):
             connection.close()
+            return
+        problem = ""
+        if addresses != list(self.cluster.addresses):
+            problem = (
+                f"worker {index} has the cluster {', '.join(addresses)}, the chief {', '.join(self.cluster.addresses)}"
+            )
+        elif index in found or not 0 < index < len(addresses):
+            problem = f"two workers have the index {index}"
+        if problem:
+            refused.append(problem)
+            connection.send_bytes(json.dumps({"refused": problem}).encode())
+            connection.close()
+        else:
+            _limit(accepted, self.timeout)
+            found[index] = connection
 
     def _connect(self) -> Connection:
         deadline, (host, _, port) = time.monotonic() + self.timeout, self.cluster.addresses[0].rpartition(":")
         while time.monotonic() < deadline:
             try:
                 opened = socket.create_connection((host.strip("[]"), int(port)), timeout=self.timeout)
-                opened.settimeout(None)
+                _limit(opened, self.timeout)
                 connection = Connection(opened.detach())
                 connection.send_bytes(json.dumps(dataclasses.asdict(self.cluster)).encode())
                 return connection
@@ -152,6 +170,8 @@ class Channel:
             said = self._receive(0, time.monotonic() + self.timeout + GRACE_S)
             if isinstance(said, str):  # the chief knows better who is lost
                 raise WorkersError(said)
+            if isinstance(said, dict):
+                raise RunError(f"TF_CONFIG: {said['refused']}; give all workers the same cluster, each its own index")
             return said
         deadline, others = time.monotonic() + self.timeout, list(self._connections)
         try:
@@ -167,6 +187,19 @@ class Channel:
         """Returns what is known of workers whose processes have ended; None if nothing is."""
         ended = [each for each, connection in self._connections.items() if _has_ended(connection)]
         return f"{', '.join(map(self.cluster.name, ended))}: has ended; {TOGETHER}" if ended else None
+
+    def verdict(self, own: str) -> str:
+        """Returns what the chief says of a loss, which it has the best view of; what this worker knows otherwise."""
+        if self.cluster.index == 0:
+            self._tell(own)
+            return own
+        try:
+            end = time.monotonic() + GRACE_S
+            while not isinstance(said := self._receive(0, end), str):
+                pass
+            return said
+        except WorkersError:
+            return own
 
     def _tell(self, problem: str) -> None:
         for connection in self._connections.values():
@@ -190,6 +223,14 @@ class Channel:
             raise WorkersError(f"{self.cluster.name(index)}: has ended; {TOGETHER}") from error
         silent = f"{self.cluster.name(index)}: no answer for {self.timeout:g} s (--worker_timeout_s)"
         raise WorkersError(f"{silent}; end its process, and {TOGETHER}")
+
+
+def _limit(peer: socket.socket, seconds: float) -> None:
+    """Limits each read and write, so that half a message is not waited for without an end."""
+    peer.settimeout(None)
+    limit = struct.pack("ll", math.ceil(seconds), 0)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        peer.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _has_ended(connection: Connection) -> bool:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from pipeline.conversion import dry_run
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finish
+from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finalize_tasks
 from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
@@ -111,7 +111,8 @@ CONVERT = cli.Options(
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
-    values, part = flags.FLAGS, array_flags.part()
+    values = flags.FLAGS
+    part = array_flags.part(in_slurm=not values.dask)
     _refuse(part)
     source, output, corpus = _place(values.source), _place(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
@@ -139,7 +140,7 @@ def _plan_and_convert(
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
     elif values.finalize:
-        finish(sources, root, output, config, values.tasks, values.max_reject_fraction)
+        finalize_tasks(sources, root, output, config, values.tasks, values.max_reject_fraction)
         _report(sources, split, output, [])
     else:
         _convert(sources, root, output, config, rule, split, part)
@@ -173,6 +174,8 @@ def _origin(source: Place) -> Url | None:
 def _refuse(part: Part) -> None:
     """Refuses flags that other flags leave without effect."""
     values = flags.FLAGS
+    if values.finalize and (given := [name for name in ("retry_rejected", "dask", "workers") if values[name].present]):
+        raise DataError(f"--{given[0]}: --finalize converts nothing; leave one out")
     if values.retry_rejected and not part.is_whole:
         raise DataError("--retry_rejected: not for one of several tasks; give it without --task once all have ended")
     if values.dask and not part.is_whole:
@@ -219,6 +222,7 @@ def _convert(
         max_reject_fraction=values.max_reject_fraction,
         retry_rejected=values.retry_rejected,
         flags={
+            **({"dask": values.dask} if values.dask else {"workers": values.workers}),
             "corpus": values.corpus,
             "source": str(source),
             "output": str(output),
@@ -283,7 +287,7 @@ def _follow(states: Iterator[Progress], part: Part) -> Progress:
     first = next(states)
     if not part.is_whole:
         print(f"task {part.task} of {part.tasks} (--task, --tasks): {first.clips} clips", flush=True)
-    if not first.resumed and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
+    if not first.resumed and not flags.FLAGS.dask and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
         print(f"workers: {idle}; to use it, stop this command and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
         for state in itertools.chain([first], states):

@@ -1,6 +1,7 @@
 """One of several conversions, such as the tasks of a job array, that make the shards of a dataset between them."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 from pipeline.conversion.shard import ShardTask
@@ -45,5 +46,6 @@ WHOLE = Part()
 
 def of_tasks(name: str, place: Place) -> list[Place]:
     """Returns the files in a directory that are `name` of a task."""
-    stem = name.partition(".")[0]
-    return [place / found for found in storage.names(place) if found.startswith(f"{stem}-")]
+    stem, dot, kind = name.partition(".")
+    pattern = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(dot + kind)}")
+    return [place / found for found in storage.names(place) if pattern.fullmatch(found)]

@@ -36,6 +36,7 @@ from pipeline.conversion.processes import (
     WorkerError,
     without_ctrl_c,
 )
+from pipeline.conversion.reports import Report, Reports
 from pipeline.conversion.shard import ShardTask
 from pipeline.records.bucket import Url
 from pipeline.records.storage import Place
@@ -44,6 +45,7 @@ from pipeline.schema import DataError
 LOCAL = "local"
 WORKER = "python -m dask worker"  # finds this project in the folder where it is started
 CONNECT_S = 10.0
+ASK_S = 60.0  # for all workers to say what they see
 NO_WORKERS_S = 600.0  # without any worker, at the start or later; clusters that queue may take their time
 TICK_S, LOOK_S = 1.0, 5.0  # longest wait for news, and time between two looks at the workers
 TELL_S = 0.5  # between two messages of a worker
@@ -83,15 +85,14 @@ class Cluster:
         if not tasks:
             return
         probe = functools.partial(machine.seen, self.output, self._video(tasks[0]))
-        with self._connected() as client, contextlib.closing(_Run(client, tasks, logs)) as run:
+        with self._connected() as client, contextlib.closing(_Run(client, tasks, logs, self.announce)) as run:
             run.wait_for_workers()
-            here = probe()
-            found = client.run(probe, on_error="return")
+            here, found = probe(), run.ask(probe)
             problems = [machine.differing(worker, here, there) for worker, there in sorted(found.items())]
             if any(problems):
                 found = f"Dask workers differ from this process: {'; '.join(filter(None, problems))}"
                 raise DataError(f"{found}; start them with {WORKER} in the folder of this project")
-            run.begin(Makers(run.name, setup, timeout_s, fatal, here, probe))
+            run.begin(Makers(f"lipflow {self.output}", run.name, setup, timeout_s, fatal, here, probe))
             yield from run.events()
 
     def _video(self, task: ShardTask) -> Place:
@@ -123,37 +124,36 @@ def _close(what: distributed.Client | distributed.LocalCluster) -> None:
         what.close(STOP_S)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made:
-    """What a worker tells about a shard: all of it once it is finished, else what is new."""
-
-    key: str
-    attempt: str  # another one each time that the shard is begun
-    finished: tuple[Finished, ...]
-    crashes: str = ""
-
-
+@dataclasses.dataclass(eq=False)
 class Makers(WorkerPlugin):
-    """What a Dask worker needs to make shards: processes that are kept from shard to shard."""
+    """What a Dask worker needs to make shards: processes that are kept from shard to shard.
 
-    def __init__(
-        self,
-        name: str,
-        setup: Callable[[], Work],
-        timeout_s: float,
-        fatal: type[Exception],
-        here: dict[str, str],
-        probe: Callable[[], dict[str, str]],
-    ) -> None:
-        self.name = name
-        self._setup, self._timeout_s, self._fatal = setup, timeout_s, fatal
-        self._here, self._probe = here, probe
+    Attributes:
+      name: of the output, so that the next client ends what a killed one has left.
+      topic: of what is told to the client.
+      load, timeout_s, fatal: `setup` and more of `processes.Pool`.
+      here, probe: what the client sees, and how to see it.
+    """
+
+    name: str
+    topic: str
+    load: Callable[[], Work]
+    timeout_s: float
+    fatal: type[Exception]
+    here: dict[str, str]
+    probe: Callable[[], dict[str, str]]
 
     def setup(self, worker: distributed.Worker) -> None:
-        """Is called in each Dask worker, those that come later too."""
+        """Is called in each Dask worker; one that comes later and differs leaves, and the client is told why."""
         self._worker, self._ended = worker, threading.Event()
         self._idle: queue.SimpleQueue[tuple[Pool, Path]] = queue.SimpleQueue()
-        self._differing = machine.differing(worker.address, self._here, self._probe())
+        try:
+            self._differing = machine.differing(worker.address, self.here, self.probe())
+        except Exception as error:  # whatever it lacks
+            self._differing = machine.differing(worker.address, self.here, error)
+        if self._differing:
+            worker.log_event(self.topic, pickle.dumps(self._differing))
+            worker.loop.add_callback(worker.close_gracefully, reason=self._differing)
 
     def teardown(self, worker: distributed.Worker) -> None:
         """Is called at the end of the run."""
@@ -162,10 +162,10 @@ class Makers(WorkerPlugin):
             while True:
                 self._idle.get_nowait()[0].close()
 
-    def make(self, key: str, task: ShardTask) -> _Made:
+    def make(self, key: str, task: ShardTask) -> Report:
         """Makes one shard. One that nobody wants any more is left."""
         if self._differing:
-            raise DataError(f"a Dask worker that has joined differs: {self._differing}")
+            raise distributed.Reschedule
         try:
             pool, logs = self._idle.get_nowait()
         except queue.Empty:
@@ -185,13 +185,13 @@ class Makers(WorkerPlugin):
         logs = Path(tempfile.mkdtemp(prefix="lipflow-", dir=self._worker.local_directory))
         # Dask starts its workers as processes that may not have children; these end with it by themselves
         multiprocessing.current_process()._config["daemon"] = False
-        return Pool(self._setup, self._timeout_s, logs, self._fatal, workers=1), logs
+        return Pool(self.load, self.timeout_s, logs, self.fatal, workers=1), logs
 
     def _is_wanted(self, key: str) -> bool:
         task = self._worker.state.tasks.get(key)
         return not self._ended.is_set() and task is not None and task.state != "cancelled"
 
-    def _follow(self, events: Iterator[Event], key: str) -> _Made:
+    def _follow(self, events: Iterator[Event], key: str) -> Report:
         """Tells the client what is finished, not too often; returns all of it."""
         attempt, finished, told, since, made = uuid.uuid4().hex, [], 0, time.monotonic(), None
         for event in events:
@@ -200,10 +200,10 @@ class Makers(WorkerPlugin):
             elif isinstance(event, Restarted):
                 attempt, finished, told = uuid.uuid4().hex, [], 0
             elif isinstance(event, Completed):
-                made = _Made(key, attempt, tuple(finished))
+                made = Report(key, attempt, tuple(finished))
             if time.monotonic() - since > TELL_S:
-                news = _Made(key, attempt, tuple(finished[told:]))
-                self._worker.log_event(self.name, pickle.dumps(news))
+                news = Report(key, attempt, tuple(finished[told:]))
+                self._worker.log_event(self.topic, pickle.dumps(news))
                 told, since = len(finished), time.monotonic()
         if made is None:
             raise WorkerError(f"{key}: taken back")  # nobody hears it
@@ -217,30 +217,49 @@ def _taken(log: Path) -> str:
     return said
 
 
-def _make(name: str, key: str, task: ShardTask) -> _Made:
+def _make(name: str, key: str, task: ShardTask) -> Report:
     return distributed.get_worker().plugins[name].make(key, task)
 
 
 class _Run:
     """The shards of one run: those that wait, those that Dask has, and what workers have told of these."""
 
-    def __init__(self, client: distributed.Client, tasks: list[ShardTask], logs: Path) -> None:
+    def __init__(
+        self, client: distributed.Client, tasks: list[ShardTask], logs: Path, announce: Callable[[str], None]
+    ) -> None:
         self.name = f"lipflow-{uuid.uuid4().hex[:8]}"
-        self._client, self._address, self._logs = client, client.scheduler.address, logs
+        self._client, self._address, self._logs, self._announce = client, client.scheduler.address, logs, announce
+        self._makers = ""
         self._waiting = list(reversed(tasks))
         self._futures: dict[str, tuple[distributed.Future, ShardTask]] = {}
-        self._told: dict[str, _Made] = {}
+        self._reports = Reports()
         self._heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._looked, self._seen_workers = 0, 0.0, time.monotonic()
 
     def wait_for_workers(self) -> None:
         """Waits for the first worker."""
+        self._look_around()
+        if not self._threads:
+            self._announce(f"waiting for workers, up to {NO_WORKERS_S:g} s: {WORKER} {self._address}")
         while not self._threads:
+            time.sleep(TICK_S)
             self._look_around()
-            time.sleep(0 if self._threads else TICK_S)
+
+    def ask(self, probe: Callable[[], dict[str, str]]) -> dict[str, dict[str, str] | Exception]:
+        """Returns what each worker sees.
+
+        Raises:
+          WorkerError: one does not answer, as where its disk does not.
+        """
+        asked = functools.partial(self._client.sync, self._client._run)  # `run` itself has no time-out
+        try:
+            return asked(probe, on_error="return", callback_timeout=ASK_S)
+        except TimeoutError as error:
+            raise WorkerError(f"{self._address}: a Dask worker does not answer within {ASK_S:g} s") from error
 
     def begin(self, makers: Makers) -> None:
         """Makes the workers ready."""
+        self._makers = makers.name
         self._client.register_plugin(makers)
         self._client.subscribe_topic(self.name, self._heard.put)
 
@@ -248,7 +267,8 @@ class _Run:
         """Takes back what is not finished."""
         with contextlib.suppress(Exception):  # the scheduler may be gone, and what is finished is on disk
             self._client.cancel([future for future, _ in self._futures.values()])
-            self._client.unregister_worker_plugin(self.name)
+            if self._makers:
+                self._client.unregister_worker_plugin(self._makers)
 
     def events(self) -> Iterator[Event]:
         """Yields what workers tell, until all shards are finished."""
@@ -262,14 +282,14 @@ class _Run:
             if isinstance(heard, distributed.Future):
                 yield from self._complete(heard)
             else:
-                yield from self._tell(pickle.loads(heard[1]))
+                yield from self._report(pickle.loads(heard[1]))
 
     def _submit(self) -> bool:
         """Gives shards to Dask, a few more than it has threads; returns whether any are left."""
         while self._waiting and len(self._futures) < QUEUED * max(1, self._threads):
             task = self._waiting.pop()
             key = f"{self.name}-{task.split}-{task.shard}"
-            future = self._client.submit(_make, self.name, key, task, key=key, pure=False)
+            future = self._client.submit(_make, self._makers, key, task, key=key, pure=False)
             self._futures[key] = future, task
             future.add_done_callback(self._heard.put)
         return bool(self._futures)
@@ -294,33 +314,31 @@ class _Run:
         return WorkerError(f"{self._address}: the Dask scheduler is gone; run the same command again to continue")
 
     def _complete(self, future: distributed.Future) -> Iterator[Event]:
-        if future.cancelled():
-            raise self._gone()
-        if (error := future.exception()) is not None:
-            raise self._told_error(error)
-        made, task = future.result(), self._futures.pop(future.key)[1]
+        made, task = self._result(future), self._futures.pop(future.key)[1]
         if made.crashes:
             with (self._logs / CRASHES).open("a", encoding="utf-8") as file:
                 file.write(made.crashes)
-        told = self._told.pop(future.key, None)
-        if told and told.attempt != made.attempt:
-            yield Restarted(task, told.finished)
-        yield from made.finished[len(told.finished) if told and told.attempt == made.attempt else 0 :]
-        yield Completed(task, made.finished)
+        yield from self._reports.complete(task, made)
 
-    def _tell(self, news: _Made) -> Iterator[Event]:
-        if news.key not in self._futures:  # it has come later than the end
-            return
-        told = self._told.get(news.key)
-        if told and told.attempt != news.attempt:
-            yield Restarted(self._futures[news.key][1], told.finished)
-            told = None
-        yield from news.finished
-        self._told[news.key] = dataclasses.replace(news, finished=(told.finished if told else ()) + news.finished)
+    def _result(self, future: distributed.Future) -> Report:
+        """Returns what was made; it is made again where its worker has died before it could tell."""
+        while True:
+            try:
+                return future.result(timeout=LOOK_S)
+            except TimeoutError:
+                self._look_around()
+            except CancelledError as error:
+                raise self._gone() from error
+            except (DataError, WorkerError):
+                raise
+            except distributed.KilledWorker as error:
+                died = f"{error.allowed_failures + 1} Dask workers died, the last one {error.last_worker.address}"
+                raise WorkerError(f"{error.task}: {died}; see their logs, and run the same command again") from error
+            except Exception as error:  # of any kind that a machine can raise
+                raise WorkerError(f"a Dask worker failed: {type(error).__name__}: {error}") from error
 
-    def _told_error(self, error: BaseException) -> BaseException:
-        if isinstance(error, distributed.KilledWorker):
-            died = f"{error.allowed_failures + 1} Dask workers died, the last one {error.last_worker.address}"
-            return WorkerError(f"{error.task}: {died}; see their logs, and run the same command again")
-        known = isinstance(error, DataError | WorkerError)
-        return error if known else WorkerError(f"a Dask worker failed: {type(error).__name__}: {error}")
+    def _report(self, news: Report | str) -> Iterator[Event]:
+        if isinstance(news, str):
+            self._announce(f"a Dask worker is refused: {news}")
+        elif news.key in self._futures:  # else it has come later than the end
+            yield from self._reports.add(self._futures[news.key][1], news)

@@ -46,8 +46,8 @@ def convert(
 ) -> Iterator[Progress]:
     """Converts clips into a dataset directory, or continues where an earlier run stopped.
 
-    Yields once at the start and after every clip. The dataset is finished when the iterator ends, that of the last
-    part if there are several. Its bytes depend on the clips and `config` alone.
+    Yields at the start and after every clip; the last part that ends finishes the dataset. Its bytes depend on the
+    clips and `config` alone.
 
     Args:
       sources: clips below `root`.
@@ -61,7 +61,7 @@ def convert(
       retry_rejected: make shards with rejects in `finalize.RETRYABLE` again, each old shard kept until its new one.
       flags: logged in `conversion.json`.
       engine: runs the shards, in place of the `workers`, as `dask.Cluster.run` does.
-      part: the shards that this call makes; others make the rest.
+      part: what this call makes, while others make the rest.
 
     Raises:
       BusyError: another converter is at work there.
@@ -72,26 +72,30 @@ def convert(
     if _is_finished(job, output):
         yield _finished(output, len(sources))
         return
-    how = {"workers": workers, "clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
+    how = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
     with lock.locked(output, job, part) as still_held:
         if storage.exists(output / directory.MANIFEST):
             yield _finished(output, len(sources))
         else:
-            yield from _run(job, part, output, engine, how, flags or {}, retry_rejected, still_held)
+            yield from _run(job, part, output, engine or _pool(workers), how, flags or {}, retry_rejected, still_held)
         _end(job, part, output, max_reject_fraction, still_held)
+
+
+def _pool(workers: int) -> Engine:
+    return functools.partial(processes.run, workers=workers)
 
 
 def _end(job: lock.Job, part: Part, output: Place, limit: float, still_held: Callable[[], None]) -> None:
     """Finishes the dataset if all of it is made, and no other task is doing so."""
     still_held()
     if part.is_whole:
-        _finish(job, output, limit, still_held)
+        _finalize(job, output, limit, still_held)
     elif not unfinished(job, output, part.tasks):
         with contextlib.suppress(BusyError), lock.left_alone(output, part, LAST_TASKS_S) as still_held:
-            _finish(job, output, limit, still_held)
+            _finalize(job, output, limit, still_held)
 
 
-def finish(
+def finalize_tasks(
     sources: Sequence[ClipSource],
     root: Path,
     output: Place,
@@ -99,7 +103,7 @@ def finish(
     tasks: int,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
 ) -> None:
-    """Finishes a dataset whose shards were made by so many `tasks`; arguments as of `convert`.
+    """Finalizes a dataset whose shards were made by so many `tasks`; arguments as of `convert`.
 
     Raises:
       DataError: a shard is not finished, or as `convert`.
@@ -111,7 +115,7 @@ def finish(
         numbers = ",".join(str(task) for task in left)
         raise DataError(f"{output}: shards are missing, those of --task={numbers} of --tasks={tasks}; run these again")
     with lock.locked(output, job) as still_held:
-        _finish(job, output, max_reject_fraction, still_held)
+        _finalize(job, output, max_reject_fraction, still_held)
 
 
 def _is_finished(job: lock.Job, output: Place) -> bool:
@@ -129,7 +133,7 @@ def unfinished(job: lock.Job, output: Place, tasks: int) -> list[int]:
     return sorted({number % tasks for number, file in enumerate(files) if file not in noted})
 
 
-def _finish(job: lock.Job, output: Place, limit: float, still_held: Callable[[], None]) -> None:
+def _finalize(job: lock.Job, output: Place, limit: float, still_held: Callable[[], None]) -> None:
     """Writes the manifest, and what goes before it, if there is none; removes what only an unfinished one needs."""
     with writing(output):
         if not storage.exists(output / directory.MANIFEST):
@@ -144,7 +148,7 @@ def _run(
     job: lock.Job,
     part: Part,
     output: Place,
-    engine: Engine | None,
+    engine: Engine,
     how: dict[str, Any],
     flags: dict[str, Any],
     retry_rejected: bool,
@@ -164,7 +168,6 @@ def _run(
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
         setup = functools.partial(shard_work, job.root, job.origin, output, job.config)
-        engine = engine or functools.partial(processes.run, workers=how["workers"])
         with contextlib.closing(engine(tasks, setup, how["clip_timeout_s"], logs, DataError)) as events:
             for now in _follow(events, state, log, how["max_reject_fraction"]):
                 still_held()
@@ -172,7 +175,7 @@ def _run(
         with writing(output):
             if part.is_whole:
                 finalize.finalize(output, job.tasks, job.config, how["max_reject_fraction"], still_held)
-            elif share:
+            elif now.left:  # it has ended early; whether all are too many is for the last task to say
                 table = output / PROGRESS / part.file(directory.REJECTED)
                 finalize.write_rejects(table, output, share, job.config, how["max_reject_fraction"])
 

@@ -29,7 +29,8 @@ VERSION = 2  # of a job's description; 1 had no version, and hashed clips by the
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
-POLL_S = 0.2  # for a task that is about to end
+TURN = "turn"  # the lock of the task that notes the job
+POLL_S, TURN_S = 0.2, 120.0  # for a task that is about to end, or to note the job
 LOST = "lost+found"  # stands in the root of a file system, which may be the output
 
 
@@ -146,6 +147,7 @@ def left_alone(output: Place, part: Part, timeout_s: float) -> Iterator[Callable
         for other in array.of_tasks(LOCK, output / PROGRESS):
             while other.name != part.file(LOCK) and _is_held(other, time.monotonic() < end):
                 time.sleep(POLL_S)
+        storage.remove_leftovers(output)  # of one that was killed while it did what this one will do
         yield still_held
 
 
@@ -165,13 +167,33 @@ def _busy(output: Place) -> str:
 
 
 def _begin(output: Place, job: Job, part: Part) -> None:
-    """Removes what killed runs have left half-written, and notes the job if it is new; tasks note the same bytes."""
+    """Removes what killed runs have left half-written, and notes the job if it is new."""
     _remove_leftovers(output, job, part)
-    if not storage.exists(output / PROGRESS / JOB):
-        if part.is_whole:
-            storage.remove_local(output / PROGRESS)  # logs of an earlier job of the same name
-        storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
-        storage.write_json(output / PROGRESS / JOB, job.description)
+    if storage.exists(output / PROGRESS / JOB):
+        return
+    with _in_turn(output):
+        check(output, job)  # another task may have begun
+        if not storage.exists(output / PROGRESS / JOB):
+            if part.is_whole:
+                storage.remove_local(output / PROGRESS)  # logs of an earlier job of the same name
+            storage.write_json(output / PROGRESS / CLIPS, sorted(job.ids))
+            storage.write_json(output / PROGRESS / JOB, job.description)
+
+
+@contextlib.contextmanager
+def _in_turn(output: Place) -> Iterator[None]:
+    """Lets one task after the other do what takes a moment."""
+    end = time.monotonic() + TURN_S
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locks.locked(output / PROGRESS / TURN, _busy(output)))
+                break
+            except BusyError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(POLL_S)
+        yield
 
 
 def _remove_leftovers(output: Place, job: Job, part: Part) -> None:

@@ -88,6 +88,11 @@ class Progress:
     shards: int = dataclasses.field(default=0, compare=False)
     stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
 
+    @property
+    def left(self) -> int:
+        """The number of clips that are not done."""
+        return self.clips - self.resumed - self.converted - self.rejected
+
 
 def note_path(output: Place, shard: str) -> Place:
     """Returns the path of the note that a shard is finished."""

@@ -105,7 +105,8 @@ def convert_shard(
             rows.append(Row.of(clip, record, writer.write(record)))
             yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
         with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
-            storage.remove(progress.note_path(output, path.name))
+            if storage.exists(progress.retry_path(output, path.name)):  # else the note, if any, is of the same bytes
+                storage.remove(progress.note_path(output, path.name))
     with progress.writing(path):
         figures = len(rows), writer.shard.bytes, writer.shard.sha256
         progress.write_note(output, FinishedShard(path.name, *figures, tuple(rejects), tuple(rows)))

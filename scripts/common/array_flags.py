@@ -24,8 +24,8 @@ def define() -> None:
     flags.DEFINE_bool("finalize", False, "convert nothing; finish a dataset whose --tasks have made all shards")
 
 
-def part() -> Part:
-    """Returns the part that the flags ask for, or Slurm.
+def part(in_slurm: bool) -> Part:
+    """Returns the part that the flags ask for, or, if it counts, a job array of Slurm.
 
     Raises:
       DataError: a flag is missing, or there is no such task.
@@ -38,7 +38,7 @@ def part() -> Part:
     if values.finalize:
         return WHOLE
     if values.tasks is None:
-        return _slurm_part() if ID in os.environ else WHOLE
+        return _slurm_part() if in_slurm and ID in os.environ else WHOLE
     if values.task is None:
         raise DataError("--tasks: needs --task, the number of this one, from 0; or --finalize once all have ended")
     try:
@@ -49,8 +49,17 @@ def part() -> Part:
 
 def _slurm_part() -> Part:
     """Returns the part of a task of a job array, whatever its first number and step."""
-    number, first, step, count = (int(os.environ[name]) for name in (ID, FIRST, STEP, COUNT))
-    task, rest = divmod(number - first, step)
-    if rest or task >= count:
-        raise DataError(f"{ID}={number}: not every task of --array is there; give --task={number} and --tasks")
+    number, first, step, count = (
+        _number(name, default) for name, default in ((ID, 0), (FIRST, 0), (STEP, 1), (COUNT, 0))
+    )
+    task, rest = divmod(number - first, max(step, 1))
+    if rest or not 0 <= task < count:
+        raise DataError(f"{ID}={number}: is none of {COUNT}={count} tasks in a row; give --task and --tasks")
     return Part(task, count)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise DataError(f"{name}={text}: want a number; give --task and --tasks")
+    return int(text)

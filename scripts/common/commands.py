@@ -1,5 +1,6 @@
 """Runs a command as one step of several, and prints it so that users can run it themselves."""
 
+import os
 import shlex
 import signal
 import subprocess
@@ -35,7 +36,9 @@ def _run(command: list[str]) -> tuple[int, bool]:
             child.send_signal(signal.SIGINT)
 
     with signals.deferred(forward) as stop:
-        child = subprocess.Popen(command, process_group=0)  # Ctrl-C reaches it from here alone
+        # A step is whole, also where all steps are a task of Slurm's. Ctrl-C reaches the child from here alone.
+        whole = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY_")}
+        child = subprocess.Popen(command, process_group=0, env=whole)
         if stop.is_set():  # while it was being started
             forward()
         return child.wait(), stop.is_set()

@@ -40,13 +40,14 @@ def learn(distribution: Distribution, head: str, precision: str) -> dict[str, np
     with distribution.scope():
         model = LipReader(LipReaderConfig(classes=4, head=head, precision=precision, **shape), seed=1)
         optimizer = make_optimizer(model, HOW, STEPS)
+    weights = {f"initial weight{place}": value for place, value in enumerate(model.get_weights())}
     step, taken = make_step(model, optimizer, HOW, distribution), []
     for number in range(STEPS):
         whole = batch(number, head)
         shares = [{key: each[own.worker :: own.workers] for key, each in whole.items()} for own in distribution.shares]
         _, loss, norm = step(*(fields.select(share, batch_keys(model)) for share in shares))
         taken.append((float(loss), float(norm)))
-    weights = {f"weight{place}": value for place, value in enumerate(model.get_weights())}
+    weights |= {f"weight{place}": value for place, value in enumerate(model.get_weights())}
     return {"taken": np.array(taken), "replicas": np.array(distribution.shares[0].workers), **weights}
 
 

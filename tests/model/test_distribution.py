@@ -14,8 +14,10 @@ from model.errors import RunError, WorkersError
 from model.workers import Channel, Cluster
 from tests.workers import addresses, ends, start, tf_config
 
-# Adam divides each gradient by its size, so the rounding of one near 0 moves a weight by up to the rate, 1e-3, a step.
-FIRST, LOSS, WEIGHT = 1e-4, 5e-3, 3e-2
+# Largest differences that are allowed of the losses, of the gradients' norms (relative), and of the weights (as a share
+# of the way that they have gone) after 20 steps. Seen: 5e-6, 2e-5, 5e-6, and with CTC 1.4e-3, 4.4e-3, 1.0e-3.
+LAW = {"word": (2e-5, 1e-4, 5e-5), "ctc": (5e-3, 2e-2, 5e-3)}
+FIRST = 2e-5  # of the first four steps, relative for norms: a factor that is wrong is seen here
 
 
 def _both(strategy: str, head: str, precision: str, output: Path) -> tuple[Any, Any]:
@@ -29,22 +31,32 @@ def _both(strategy: str, head: str, precision: str, output: Path) -> tuple[Any, 
     return np.load(output / "single.npz"), several
 
 
-def _assert_equal(single: Any, several: Any) -> None:
-    difference = np.abs(several["taken"] - single["taken"])[:, 0]
-    assert difference[:5].max() < FIRST
-    assert difference.max() < LOSS
-    for name in single.files[2:]:
-        np.testing.assert_allclose(several[name], single[name], atol=WEIGHT, rtol=WEIGHT, err_msg=name)
+def _assert_equal(single: Any, several: Any, head: str) -> None:
+    loss, norm = np.abs(several["taken"] - single["taken"]).T
+    norm /= single["taken"][:, 1]
+    assert max(loss[:4].max(), norm[:4].max()) < FIRST
+    for found, allowed in zip((loss.max(), norm.max(), _share(single, several)), LAW[head], strict=True):
+        assert found < allowed
+
+
+def _share(single: Any, several: Any) -> float:
+    """The distance between the weights, as a share of the way that they have gone."""
+    names = [name for name in single.files if name.startswith("weight")]
+    apart = sum(np.square(several[name] - single[name]).sum() for name in names)
+    gone = sum(np.square(single[name] - single[f"initial {name}"]).sum() for name in names)
+    return float(np.sqrt(apart / gone))
 
 
 def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
-    _assert_equal(*_both("mirrored", "word", "float32", tmp_path))
+    _assert_equal(*_both("mirrored", "word", "float32", tmp_path), "word")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "head"), [("workers", "word"), ("workers", "ctc"), ("mirrored", "ctc")])
+@pytest.mark.parametrize(
+    ("strategy", "head"),
+    [("workers", "word"), *(pytest.param(each, "ctc", marks=pytest.mark.slow) for each in ("workers", "mirrored"))],
+)
 def test_two_workers_learn_what_one_device_does(strategy: str, head: str, tmp_path: Path) -> None:
-    _assert_equal(*_both(strategy, head, "float32", tmp_path))
+    _assert_equal(*_both(strategy, head, "float32", tmp_path), head)
 
 
 @pytest.mark.slow
@@ -77,12 +89,18 @@ def test_the_cluster_of_slurm_whose_nodes_have_another_order(
     node: str, local: int, index: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    variables = {"PROCID": 0, "STEP_NUM_TASKS": 6, "STEP_NODELIST": "n[1-2,10]", "STEP_TASKS_PER_NODE": "2(x3)"}
+    variables = {
+        "JOB_ID": 4711,
+        "PROCID": 0,
+        "STEP_NUM_TASKS": 6,
+        "STEP_NODELIST": "n[1-2,10]",
+        "STEP_TASKS_PER_NODE": "2(x3)",
+    }
     for name, value in {**variables, "LOCALID": local}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     monkeypatch.setenv("SLURMD_NODENAME", node)
     found = workers.cluster()
-    assert found.addresses == ("n1:8888", "n1:8889", "n10:8888", "n10:8889", "n2:8888", "n2:8889")
+    assert found.addresses == ("n1:16711", "n1:16712", "n10:16711", "n10:16712", "n2:16711", "n2:16712")
     assert found.index == index
 
 

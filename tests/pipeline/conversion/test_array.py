@@ -5,16 +5,17 @@ import dataclasses
 import functools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.conversion import job, lock, progress
+from pipeline.conversion import array, job, lock, progress
 from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.job import Progress, convert, finish
+from pipeline.conversion.job import Progress, convert, finalize_tasks
 from pipeline.conversion.processes import Completed, Event, Finished, Work
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.conversion.shard import ShardTask, convert_shard, plan_shards
@@ -90,7 +91,7 @@ def test_a_dataset_is_finished_once_all_have_ended(corpus: Path, whole: Path, tm
         with pytest.raises(
             DataError, match=rf"those of --task={','.join(str(n) for n in range(task, 3))} of --tasks=3"
         ):
-            finish(sources(corpus), corpus, output, CONFIG, 3)
+            finalize_tasks(sources(corpus), corpus, output, CONFIG, 3)
         if task == 2:  # it is killed before it looks whether it is the last
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(job, "_end", lambda *_: None)
@@ -98,9 +99,9 @@ def test_a_dataset_is_finished_once_all_have_ended(corpus: Path, whole: Path, tm
         else:
             run(corpus, output, Part(task, 3))
     assert not (output / directory.MANIFEST).exists()
-    finish(sources(corpus), corpus, output, CONFIG, 3)
+    finalize_tasks(sources(corpus), corpus, output, CONFIG, 3)
     assert digest(output) == digest(whole)
-    finish(sources(corpus), corpus, output, CONFIG, 3)  # nothing is left to do
+    finalize_tasks(sources(corpus), corpus, output, CONFIG, 3)  # nothing is left to do
 
 
 def test_a_whole_conversion_goes_on_where_tasks_have_ended(
@@ -167,10 +168,62 @@ def test_a_part_removes_what_killed_runs_left_of_its_own_shards_alone(corpus: Pa
         assert [path.exists() for path in left] == [True, False, True, False]
 
 
-def test_a_part_with_too_many_rejects_fails_and_names_its_table(corpus: Path, tmp_path: Path) -> None:
-    clips = [dataclasses.replace(clip, text="") for clip in sources(corpus)]
-    with pytest.raises(DataError, match=r"all 3 clips rejected .*; see .*/.progress/rejected-1-of-3.csv; ") as raised:
-        run(corpus, tmp_path, Part(1, 3), clips)
+def test_rejects_are_judged_by_all_clips_and_by_those_of_a_part_only_where_it_can_stop_early(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = sources(corpus)
+    bad = {clip.id for clip in Part(1, 3).share(plan_shards(clips, CONFIG))[0].sources}  # two of its three clips
+    clips = [dataclasses.replace(clip, text="" if clip.id in bad else clip.text) for clip in clips]
+    assert run(corpus, tmp_path / "out", Part(1, 3), clips)[-1] == Progress(3, resumed=0, converted=1, rejected=2)
+    run(corpus, tmp_path / "out", Part(0, 3), clips)
+    with pytest.raises(DataError, match=r"^2 of 8 clips rejected \(2 bad_transcript\), more than"):
+        run(corpus, tmp_path / "out", Part(2, 3), clips)
+    assert not (tmp_path / "out" / directory.MANIFEST).exists()
+    monkeypatch.setattr(job, "MIN_REJECTS", 2)
+    with pytest.raises(DataError, match=r"^2 of 3 clips rejected already .*/rejected-1-of-3\.csv; ") as raised:
+        run(corpus, tmp_path / "early", Part(1, 3), clips)
     with Path(str(raised.value).partition("; see ")[2].partition(";")[0]).open(newline="") as file:
-        assert [row["reason"] for row in csv.DictReader(file)] == ["bad_transcript"] * 3
-    assert not (tmp_path / directory.MANIFEST).exists()
+        assert {row["id"] for row in csv.DictReader(file)} == bad
+
+
+def test_files_of_tasks_are_no_notes_of_a_dataset_of_that_name_nor_probes(tmp_path: Path) -> None:
+    named = [
+        "lock-3-of-20",
+        "lock-3-of-20-0af3",
+        "lock-train.tfrecord-00000-of-00001.json",
+        "lock",
+        "lock-3-of-20.json",
+    ]
+    for name in named:
+        (tmp_path / name).touch()
+    assert array.of_tasks("lock", tmp_path) == [tmp_path / "lock-3-of-20"]
+
+
+def test_tasks_of_two_jobs_cannot_begin_in_one_output(corpus: Path, tmp_path: Path) -> None:
+    other = dataclasses.replace(CONFIG, fps=30.0)
+    jobs = [lock.Job(corpus, plan_shards(sources(corpus), config), config) for config in (CONFIG, other)]
+    (tmp_path / progress.PROGRESS).mkdir()
+    with lock._in_turn(tmp_path):  # both have found nothing, and one has its turn
+        refused: list[DataError] = []
+
+        def begin() -> None:
+            try:
+                with lock.locked(tmp_path, jobs[1], Part(1, 3)):
+                    pass
+            except DataError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        time.sleep(0.5)
+        storage.write_json(tmp_path / progress.PROGRESS / lock.JOB, jobs[0].description)
+    thread.join()
+    assert "fps was 25.0, is 30.0" in str(refused[0])
+
+
+def test_what_a_killed_finalizer_left_goes(corpus: Path, tmp_path: Path) -> None:
+    for task in range(2):
+        run(corpus, tmp_path, Part(task, 3))
+    (tmp_path / ".index.npz.host-7.tmp").write_bytes(b"half")
+    run(corpus, tmp_path, Part(2, 3))
+    assert not list(tmp_path.glob(".*"))

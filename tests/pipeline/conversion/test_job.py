@@ -141,7 +141,7 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(
     assert (killed["ended"], last["ended"]) == ("unfinished", "finished")
     assert killed["clips"]["converted"] <= last["clips"]["resumed"]  # the kill may come before the note
     assert last["clips"] == {"resumed": states[0].resumed, "converted": 8 - states[0].resumed, "rejected": 0}
-    assert last["flags"] == {"workers": 1, "clip_timeout_s": 120.0, "max_reject_fraction": 0.05}
+    assert last["flags"] == {"clip_timeout_s": 120.0, "max_reject_fraction": 0.05}
 
 
 def test_a_finished_conversion_is_left_as_it_is(
