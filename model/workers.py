@@ -73,8 +73,9 @@ def _of_slurm(environ: Mapping[str, str]) -> Cluster:
     """TensorFlow's resolver names the addresses; the place among them is found by node, whose order is its own."""
     try:
         tasks = int(environ["SLURM_STEP_NUM_TASKS"])
+        port = FIRST_PORT + int(environ["SLURM_JOB_ID"]) % PORTS
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            FIRST_PORT + int(environ["SLURM_JOB_ID"]) % PORTS, tasks, 1, auto_set_gpu=False
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
         )  # so many that no task lacks an address: Slurm itself gives each task its GPUs
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
         first = min(int(address.rpartition(":")[2]) for address in addresses)

@@ -168,20 +168,45 @@ def test_a_worker_that_ends_or_is_silent_is_named_to_all(ends: bool, problem: st
     assert str(said[1]) == str(said[0])
 
 
-def test_a_port_in_use_and_a_stranger_on_it() -> None:
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\0\0"], ids=["web", "half a length"])
+def test_a_port_in_use_and_a_stranger_on_it(said: bytes) -> None:
     cluster = tuple(addresses(2))
     host, _, port = cluster[0].rpartition(":")
 
+    met, done = threading.Event(), threading.Event()
+
     def stranger(index: int) -> list[str]:
         if index < 2:
-            return Channel(Cluster(cluster, index), 20).exchange(index)
+            met.wait(5 * index)  # the chief meets the stranger first
+            heard = Channel(Cluster(cluster, index), 20).exchange(index)
+            done.set()
+            return heard
         with socket.socket() as caller:
             while caller.connect_ex((host, int(port))):
                 pass
-            caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            caller.sendall(said)
+            met.set()
+            done.wait()  # it does not hang up
             return []
 
     assert _each(cluster, stranger, range(3)) == {0: [0, 1], 1: [0, 1], 2: []}
     refused = pytest.raises(RunError, match=r"cannot listen .* choose another port")
     with socket.create_server(("", int(port))), refused:
         Channel(Cluster(cluster, 0), 1)
+
+
+def test_a_worker_of_another_cluster_or_with_the_number_of_another_is_told_so() -> None:
+    cluster = tuple(addresses(2))
+    other = (cluster[0], "eve:1")
+    numbers = {0: Cluster(cluster, 0), 1: Cluster(other, 1), 2: Cluster(cluster, 0)}
+    said = _each(cluster, lambda index: Channel(numbers[index], 1), range(2))
+    assert isinstance(said[1], RunError)
+    assert f"worker 1 has the cluster {cluster[0]}, eve:1, the chief {', '.join(cluster)}" in str(said[1])
+    assert f"worker 1 ({cluster[1]}): not started within 1 s; worker 1 has the cluster" in str(said[0])
+
+
+def test_of_three_the_chief_tells_who_is_lost() -> None:
+    cluster = tuple(addresses(3))
+    channels = _each(cluster, lambda index: Channel(Cluster(cluster, index), 2), range(3))
+    own = {0: "worker 2 has ended", 1: "somebody has ended"}
+    assert _each(cluster, lambda index: channels[index].verdict(own[index]), range(2)) == dict.fromkeys(own, own[0])
