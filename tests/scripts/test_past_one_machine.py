@@ -171,18 +171,40 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
     assert not any(directory.verify(directory.open_dataset(output)))
 
 
-def test_workers_that_differ_are_refused_with_the_difference(many: Path, tmp_path: Path) -> None:
-    place = tmp_path / "other"
-    shutil.copytree(commands.ROOT / "pipeline", place / "pipeline")
-    with (place / "pipeline/vocab.py").open("a") as file:
+def other_version(folder: Path) -> Path:
+    """A folder with this project, but for a line."""
+    shutil.copytree(commands.ROOT / "pipeline", folder / "pipeline")
+    with (folder / "pipeline/vocab.py").open("a") as file:
         file.write("# of another version\n")
-    with cluster(tmp_path, 1, place) as (address, _):
+    return folder
+
+
+def test_workers_that_differ_are_refused_with_the_difference(many: Path, tmp_path: Path) -> None:
+    with cluster(tmp_path, 1, other_version(tmp_path / "other")) as (address, _):
         stderr = begin(many, tmp_path / "out", f"--dask={address}").communicate()[1]
     line = stderr.splitlines()[-1]
     assert line.startswith("error: Dask workers differ from this process: tcp://127.0.0.1:")
     assert line.count(" there, ") == 1
     assert "source of pipeline: " in line
     assert not list((tmp_path / "out").glob("*.tfrecord*"))
+
+
+@pytest.mark.slow
+def test_a_worker_that_joins_later_and_differs_leaves(many: Path, whole: Path, tmp_path: Path, digest: Digest) -> None:
+    output, place = tmp_path / "out", other_version(tmp_path / "other")
+    with cluster(tmp_path, 1) as (address, _):
+        client = begin(many, output, f"--dask={address}")
+        maker = int(wait_for(output, ".grid-*.tmp", client)[0].name.split(".")[-2].rpartition("-")[2])
+        os.kill(maker, signal.SIGSTOP)  # so that the job is not done before the other comes
+        command = [sys.executable, "-m", "dask", "worker", address, "--no-dashboard", f"--local-directory={place}"]
+        late = subprocess.run(command, cwd=place, capture_output=True, timeout=90, check=False)  # ends by itself
+        os.kill(maker, signal.SIGCONT)
+        stdout, stderr = client.communicate()
+    assert late.returncode == 0
+    assert client.returncode == 0, stderr
+    assert "a Dask worker is refused: tcp://127.0.0.1:" in stdout
+    assert "source of pipeline: " in stdout
+    assert digest(output) == digest(whole)
 
 
 @pytest.mark.slow
