@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def read(
     logits: np.ndarray,
     length: int,
     hypothesis: Hypothesis,
-    spell: Callable[[Sequence[int]], str],
+    symbols: Sequence[str],
     unit: str,
 ) -> Reading:
     """Converts a hypothesis to text with times.
@@ -56,38 +56,38 @@ def read(
       logits: of one row, float `[classes]` (word) or `[S, classes + 1]`, blank last (ctc).
       length: valid windows.
       hypothesis: what was decoded from them.
-      spell: labels to text.
-      unit: what a label is, "character" or "word".
+      symbols: what each label stands for.
+      unit: what that is, "character", of which white space ends a word, or "word".
 
     Raises:
       ValueError: the labels cannot be spelled in so few windows.
     """
     if head == "word":
-        words = [Word(spell(hypothesis.labels), 0, length, math.exp(hypothesis.score))]
+        words = [Word(symbols[hypothesis.labels[0]], 0, length, math.exp(hypothesis.score))]
     else:
-        words = _words(log_softmax(logits[:length]), hypothesis.labels, spell, unit)
+        words = _words(log_softmax(logits[:length]), hypothesis.labels, symbols, unit)
     return Reading(" ".join(word.text for word in words), hypothesis.score, tuple(words))
 
 
-def _words(logs: np.ndarray, labels: Sequence[int], spell: Callable[[Sequence[int]], str], unit: str) -> list[Word]:
+def _words(logs: np.ndarray, labels: Sequence[int], symbols: Sequence[str], unit: str) -> list[Word]:
     path = best_path(logs, labels)
     units = np.array([*labels, logs.shape[-1] - 1])[path]  # path is -1, hence the blank, between labels
     scores = logs[np.arange(len(path)), units]
     found = []
-    for first, last in _groups(labels, spell, unit):
+    for first, last in _groups([symbols[label] for label in labels], unit):
         start, stop = int(np.flatnonzero(path == first)[0]), int(np.flatnonzero(path == last)[-1]) + 1
-        score = math.exp(scores[start:stop].mean())
-        found.append(Word(spell(labels[first : last + 1]), start, stop, score))
+        text = "".join(symbols[label] for label in labels[first : last + 1])
+        found.append(Word(text, start, stop, math.exp(scores[start:stop].mean())))
     return found
 
 
-def _groups(labels: Sequence[int], spell: Callable[[Sequence[int]], str], unit: str) -> list[tuple[int, int]]:
-    """Returns the first and last label of each word."""
+def _groups(symbols: Sequence[str], unit: str) -> list[tuple[int, int]]:
+    """Returns the places of the first and the last symbol of each word."""
     if unit == "word":
-        return [(place, place) for place in range(len(labels))]
-    letters = [place for place, label in enumerate(labels) if spell([label]) != " "]
-    firsts = [place for place in letters if place - 1 not in letters]
-    lasts = [place for place in letters if place + 1 not in letters]
+        return [(place, place) for place in range(len(symbols))]
+    letters = {place for place, symbol in enumerate(symbols) if not symbol.isspace()}
+    firsts = [place for place in sorted(letters) if place - 1 not in letters]
+    lasts = [place for place in sorted(letters) if place + 1 not in letters]
     return list(zip(firsts, lasts, strict=True))
 
 
