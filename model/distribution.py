@@ -173,7 +173,7 @@ class Replicated(Distribution):
         """Names the worker whose heartbeat TensorFlow misses, if it says which."""
         task = re.search(r"task:(\d+) heartbeat timeout", message)
         who = self._channel.cluster.name(int(task[1])) if task else "a worker"
-        return f"{who}: has ended or does not answer ({message.splitlines()[0][:200]}); {workers.TOGETHER}"
+        return f"{who}: has ended or does not answer; {workers.TOGETHER}"
 
 
 def _local(device: str) -> str:

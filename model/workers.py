@@ -62,6 +62,8 @@ def _of_tf_config(text: str) -> Cluster:
             set(jobs) <= {"chief", "worker"} and task["type"] in jobs and int(task["index"]) < len(jobs[task["type"]])
         )
         addresses = tuple(str(address) for address in [*chiefs, *workers])
+        if len(set(addresses)) < len(addresses):
+            raise ValueError("an address is there twice")
         if not fits or len(chiefs) > 1 or not all(address.rpartition(":")[2].isdecimal() for address in addresses):
             raise ValueError("want the address host:port of each worker, and a task that is one of them")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -81,7 +83,9 @@ def _of_slurm(environ: Mapping[str, str]) -> Cluster:
         first = min(int(address.rpartition(":")[2]) for address in addresses)
         own = f"{environ['SLURMD_NODENAME']}:{first + int(environ['SLURM_LOCALID'])}"
         return Cluster(addresses, addresses.index(own))
-    except (RuntimeError, KeyError, ValueError) as error:
+    except KeyError as error:
+        raise RunError(f"{error.args[0]}: not set; start with srun, or set TF_CONFIG to such as {EXAMPLE}") from error
+    except (RuntimeError, ValueError) as error:
         raise RunError(f"Slurm's variables: {error}; start with srun, or set TF_CONFIG to such as {EXAMPLE}") from error
 
 
@@ -100,7 +104,18 @@ class Channel:
     def __init__(self, cluster: Cluster, timeout: float) -> None:
         self.cluster, self.timeout = cluster, timeout
         self._connections = self._accept() if cluster.index == 0 else {0: self._connect()}
-        self.exchange(None)  # all are there
+        self._meet()
+
+    def _meet(self) -> None:
+        """Waits until all are there."""
+        try:
+            self.exchange(None)
+        except WorkersError as error:
+            if self.cluster.index and "has ended" in str(error):
+                index = self.cluster.index
+                why = f"hangs up: it has ended, or it trains already with another process of index {index}"
+                raise WorkersError(f"{self.cluster.name(0)}: {why}; {TOGETHER}") from error
+            raise
 
     def _accept(self) -> dict[int, Connection]:
         deadline, found = time.monotonic() + self.timeout, {}
@@ -108,7 +123,10 @@ class Channel:
         try:
             server = socket.create_server(("", port))
         except OSError as error:
-            raise RunError(f"{self.cluster.addresses[0]}: cannot listen ({error}); choose another port") from error
+            ways = "end the other process of index 0, if there is one, or choose another port"
+            raise RunError(
+                f"{self.cluster.addresses[0]}: cannot listen ({os.strerror(error.errno)}); {ways}"
+            ) from error
         refused: list[str] = []
         with server:
             while missing := [each for each in range(1, len(self.cluster.addresses)) if each not in found]:
@@ -158,7 +176,8 @@ class Channel:
                 return connection
             except OSError:
                 time.sleep(RETRY_S)
-        raise WorkersError(f"{self.cluster.name(0)}: not started within {self.timeout:g} s; {TOGETHER}")
+        late = f"{self.cluster.name(0)}, the worker of index 0: not started within {self.timeout:g} s"
+        raise WorkersError(f"{late}; {TOGETHER}, each with its own index")
 
     def exchange(self, message: Any) -> list[Any]:
         """Gives a message, of what JSON can say, to all workers; returns those of all, the chief's first.

@@ -285,7 +285,7 @@ def _suit_crop(corpus: Corpus) -> None:
 def _follow(states: Iterator[Progress], part: Part) -> Progress:
     """Shows progress, after the refusals; returns the final progress."""
     first = next(states)
-    if not part.is_whole:
+    if not part.is_whole and first.left:
         print(f"task {part.task} of {part.tasks} (--task, --tasks): {first.clips} clips", flush=True)
     if not first.resumed and not flags.FLAGS.dask and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
         print(f"workers: {idle}; to use it, stop this command and name another --output")

@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import pickle
 import queue
+import re
 import tempfile
 import threading
 import time
@@ -109,6 +110,10 @@ class Cluster:
                     cluster = distributed.LocalCluster(n_workers=self.workers, threads_per_worker=1, **quiet)
                 stack.callback(_close, cluster)
                 address = cluster.scheduler_address
+            elif not re.fullmatch(r"(\w+://)?[^/]+:\d+", address):
+                raise DataError(
+                    f"--dask={address}: want the address of a scheduler, such as tcp://host:8786, or {LOCAL}"
+                )
             try:
                 client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
             except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from pipeline.schema import DataError
 
 flags.disclaim_key_flags()
 
-ID, FIRST, STEP, COUNT = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "STEP", "COUNT"))
+ID, FIRST, LAST, STEP, COUNT = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "STEP", "COUNT"))
 
 
 def define() -> None:
@@ -49,12 +49,12 @@ def part(in_slurm: bool) -> Part:
 
 def _slurm_part() -> Part:
     """Returns the part of a task of a job array, whatever its first number and step."""
-    number, first, step, count = (
-        _number(name, default) for name, default in ((ID, 0), (FIRST, 0), (STEP, 1), (COUNT, 0))
-    )
+    number, first, step, count = (_number(name, value) for name, value in ((ID, 0), (FIRST, 0), (STEP, 1), (COUNT, 0)))
     task, rest = divmod(number - first, max(step, 1))
-    if rest or not 0 <= task < count:
-        raise DataError(f"{ID}={number}: is none of {COUNT}={count} tasks in a row; give --task and --tasks")
+    last = first + max(step, 1) * (count - 1)
+    if rest or not 0 <= task < count or _number(LAST, last) != last:
+        way_out = "submit the whole array again, since what is made stays, or give --task and --tasks"
+        raise DataError(f"{ID}={number}: not all tasks between the first and the last are in the array; {way_out}")
     return Part(task, count)
 
 

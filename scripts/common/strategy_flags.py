@@ -63,6 +63,8 @@ def open_distribution(batch_size: int) -> Distribution:
     if opened.workers > 1:
         signals.raise_once()  # TensorFlow's server has taken SIGTERM
     replicas = opened.shares[0].workers
+    if values.strategy == "mirrored":
+        print(f"mirrored: {replicas} devices" if replicas > 1 else "mirrored: one device is seen, so as with single")
     if batch_size % replicas:
         raise DataError(
             f"--batch_size={batch_size}: {replicas} devices or workers share each batch; give a multiple of {replicas}"
@@ -76,9 +78,9 @@ def has_workers() -> bool:
 
 
 def _announce(cluster: workers.Cluster) -> None:
-    if cluster.index:
-        count = len(cluster.addresses)
-        print(f"worker {cluster.index} of {count}, chief {cluster.addresses[0]}", flush=True)
+    count, (chief, *others) = len(cluster.addresses), cluster.addresses
+    whom = f"chief {chief}" if cluster.index else f"the chief, waits for {', '.join(others) or 'nobody'}"
+    print(f"worker {cluster.index} of {count}, {whom}", flush=True)
 
 
 def _silence_server() -> None:

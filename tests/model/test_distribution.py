@@ -112,7 +112,8 @@ def test_the_cluster_of_slurm_whose_nodes_have_another_order(
         ({"TF_CONFIG": "{}"}, "TF_CONFIG: 'cluster', in {}; want such as"),
         ({"TF_CONFIG": tf_config(["ann:2222"], 1)}, "want the address host:port of each worker, and a task that is"),
         ({"TF_CONFIG": tf_config(["ann", "bob:1"], 0)}, "want the address host:port of each worker"),
-        ({"SLURM_STEP_NODELIST": "n1"}, "Slurm's variables: 'SLURM_STEP_NUM_TASKS'; start with srun, or set TF_CONFIG"),
+        ({"TF_CONFIG": tf_config(["ann:1", "ann:1"], 0)}, "an address is there twice"),
+        ({"SLURM_STEP_NODELIST": "n1"}, "SLURM_STEP_NUM_TASKS: not set; start with srun, or set TF_CONFIG"),
     ],
 )
 def test_a_cluster_that_cannot_be_is_refused(environ: dict[str, str], named: str) -> None:
@@ -152,7 +153,7 @@ def test_workers_that_are_not_there_are_named() -> None:
         "workers to continue from the last checkpoint"
     )
     said = _each(cluster, lambda index: Channel(Cluster(cluster, index), 0.5), range(1, 2))
-    assert f"the chief ({cluster[0]}): not started within 0.5 s; " in str(said[1])
+    assert f"the chief ({cluster[0]}), the worker of index 0: not started within 0.5 s; " in str(said[1])
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,10 @@ def test_a_port_in_use_and_a_stranger_on_it(said: bytes) -> None:
             return []
 
     assert _each(cluster, stranger, range(3)) == {0: [0, 1], 1: [0, 1], 2: []}
-    refused = pytest.raises(RunError, match=r"cannot listen .* choose another port")
+    refused = pytest.raises(
+        RunError,
+        match=r"cannot listen \(Address already in use\); end the other process of index 0, .* or choose another port",
+    )
     with socket.create_server(("", int(port))), refused:
         Channel(Cluster(cluster, 0), 1)
 

@@ -70,7 +70,7 @@ def kill(process: subprocess.Popen) -> None:
 
 def slurm(task: int) -> dict[str, str]:
     """What Slurm sets in a task of `--array=10-14:2`."""
-    numbers = {"ID": 10 + 2 * task, "MIN": 10, "STEP": 2, "COUNT": 3}
+    numbers = {"ID": 10 + 2 * task, "MIN": 10, "MAX": 14, "STEP": 2, "COUNT": 3}
     return {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in numbers.items()}
 
 
@@ -109,6 +109,8 @@ def test_flags_of_tasks_that_do_not_fit_are_refused(many: Path, tmp_path: Path) 
         ([*given, "--task=0", "--tasks=3", "--retry_rejected"], ["--retry_rejected: not for one of several tasks"]),
         ([*given, "--task=0", "--tasks=3", "--dask=local"], ["--dask: its workers share the conversion already"]),
         ([*given, "--workers=3", "--dask=tcp://h:1"], ["--workers: those of --dask=tcp://h:1 convert"]),
+        ([*given, "--dask=127.0.0.1"], ["--dask=127.0.0.1: want the address", "such as tcp://host:8786, or local"]),
+        ([*given, "--finalize", "--tasks=3", "--dask=local"], ["--dask: --finalize converts nothing"]),
     )
     given.append("--dask=127.0.0.1:9")
     [(end, _)] = commands.in_turn("convert", given, before="from pipeline.conversion import dask; dask.CONNECT_S = 0.5")
