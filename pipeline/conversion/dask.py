@@ -332,7 +332,7 @@ class _Run:
                 return future.result(timeout=LOOK_S)
             except TimeoutError:
                 self._look_around()
-            except CancelledError as error:
+            except (CancelledError, distributed.comm.CommClosedError) as error:
                 raise self._gone() from error
             except (DataError, WorkerError):
                 raise
