@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,13 @@ def write_grid_clip(root: Path, name: str, frames: int, words: Sequence[tuple[st
     write_video(video, pixels(frames, seed=len(list(root.glob("s*/*.mp4"))), side=64))
     write_alignment(root / "alignments" / f"{name}.align", words)
     return video
+
+
+def multiply(corpus: Path, root: Path, times: int) -> Path:
+    """Copies a corpus in the layout of GRID so many times into `root`, each clip under names of its own."""
+    for path in (path for path in corpus.rglob("*.*") if path.is_file()):
+        place = (root / path.relative_to(corpus)).parent
+        place.mkdir(parents=True, exist_ok=True)
+        for number in range(times):
+            shutil.copyfile(path, place / f"{path.stem}{number}{path.suffix}")
+    return root

@@ -19,6 +19,7 @@ from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
+from tests import datasets
 from tests.pipeline.conversion.test_faults import limited, rejects, stalled, write_long_video
 from tests.scripts import commands
 
@@ -29,13 +30,7 @@ Digest = Callable[[Path], dict[str, str]]
 @pytest.fixture(scope="module")
 def many(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus four times over, 32 clips, so that it is not done soon."""
-    root = tmp_path_factory.mktemp("many")
-    for path in (path for path in corpus.rglob("*.*") if path.is_file()):
-        place = (root / path.relative_to(corpus)).parent
-        place.mkdir(parents=True, exist_ok=True)
-        for number in range(4):
-            shutil.copyfile(path, place / f"{path.stem}{number}{path.suffix}")
-    return root
+    return datasets.multiply(corpus, tmp_path_factory.mktemp("many"), 4)
 
 
 @pytest.fixture(scope="module")

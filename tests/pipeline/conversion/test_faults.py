@@ -349,13 +349,7 @@ def wait_for(pattern: str, output: Path, process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def many(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus eight times over, so that it is not done soon."""
-    root = tmp_path_factory.mktemp("many")
-    for path in (path for path in corpus.rglob("*.*") if path.is_file()):
-        place = (root / path.relative_to(corpus)).parent
-        place.mkdir(parents=True, exist_ok=True)
-        for number in range(8):
-            shutil.copy(path, place / f"{path.stem}{number}{path.suffix}")
-    return root
+    return datasets.multiply(corpus, tmp_path_factory.mktemp("many"), 8)
 
 
 def hold(output: Path, process: subprocess.Popen, left: set[Path]) -> None:
