@@ -87,6 +87,7 @@ CROP = cli.Options(
         "box": "x0,y0,x1,y1 as fractions of the picture (box)",
         "smoothing": "sigma in frames of the Gaussian over the mouth's track (face)",
         "max_gap": "largest number of frames without a face that is interpolated (face)",
+        "on_gap": "after a longer gap or a cut: reject the clip, or split it into its stretches with a face",
     },
     names={"mode": "crop", "margin": "crop_margin"},
 )
@@ -193,7 +194,7 @@ def _refuse_of_faces() -> None:
     """Refuses flags that have no effect if no face is sought."""
     values = flags.FLAGS
     if values.crop != "face" and (
-        given := [name for name in ("crop_margin", "smoothing", "max_gap") if values[name].present]
+        given := [name for name in ("crop_margin", "smoothing", "max_gap", "on_gap") if values[name].present]
     ):
         raise DataError(f"--{given[0]}: needs --crop=face, and --crop is {values.crop}; leave one out")
 

@@ -81,7 +81,7 @@ def read(
     seen = decode.read(path, fps=opened.fps, max_frames=max_frames)
     if windows.count(len(seen.luma), opened.data.padding) < 1:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
-    crops = cropper(seen.luma)
+    [crops] = cropper(seen.luma)
     begins = float(seen.times[0])
     reading = _reading(opened, tf.constant(crops.frames), how)
     return Read(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, begins), crops, begins)

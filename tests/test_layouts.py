@@ -103,7 +103,7 @@ def test_clips_of_one_video_are_its_spans(tmp_path: Path) -> None:
     list(layouts.render_folder(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
     cropper = MouthCropper(config.crop)
-    whole = cropper(decode.read(next(tmp_path.glob("s1/*.mp4"))).luma).frames
+    whole = cropper(decode.read(next(tmp_path.glob("s1/*.mp4"))).luma)[0].frames
     for source in folder.clips(tmp_path):
         clip = convert_clip(source, tmp_path, config, cropper)
         first, last = (round(25 * second) for second in source.span)

@@ -1,7 +1,7 @@
 """Converts one clip: decode, crop, label."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from pipeline.video import decode
 MAX_FRAMES_PAST_END = 3  # of a word, since alignments round
 
 
-def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[np.ndarray], Crops]) -> Clip:
+def convert_clip(
+    source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[Iterable[np.ndarray]], list[Crops]]
+) -> Clip:
     """Decodes, crops and labels one clip.
 
     Raises:
@@ -37,7 +39,7 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
     if (needed := vocab.min_ctc_windows(text)) > windows:
         raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
-    crops = cropper(seen.luma)
+    [crops] = cropper(seen.luma)
     return Clip(
         id=source.id,
         speaker=source.speaker,

@@ -139,10 +139,10 @@ class _Watch:
         self._cropper = cropper
         self._marks = [time.monotonic()]
 
-    def crop(self, luma: np.ndarray) -> Crops:
+    def crop(self, frames: Iterable[np.ndarray]) -> list[Crops]:
         self._marks.append(time.monotonic())
         try:
-            return self._cropper(luma)
+            return self._cropper(frames)
         finally:
             self._marks.append(time.monotonic())
 

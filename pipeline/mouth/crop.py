@@ -1,12 +1,14 @@
 """Crops the mouth out of gray frames: an upright square on the lips, smoothed over time, 112x112 pixels."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from pipeline.mouth import landmarks
+from pipeline.mouth.doubt import CERTAIN, Doubt
 from pipeline.mouth.tracking import check_gaps, interpolate, mask_outliers, poses, smooth
 from pipeline.schema import CROP
 from pipeline.video import images
@@ -23,7 +25,8 @@ class CropSettings:
         the nose and the chin at the borders, and some cheek.
       box: x0, y0, x1, y1 as fractions of the picture (`box`).
       smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
-      max_gap: the maximal number of consecutive frames without a face; a clip with a longer gap is rejected.
+      max_gap: the maximal number of consecutive frames without a face that are bridged.
+      on_gap: `reject` a clip with a longer gap or a cut, or `split` it into its stretches with a face.
       stride: landmarks are computed on every `stride`-th frame and interpolated; on every frame where a face is missed.
     """
 
@@ -33,10 +36,13 @@ class CropSettings:
     smoothing: float = 2.0
     max_gap: int = 5
     stride: int = 5
+    on_gap: Literal["reject", "split"] = "reject"
 
     def __post_init__(self) -> None:
         if self.mode not in ("face", "box", "resize"):
             raise ValueError(f"mode: want face, box or resize, got {self.mode!r}")
+        if self.on_gap not in ("reject", "split"):
+            raise ValueError(f"on_gap: want reject or split, got {self.on_gap!r}")
         if not 0.5 <= self.margin <= 8:
             raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
         if (self.box is None) != (self.mode != "box"):
@@ -57,18 +63,22 @@ def _is_box(box: tuple[float, ...]) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """The mouth crops of a clip.
+    """The mouth crops of a clip, or of one stretch of it.
 
     Attributes:
       frames: uint8 [F, 112, 112].
       tracked: bool [F], False where the square was interpolated over a gap.
       corners: float32 [F, 4, 2], x and y in picture pixels of the square's top left, top right, bottom right and bottom
         left corner.
+      start: the frame of the clip at which the stretch begins.
+      doubt: how doubtful the crops are.
     """
 
     frames: np.ndarray
     tracked: np.ndarray
     corners: np.ndarray
+    start: int = 0
+    doubt: Doubt = CERTAIN
 
 
 class MouthCropper:
@@ -77,14 +87,19 @@ class MouthCropper:
     def __init__(self, settings: CropSettings) -> None:
         self.settings = settings
 
-    def __call__(self, luma: np.ndarray) -> Crops:
-        """Crops the mouth out of uint8 [F, H, W].
+    def __call__(self, frames: Iterable[np.ndarray]) -> list[Crops]:
+        """Crops the mouth out of gray frames, uint8 [H, W], all of one size; a repeated frame is the same object.
+
+        Returns:
+          One `Crops` for all frames; with `on_gap="split"` one for each stretch with a face, in order.
 
         Raises:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
         """
-        if self.settings.mode == "face":
-            return self.crop(luma, *self.track(luma))
+        luma = np.stack(list(frames))
+        return [self.crop(luma, *self.track(luma)) if self.settings.mode == "face" else self._fixed(luma)]
+
+    def _fixed(self, luma: np.ndarray) -> Crops:
         x0, y0, x1, y1 = self.settings.box or (0.0, 0.0, 1.0, 1.0)
         height, width = luma.shape[1:]
         box = (x0 * width, y0 * height, x1 * width, y1 * height)

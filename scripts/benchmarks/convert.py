@@ -91,7 +91,7 @@ def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     found = {}
     for number, path in enumerate(tqdm(videos, unit="clip")):
         with contextlib.suppress(ClipError):
-            found[number] = cropper(decode.read(Path(path)).luma).corners
+            found[number] = cropper(decode.read(Path(path)).luma)[0].corners
     return found
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,7 @@ def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
 
 
 def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_path: Path) -> None:
-    def cropper(luma: np.ndarray) -> Crops:
+    def cropper(frames: Iterable[np.ndarray]) -> list[Crops]:
         raise OSError("a library misses a file")
 
     (tmp_path / progress.PROGRESS).mkdir()

@@ -131,17 +131,17 @@ def test_a_tilted_pattern_comes_out_upright_and_centred() -> None:
 def test_box_and_resize() -> None:
     luma = np.zeros((3, 90, 160), np.uint8)
     luma[1, :45, :80] = 200
-    whole = MouthCropper(CropSettings(mode="resize"))(luma)
+    whole = MouthCropper(CropSettings(mode="resize"))(luma)[0]
     assert whole.frames.shape == (3, 112, 112)
     assert whole.frames.dtype == np.uint8
     assert whole.frames[1, 20, 20] == 200
     assert whole.frames[1, 20, 90] == whole.frames[1, 90, 20] == whole.frames[0, 20, 20] == 0
     assert whole.tracked.tolist() == [True] * 3
     assert whole.corners[2].tolist() == [[0, 0], [160, 0], [160, 90], [0, 90]]
-    box = MouthCropper(CropSettings(mode="box", box=(0.25, 0.5, 0.75, 1.0)))(luma)
+    box = MouthCropper(CropSettings(mode="box", box=(0.25, 0.5, 0.75, 1.0)))(luma)[0]
     assert box.corners[0].tolist() == [[40, 45], [120, 45], [120, 90], [40, 90]]
     assert box.frames[1, 4:].max() == 0
-    upper = MouthCropper(CropSettings(mode="box", box=(0.25, 0.0, 0.75, 0.5)))(luma)
+    upper = MouthCropper(CropSettings(mode="box", box=(0.25, 0.0, 0.75, 0.5)))(luma)[0]
     assert upper.frames[1, 50, 20] == 200
     assert upper.frames[1, 50, 90] == 0
 
@@ -159,6 +159,7 @@ def test_box_and_resize() -> None:
         ({"smoothing": -1.0}, "smoothing: want 0 to 50"),
         ({"max_gap": -1}, "max_gap: want 0 frames or more"),
         ({"stride": 0}, "stride: want 1 or more"),
+        ({"on_gap": "cut"}, "on_gap: want reject or split, got .cut."),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, object], match: str) -> None:
@@ -189,14 +190,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 def test_a_drawn_face_is_tracked_the_same_every_time(drawn: np.ndarray) -> None:
     cropper = MouthCropper(CropSettings())
-    first = cropper(drawn)
+    first = cropper(drawn)[0]
     assert first.frames.shape == (30, 112, 112)
     assert first.tracked.all()
     sides = np.linalg.norm(first.corners[:, 1] - first.corners[:, 0], axis=1)
     assert np.ptp(sides) < 0.08 * sides.mean()
     assert np.linalg.norm(np.diff(first.corners.mean(axis=1), axis=0), axis=1).max() < 3
     cropper(np.ascontiguousarray(drawn[::-1, :, ::-1]))
-    second = cropper(drawn)
+    second = cropper(drawn)[0]
     np.testing.assert_array_equal(first.frames, second.frames)
     np.testing.assert_array_equal(first.corners, second.corners)
 
@@ -205,15 +206,15 @@ def test_a_stride_stays_close_and_bridges_the_same_gaps(drawn: np.ndarray) -> No
     every = MouthCropper(CropSettings(stride=1))
     fifth = MouthCropper(CropSettings())
     assert fifth.settings.stride == 5
-    shift = np.linalg.norm(every(drawn).corners - fifth(drawn).corners, axis=2).max(axis=1)
+    shift = np.linalg.norm(every(drawn)[0].corners - fifth(drawn)[0].corners, axis=2).max(axis=1)
     assert 0 < np.median(shift) < 1.5
     assert shift.max() < 4
     gap = drawn.copy()
     gap[12:16] = 128
     for cropper in (every, fifth):
-        crops = cropper(gap)
+        crops = cropper(gap)[0]
         assert np.flatnonzero(~crops.tracked).tolist() == [12, 13, 14, 15]
-        assert np.linalg.norm(crops.corners - every(drawn).corners, axis=2).max() < 4
+        assert np.linalg.norm(crops.corners - every(drawn)[0].corners, axis=2).max() < 4
 
 
 def test_a_gap_between_two_key_frames_has_the_same_limit(drawn: np.ndarray) -> None:
@@ -226,19 +227,19 @@ def test_a_gap_between_two_key_frames_has_the_same_limit(drawn: np.ndarray) -> N
 def test_a_face_that_is_on_no_key_frame_is_found(drawn: np.ndarray) -> None:
     faded = drawn[:10].copy()
     faded[[0, 5, 9]] = 128
-    crops = MouthCropper(CropSettings(stride=5))(faded)
+    crops = MouthCropper(CropSettings(stride=5))(faded)[0]
     assert np.flatnonzero(~crops.tracked).tolist() == [0, 5, 9]
 
 
 def test_a_rotated_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     """The crop does not depend on the roll of the head in the picture."""
-    upright = MouthCropper(CropSettings())(drawn[:8])
+    upright = MouthCropper(CropSettings())(drawn[:8])[0]
     height, width = drawn.shape[1:]
     size = max(height, width)
     step = np.exp(0.35j)
     corner = (width + height * 1j) / 2 - step * (size + size * 1j) / 2
     affine = np.array([[step.real, -step.imag, corner.real], [step.imag, step.real, corner.imag]])
-    turned = MouthCropper(CropSettings())(np.stack([images.warp(f, affine, size) for f in drawn[:8]]))
+    turned = MouthCropper(CropSettings())(np.stack([images.warp(f, affine, size) for f in drawn[:8]]))[0]
     difference = np.abs(turned.frames.astype(float) - upright.frames)
     contrast = np.abs(upright.frames - upright.frames.mean())
     assert difference.mean() < 0.25 * contrast.mean()
@@ -246,7 +247,7 @@ def test_a_rotated_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
 
 def test_grid_is_tracked_and_a_blank_middle_is_face_lost(grid_clips: Path) -> None:
     clips = [*sorted((grid_clips / "s1").glob("*.mp4"))[::120], grid_clips / "s2" / "swwp2s.mpg"]
-    crops = [MouthCropper(CropSettings())(decode.read(clip).luma) for clip in clips]
+    crops = [MouthCropper(CropSettings())(decode.read(clip).luma)[0] for clip in clips]
     tracked = np.concatenate([c.tracked for c in crops])
     assert tracked.mean() >= 0.99
     luma = decode.read(clips[0]).luma.copy()
@@ -261,8 +262,8 @@ def test_grid_crops_stay_close_to_those_of_landmarks_on_every_frame(grid_clips: 
     for clip in sorted((grid_clips / "s1").glob("*.mp4"))[60::240]:
         luma = decode.read(clip).luma
         every, ours = (MouthCropper(CropSettings(stride=n)) for n in (1, CropSettings().stride))
-        theirs = every(luma).corners
+        theirs = every(luma)[0].corners
         side = np.linalg.norm(theirs[:, 1] - theirs[:, 0], axis=1)
-        shifts.append(np.linalg.norm((ours(luma).corners - theirs).mean(axis=1), axis=1) * 112 / side)
+        shifts.append(np.linalg.norm((ours(luma)[0].corners - theirs).mean(axis=1), axis=1) * 112 / side)
     assert 0 < np.median(shifts) < 1.5
     assert np.quantile(shifts, 0.99) < 4
