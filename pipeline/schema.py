@@ -22,6 +22,8 @@ class Key(enum.StrEnum):
     FRAME_COUNT = "frame_count"  # int64: F
     FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or images of up to 584 frames, one below the other
     TRACKED = "tracked"  # int64 [F]: 0 where no face was found and the crop was interpolated, else 1
+    DOUBT = "doubt"  # float, 0 to 1: how doubtful it is that the crops show the talker's lips; missing for 0
+    DOUBT_CAUSE = "doubt_cause"  # bytes: why; missing where there is no doubt
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word
     WORD_STOP = "words/stop"  # int64 [W]: frame after the last of the word
@@ -56,6 +58,7 @@ class Reason(enum.StrEnum):
     TEXT_TOO_LONG = "text_too_long"  # CTC needs more windows than the clip has, see vocab.min_ctc_windows
     TIMED_OUT = "timed_out"  # took longer than --clip_timeout_s
     CRASHED = "crashed"  # its conversion crashed the worker process twice
+    OUT_OF_MEMORY = "out_of_memory"  # the system killed the worker process twice, as it does where memory runs out
 
 
 class DataError(Exception):
@@ -103,6 +106,8 @@ class Clip:
       frames: uint8 [F, 112, 112], gray lip frames at `fps` frames per second.
       tracked: bool [F], False where no face was found and the crop was interpolated.
       words: the words of `text` with their frames; empty where the corpus has no word times.
+      doubt: 0 to 1, how doubtful it is that the crops show the talker's lips.
+      doubt_cause: why, one of `mouth.doubt.CAUSES`; empty where there is no doubt.
     """
 
     id: str
@@ -113,8 +118,12 @@ class Clip:
     frames: np.ndarray
     tracked: np.ndarray
     words: tuple[Word, ...]
+    doubt: float = 0.0
+    doubt_cause: str = ""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.doubt <= 1:
+            raise ValueError(f"clip {self.id!r}: want a doubt of 0 to 1, got {self.doubt}")
         if self.frames.dtype != np.uint8 or self.frames.shape[1:] != (CROP, CROP):
             got = f"{self.frames.dtype} {self.frames.shape}"
             raise ValueError(f"clip {self.id!r}: want frames uint8 [F, {CROP}, {CROP}], got {got}")

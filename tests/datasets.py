@@ -21,6 +21,7 @@ from pipeline.schema import CROP, SCHEMA_VERSION, Clip, DataError, Word
 GOLDEN = Path(__file__).parent / "golden"  # files of an older version
 SPOKEN = (("bin", 1, 4), ("at", 4, 8), ("now", 8, 10))  # word, first frame, the frame after its last
 SENTENCE = "bin at now"
+CAUSE = "the mouth is hidden"
 
 
 def pixels(frames: int, seed: int, side: int = CROP) -> np.ndarray:
@@ -41,6 +42,8 @@ def clip(name: str, frames: int, words: Sequence[tuple[str, int, int]] = SPOKEN,
         frames=pixels(frames, seed),
         tracked=np.arange(frames) != 3,
         words=spoken,
+        doubt=seed % 3 / 4,
+        doubt_cause=CAUSE if seed % 3 == 2 else "",
     )
 
 

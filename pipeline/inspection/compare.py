@@ -14,7 +14,7 @@ from pipeline.records import directory, identity, storage, tfrecord
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index
 
-COLUMNS = ("speaker", "text", "frames", "tracked")
+COLUMNS = ("speaker", "text", "frames", "tracked", "doubt", "doubt_cause")
 SPLIT, WORDS, BYTES = "split", "words", "bytes"
 NOT_SETTINGS = ("version", "clips_sha256")  # of a conversion: clips and their places are compared one by one
 CRC_BYTES = 4  # behind a record's payload

@@ -20,8 +20,8 @@ from pipeline.records.storage import Place
 from pipeline.records.strings import StringArray, blocks, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
 
-INT_COLUMNS = ("split", "shard", "offset", "length", "pixels", "frames", "tracked")
-STRING_COLUMNS = ("id", "speaker", "text", "word_text")
+INT_COLUMNS = ("split", "shard", "offset", "length", "pixels", "frames", "tracked", "doubt")
+STRING_COLUMNS = ("id", "speaker", "text", "doubt_cause", "word_text")
 # NumPy and zipfile raise these on bytes that are not an npz file.
 NOT_NPZ = (
     ValueError,
@@ -110,9 +110,18 @@ def load_columns(path: Place, content: bytes, names: list[str]) -> dict[str, np.
         columns |= whole
     except NOT_NPZ as error:
         raise DataError(f"{path}: not an index ({error}); restore it or convert again") from error
+    columns |= _not_yet_known(columns)
     if sorted(columns) != sorted(names):
         raise DataError(f"{path}: want the columns {', '.join(names)}, got {', '.join(columns)}; convert again")
     return columns
+
+
+def _not_yet_known(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns that an index has not, if it was written before crops were doubted."""
+    if "tracked" not in columns or "doubt" in columns:
+        return {}
+    none = np.zeros(len(columns["tracked"]), np.int32)
+    return {"doubt": none, "doubt_cause": np.zeros(0, np.uint8), "doubt_cause_ends": none}
 
 
 def _header(file: np.lib.npyio.NpzFile, name: str) -> tuple[int, int, np.dtype] | None:
@@ -168,6 +177,7 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
     last = columns["pixels"] + frames * per_frame
     yield "want frames that lie in their record", (columns["pixels"] > 0) & (last <= length)
     yield "want 0 <= tracked <= frames", (columns["tracked"] >= 0) & (columns["tracked"] <= frames)
+    yield "want 0 <= doubt <= 100", (columns["doubt"] >= 0) & (columns["doubt"] <= 100)
     yield "want words that begin in their clips", all(_words_begin_in_clips(columns))
     yield "an id comes twice", StringArray(columns["id"], columns["id_ends"]).is_unique()
 
@@ -186,7 +196,7 @@ def _shape_rules(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]
         kinds = (np.uint8,) if name in STRING_COLUMNS else (np.int64, np.int32)
         yield f"column {name}: want one axis of {np.dtype(kinds[0])}", column.ndim == 1 and column.dtype in kinds
     records, words, rows = len(columns["id_ends"]), len(columns["word_text_ends"]), columns["word_rows"]
-    for name in (*INT_COLUMNS, "speaker_ends", "text_ends"):
+    for name in (*INT_COLUMNS, "speaker_ends", "text_ends", "doubt_cause_ends"):
         yield f"column {name}: want {records} rows as of id_ends", len(columns[name]) == records
     for name in ("word_start", "word_stop"):
         yield f"column {name}: want {words} rows as of word_text_ends", len(columns[name]) == words

@@ -25,6 +25,10 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
         Key.WORD_START: [word.start for word in clip.words],
         Key.WORD_STOP: [word.stop for word in clip.words],
     }
+    if clip.doubt:
+        values[Key.DOUBT] = [clip.doubt]
+    if clip.doubt_cause:
+        values[Key.DOUBT_CAUSE] = [clip.doubt_cause.encode()]
     feature = {str(key): _feature(key, value) for key, value in values.items()}
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)
@@ -33,7 +37,7 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
 def _kind(key: Key) -> str:
     if key in (Key.FRAME_COUNT, Key.TRACKED, Key.WORD_START, Key.WORD_STOP):
         return "int64_list"
-    return "float_list" if key == Key.FPS else "bytes_list"
+    return "float_list" if key in (Key.FPS, Key.DOUBT) else "bytes_list"
 
 
 def _feature(key: Key, values: list) -> tf.train.Feature:
@@ -56,6 +60,9 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     for key in (Key.ID, Key.SPEAKER, Key.TEXT, Key.SOURCE, Key.FPS, Key.FRAME_COUNT):
         if len(values[key]) != 1:
             raise DataError(f"key {key!s}: want one value, got {len(values[key])}")
+    for key in (Key.DOUBT, Key.DOUBT_CAUSE):
+        if len(values[key]) > 1:
+            raise DataError(f"key {key!s}: want one value at most, got {len(values[key])}")
     for key in (Key.WORD_START, Key.WORD_STOP):
         if len(values[key]) != len(values[Key.WORD_TEXT]):
             raise DataError(f"key {key!s}: {len(values[key])} values for {len(values[Key.WORD_TEXT])} words")
@@ -76,6 +83,8 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
             frames=frames,
             tracked=np.array(values[Key.TRACKED], bool),
             words=tuple(Word(*word) for word in words),
+            doubt=next(iter(values[Key.DOUBT]), 0.0),
+            doubt_cause=next(iter(values[Key.DOUBT_CAUSE]), ""),
         )
     except ValueError as error:
         raise DataError(f"malformed record: {error}") from error

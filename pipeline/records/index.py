@@ -12,6 +12,8 @@ from pipeline.records.strings import Builder, StringArray, shift_concatenate
 from pipeline.schema import Clip, Word
 
 ENDS = "_ends"  # suffix, in the file, of the ends of a column of strings
+NUMBERS = ("offset", "length", "pixels", "frames", "tracked", "doubt")  # of a row
+STRINGS = ("id", "speaker", "text", "doubt_cause")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Row:
     frames: int
     tracked: int  # number of frames in which the mouth was found
     words: tuple[Word, ...]
+    doubt: int = 0  # percent
+    doubt_cause: str = ""
 
     @classmethod
     def of(cls, clip: Clip, record: bytes, offset: int) -> "Row":
         """The row of a clip whose `record` has its header at byte `offset` of the shard."""
         place = offset, len(record), pixels_offset(record)
-        return cls(clip.id, clip.speaker, clip.text, *place, len(clip.frames), int(clip.tracked.sum()), clip.words)
+        found = len(clip.frames), int(clip.tracked.sum()), clip.words, round(100 * clip.doubt), clip.doubt_cause
+        return cls(clip.id, clip.speaker, clip.text, *place, *found)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,8 +48,8 @@ class Index:
 
     Attributes:
       split, shard: [N], positions in the manifest's lists.
-      offset, length, pixels, frames, tracked: [N], as in `Row`.
-      id, speaker, text: N strings.
+      offset, length, pixels, frames, tracked, doubt: [N], as in `Row`.
+      id, speaker, text, doubt_cause: N strings.
       word_rows: [N + 1]; record n has the words `word_rows[n]:word_rows[n + 1]`.
       word_text: W strings.
       word_start, word_stop: [W], frames.
@@ -57,9 +62,11 @@ class Index:
     pixels: np.ndarray
     frames: np.ndarray
     tracked: np.ndarray
+    doubt: np.ndarray
     id: StringArray
     speaker: StringArray
     text: StringArray
+    doubt_cause: StringArray
     word_rows: np.ndarray
     word_text: StringArray
     word_start: np.ndarray
@@ -75,9 +82,9 @@ class Index:
             for row in rows:
                 for column, value in (("split", split), ("shard", shard)):
                     numbers[column].append(value)
-                for column in ("offset", "length", "pixels", "frames", "tracked"):
+                for column in NUMBERS:
                     numbers[column].append(getattr(row, column))
-                for column in ("id", "speaker", "text"):
+                for column in STRINGS:
                     strings[column].append(getattr(row, column))
                 for word in row.words:
                     strings["word_text"].append(word.text)
@@ -138,6 +145,6 @@ class Index:
         """The row of one record."""
         rows = slice(self.word_rows[record], self.word_rows[record + 1])
         words = zip(self.word_text[rows], self.word_start[rows].tolist(), self.word_stop[rows].tolist(), strict=True)
-        strings = (getattr(self, name)[record] for name in ("id", "speaker", "text"))
-        numbers = (int(getattr(self, name)[record]) for name in ("offset", "length", "pixels", "frames", "tracked"))
-        return Row(*strings, *numbers, tuple(Word(*word) for word in words))
+        strings = {name: getattr(self, name)[record] for name in STRINGS}
+        numbers = {name: int(getattr(self, name)[record]) for name in NUMBERS}
+        return Row(**strings, **numbers, words=tuple(Word(*word) for word in words))

@@ -86,6 +86,18 @@ def test_the_index_round_trips(dataset: DatasetDir, tmp_path: Path) -> None:
     assert (tmp_path / "again.npz").read_bytes() == (dataset.root / directory.INDEX).read_bytes()
 
 
+def test_an_index_from_before_crops_were_doubted_says_nothing_of_doubt(dataset: DatasetDir) -> None:
+    path = dataset.root / directory.INDEX
+    columns = {name: column for name, column in np.load(path).items() if not name.startswith("doubt")}
+    np.savez_compressed(path, **columns)
+    manifest = dataset.manifest | {"index": {"file": directory.INDEX, "sha256": storage.sha256(path)}}
+    storage.write_json(dataset.root / directory.MANIFEST, manifest)
+    index = directory.open_dataset(dataset.root).index
+    assert index.doubt.tolist() == [0] * 6
+    assert index.doubt_cause.tolist() == [""] * 6
+    assert index.id.tolist() == dataset.index.id.tolist()
+
+
 def test_an_index_of_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", id=np.array([{}], object))
     with pytest.raises(DataError, match=r"evil\.npz: not an index \(Object arrays cannot be loaded"):

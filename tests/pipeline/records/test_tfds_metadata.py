@@ -90,6 +90,8 @@ def test_tensorflow_datasets_reads_every_split(tiny: Callable[[str], DatasetDir]
             "frame_count": (tf.int64, ()),
             "frames": (tf.uint8, (None, 112, 112) if encoding == "raw" else (None, None, 112, 1)),
             "tracked": (tf.bool, (None,)),
+            "doubt": (tf.float32, (None,)),
+            "doubt_cause": (tf.string, (None,)),
         }
         for record, example in zip(dataset.records(split), read, strict=True):
             _check_same(example, directory.read_record(dataset, record), levels=2 if encoding == "jpeg" else 0)
@@ -125,4 +127,6 @@ def _check_same(example: dict, clip: Clip, levels: int) -> None:
     spoken = zip(*(example["words"][key].numpy().tolist() for key in ("text", "start", "stop")), strict=True)
     assert [Word(text.decode(), start, stop) for text, start, stop in spoken] == list(clip.words)
     assert example["tracked"].numpy().tolist() == clip.tracked.tolist()
+    assert example["doubt"].numpy().tolist() == [np.float32(clip.doubt)] * (clip.doubt > 0)
+    assert example["doubt_cause"].numpy().tolist() == [clip.doubt_cause.encode()] * bool(clip.doubt_cause)
     assert (example["fps"].numpy(), example["frame_count"].numpy()) == (clip.fps, len(clip.frames))
