@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import tensorflow as tf
 from absl import flags
 from tqdm import tqdm
@@ -78,11 +79,12 @@ def read(
     Raises:
       ClipError: the video cannot be read, shows no face, or is shorter than a window.
     """
-    seen = decode.read(path, fps=opened.fps, max_frames=max_frames)
-    if windows.count(len(seen.luma), opened.data.padding) < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
-    [crops] = cropper(seen.luma)
-    begins = float(seen.times[0])
+    with decode.opened(path, fps=opened.fps, max_frames=max_frames) as video:
+        luma = np.stack(list(video))
+    if windows.count(len(luma), opened.data.padding) < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
+    [crops] = cropper(luma)
+    begins = video.begins
     reading = _reading(opened, tf.constant(crops.frames), how)
     return Read(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, begins), crops, begins)
 

@@ -11,8 +11,7 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import folder, lrs, lrw
 from pipeline.mouth.crop import CropSettings, MouthCropper
 from pipeline.synthetic.corpus import SyntheticConfig
-from pipeline.video import decode
-from tests import layouts
+from tests import layouts, videos
 
 CONFIG = SyntheticConfig(clips=4, speakers=2, seed=1, width=240, height=192)
 MOUTH_CORNERS = [61, 291]  # of the 468-point mesh
@@ -44,7 +43,7 @@ def test_the_box_of_lrw_keeps_pixels_and_centres_the_mouth(words: Path) -> None:
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="box", box=lrw.BOX))
     for clip in lrw.clips(words):
         converted = convert_clip(clip, words, config, MouthCropper(config.crop))
-        luma = decode.read(clip.video).luma
+        luma = videos.read(clip.video).luma
         np.testing.assert_array_equal(converted.frames, luma[:, 107:219, 71:183])
         picture = np.repeat(luma[14, :, :, None], 3, axis=2)
         marks = mesh(picture, face_detection_to_roi(detect(picture)[0], (256, 256)))
@@ -103,7 +102,7 @@ def test_clips_of_one_video_are_its_spans(tmp_path: Path) -> None:
     list(layouts.render_folder(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="resize"))
     cropper = MouthCropper(config.crop)
-    whole = cropper(decode.read(next(tmp_path.glob("s1/*.mp4"))).luma)[0].frames
+    whole = cropper(videos.read(next(tmp_path.glob("s1/*.mp4"))).luma)[0].frames
     for source in folder.clips(tmp_path):
         clip = convert_clip(source, tmp_path, config, cropper)
         first, last = (round(25 * second) for second in source.span)

@@ -30,16 +30,17 @@ def convert_clip(
     # With truncation, errors after the truncation point are ignored.
     text = normalised_text(source) if truncates else transcript(source, config)
     frames = {"fps": config.fps, "max_frames": config.max_frames, "truncate": truncates}
-    seen = decode.read(source.video, span=source.span, **frames)
+    with decode.opened(source.video, span=source.span, **frames) as video:
+        luma = np.stack(list(video))
     if truncates:
-        source = _truncate(source, config) if seen.truncated else source
+        source = _truncate(source, config) if video.truncated else source
         text = transcript(source, config)
-    windows = len(seen.luma) - (CONTEXT - 1)
+    windows = len(luma) - (CONTEXT - 1)
     if windows < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(seen.luma)} frames, a window needs {CONTEXT}")
+        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
     if (needed := vocab.min_ctc_windows(text)) > windows:
         raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
-    [crops] = cropper(seen.luma)
+    [crops] = cropper(luma)
     return Clip(
         id=source.id,
         speaker=source.speaker,

@@ -28,21 +28,6 @@ Span = tuple[float, float] | None  # seconds (start, stop) of a video; None for 
 
 
 @dataclasses.dataclass(frozen=True)
-class Video:
-    """Gray frames at a constant rate.
-
-    Attributes:
-      luma: uint8 [F, H, W], upright, full range (0 black, 255 white).
-      times: float64 [F], seconds in the source at which each frame's picture begins.
-      truncated: whether frames beyond `max_frames` were left out.
-    """
-
-    luma: np.ndarray
-    times: np.ndarray
-    truncated: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class _Picture:
     """A decoded picture, with its begin and duration in seconds."""
 
@@ -51,10 +36,49 @@ class _Picture:
     frame: av.VideoFrame
 
 
-def read(
+class Video:
+    """Gray frames at a constant rate, decoded one by one while they are iterated over, once.
+
+    Attributes:
+      begins: second of the container's clock at which the first frame is shown, known from the first frame on.
+      times: seconds of the container's clock at which the picture of each frame begins, one a frame so far.
+      truncated: whether frames beyond `max_frames` were left out, known after the last frame.
+    """
+
+    begins: float
+
+    def __init__(
+        self, frames: Iterator[tuple[float, np.ndarray]], span: Span, limit: float, truncate: bool, path: Path
+    ) -> None:
+        self.times: list[float] = []
+        self.truncated = False
+        self._frames, self._span, self._limit, self._truncate, self._path = frames, span, limit, truncate, path
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields uint8 [H, W], upright, 0 black to 255 white; a picture shown again is the same array.
+
+        Raises:
+          ClipError: as `opened`.
+        """
+        shape = None
+        for time, gray in self._frames:
+            if self._truncate and len(self.times) == self._limit:
+                self.truncated = True
+                return
+            _check_length(len(self.times) + 1, self._limit, self._path)
+            if gray.shape != (shape := shape or gray.shape):
+                raise ClipError(Reason.UNREADABLE, f"{self._path}: the picture size changes at {time:.3f} s")
+            if not self.times:
+                self.begins = time if self._span is None else self._span[0]
+            self.times.append(time)
+            yield gray
+
+
+@contextlib.contextmanager
+def opened(
     path: Path, *, span: Span = None, fps: float = 25.0, max_frames: int | None = None, truncate: bool = False
-) -> Video:
-    """Reads gray frames at `fps` frames per second.
+) -> Iterator[Video]:
+    """Opens a video whose gray frames are read at `fps` frames per second.
 
     Frame k is the picture that the source shows at `start + k / fps`: the last one that began before that instant, or
     at most 0.4 output frames after it, so that timestamps rounded by the container do not matter. A source with a
@@ -72,7 +96,7 @@ def read(
       max_frames: the maximal number of frames; None for no limit.
       truncate: stop reading after `max_frames` instead of raising TOO_LONG.
 
-    Raises:
+    Raises, when it is opened or while the frames are iterated over:
       ClipError: UNREADABLE (no such file, not a video, damaged in the middle, or an mp4 without its index), NO_VIDEO,
         TRUNCATED (damaged at the end, or shorter than the container or `span` says), or TOO_LONG.
       ValueError: `span` or `fps` is out of range.
@@ -87,11 +111,14 @@ def read(
         span = span[0], span[0] + limit / fps
     _check_length(0 if span is None else _frame_count(span, fps), limit, path)
     if images.is_directory(path):
-        video = _read_images(path, span, fps, limit, truncate)
-    else:
-        with _resampled(path, span, fps) as pictures:
-            video = _to_video(pictures, limit, truncate, path)
-    return dataclasses.replace(video, truncated=video.truncated or shortened)
+        video = _opened_images(path, span, fps, limit, truncate)
+        video.truncated |= shortened
+        yield video
+        return
+    with _resampled(path, span, fps) as pictures:
+        video = Video(_to_gray(pictures, path), span, limit, truncate, path)
+        video.truncated = shortened
+        yield video
 
 
 def _frame_count(span: tuple[float, float], fps: float) -> int:
@@ -103,17 +130,19 @@ def _check_length(frames: int, limit: float, path: Path) -> None:
         raise ClipError(Reason.TOO_LONG, f"{path}: at least {frames} frames, the limit is {limit} (--max_frames)")
 
 
-def _read_images(path: Path, span: Span, fps: float, limit: float, truncate: bool) -> Video:
+def _opened_images(path: Path, span: Span, fps: float, limit: float, truncate: bool) -> Video:
     paths, first = images.list_images(path), 0
     if span is not None:
         first, wanted = round(span[0] * fps), _frame_count(span, fps)
         if len(paths) <= first or len(paths) < first + wanted - MAX_MISSING:
             _refuse_span(path, len(paths) / fps, span)
         paths = paths[first : first + wanted]
-    shortened = truncate and len(paths) > limit
-    paths = paths[:limit] if shortened else paths
-    _check_length(len(paths), limit, path)
-    return Video(images.read(paths), (first + np.arange(len(paths))) / fps, shortened)
+    shown = paths[:limit] if truncate and len(paths) > limit else paths
+    _check_length(len(shown), limit, path)
+    times = ((first + k) / fps for k in range(len(shown)))
+    video = Video(zip(times, images.read(shown), strict=True), span, limit, truncate, path)
+    video.truncated = len(shown) < len(paths)
+    return video
 
 
 def _refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
@@ -139,16 +168,16 @@ def duration(path: Path) -> float:
 
 
 def read_color(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
-    """Yields the frames of a whole source, the same as `read` selects, as RGB: uint8 [H, W, 3].
+    """Yields the frames of a whole source, the same as `opened` selects, as RGB: uint8 [H, W, 3].
 
     Raises:
-      ClipError: as `read`.
+      ClipError: as `opened`.
     """
     if images.is_directory(path):
         yield from map(images.read_color, images.list_images(path))
         return
     reformatter = VideoReformatter()
-    with _resampled(path, None, fps) as pictures:
+    with _resampled(path, None, fps) as pictures, _refused(path):
         for picture in pictures:
             yield color.to_rgb(picture.frame, reformatter)
 
@@ -166,12 +195,20 @@ def _resampled(path: Path, span: Span, fps: float) -> Iterator[Iterator[_Picture
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[InputContainer]:
-    """Opens a container; libav's errors, also those in the block, become UNREADABLE."""
+    """Opens a container for as long as the block runs."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
+    with _refused(path):
         # "file:" keeps libav from reading a name with a colon as a URL.
-        with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
-            yield container
+        container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
+    with container:
+        yield container
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turns libav's errors into UNREADABLE."""
+    try:
+        yield
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise ClipError(Reason.UNREADABLE, f"{path}: not a video that can be decoded ({reason})") from error
@@ -253,7 +290,7 @@ def _add_times(
 def _resample(
     pictures: Iterator[_Picture], stream: av.VideoStream, span: Span, fps: float, path: Path
 ) -> Iterator[_Picture]:
-    """Yields the picture of each output frame, by the rule in `read`."""
+    """Yields the picture of each output frame, by the rule in `opened`."""
     current = next(pictures, None)
     if current is None:
         reason = Reason.TRUNCATED if (stream.duration or 0) > 0 else Reason.NO_VIDEO
@@ -295,19 +332,12 @@ def _check_complete(stream: av.VideoStream, count: int, end: float, path: Path) 
         raise ClipError(Reason.TRUNCATED, detail)
 
 
-def _to_video(pictures: Iterator[_Picture], limit: float, truncate: bool, path: Path) -> Video:
-    """Converts pictures to gray frames; a picture shown twice is converted once."""
+def _to_gray(pictures: Iterator[_Picture], path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Converts pictures to gray frames with their times; a picture shown twice is converted once."""
     reformatter = VideoReformatter()
-    planes: list[np.ndarray] = []
-    times: list[float] = []
-    last, shortened = None, False
-    for picture in pictures:
-        if shortened := truncate and len(planes) == limit:
-            break
-        planes.append(planes[-1] if picture is last else color.to_gray(picture.frame, reformatter))
-        times.append(picture.time)
-        last = picture
-        if planes[-1].shape != planes[0].shape:
-            raise ClipError(Reason.UNREADABLE, f"{path}: the picture size changes at {picture.time:.3f} s")
-        _check_length(len(planes), limit, path)
-    return Video(np.stack(planes), np.array(times, np.float64), shortened)
+    last, gray = None, None
+    with _refused(path):
+        for picture in pictures:
+            gray = gray if picture is last else color.to_gray(picture.frame, reformatter)
+            last = picture
+            yield picture.time, gray

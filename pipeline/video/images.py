@@ -2,6 +2,7 @@
 
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,19 +68,19 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], name
 
 
-def read(paths: list[Path]) -> np.ndarray:
-    """Reads images of one size as upright luma of full range, uint8 [F, H, W].
+def read(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Yields images of one size as upright luma of full range, uint8 [H, W].
 
     Raises:
       ClipError: UNREADABLE, naming an image that is damaged, of another size, or not of 8 bits per channel.
     """
-    planes: list[np.ndarray] = []
+    shape = None
     for path in paths:
-        planes.append(_read_image(path, "L"))
-        if planes[-1].shape != planes[0].shape:
-            here, first = (f"{p.shape[1]}x{p.shape[0]}" for p in (planes[-1], planes[0]))
+        luma = _read_image(path, "L")
+        if luma.shape != (shape := shape or luma.shape):
+            here, first = (f"{width}x{height}" for height, width in (luma.shape, shape))
             raise ClipError(Reason.UNREADABLE, f"{path}: {here} pixels, but the first image has {first}")
-    return np.stack(planes)
+        yield luma
 
 
 def read_color(path: Path) -> np.ndarray:

@@ -90,8 +90,8 @@ def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     cropper = crop.MouthCropper(crop.CropSettings(smoothing=0, stride=stride))
     found = {}
     for number, path in enumerate(tqdm(videos, unit="clip")):
-        with contextlib.suppress(ClipError):
-            found[number] = cropper(decode.read(Path(path)).luma)[0].corners
+        with contextlib.suppress(ClipError), decode.opened(Path(path)) as video:
+            found[number] = cropper(video)[0].corners
     return found
 
 

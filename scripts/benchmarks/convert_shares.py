@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.mouth import landmarks
@@ -41,7 +42,8 @@ def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
     cropper = MouthCropper(CropSettings())
     at = [time.perf_counter()]
     try:
-        luma = decode.read(Path(path)).luma
+        with decode.opened(Path(path)) as video:
+            luma = np.stack(list(video))
         at.append(time.perf_counter())
         track = cropper.track(luma)
     except ClipError:

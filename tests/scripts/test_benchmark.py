@@ -11,10 +11,9 @@ import pytest
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus
-from pipeline.video import decode
 from scripts.benchmarks import convert, encodings, every_frame_variant, measure
 from scripts.benchmarks.measure import Candidate, Measurement
-from tests import datasets
+from tests import datasets, videos
 from tests.scripts import commands
 
 
@@ -139,7 +138,7 @@ def test_shifts_are_in_pixels_of_their_crop() -> None:
 
 def test_frames_that_the_usual_way_misses_have_no_corners_and_do_not_count(tmp_path: Path) -> None:
     (path,) = corpus.render(tmp_path, corpus.SyntheticConfig(clips=1, speakers=1, width=280, height=224))
-    frames = decode.read(path).luma[:7].copy()
+    frames = videos.read(path).luma[:7].copy()
     frames[[0, 4]] = 128
     datasets.write_video(tmp_path / "blinks.mp4", frames)
     assert every_frame_variant.convert((3, str(tmp_path / "blinks.mp4")), tmp_path) == 7

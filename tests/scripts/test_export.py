@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline.mouth.crop import MouthCropper
-from pipeline.video import decode
 from scripts.common import experiment
-from tests import datasets
+from tests import datasets, videos
 from tests.scripts import commands, tiny_runs
 
 
@@ -27,7 +26,7 @@ def test_an_exported_run_reads_as_the_run_does(tmp_path: Path) -> None:
     opened, path = experiment.open_run(run), tmp_path / "a.mp4"
     datasets.write_video(path, datasets.pixels(21, seed=3, side=96))
     want = json.loads(commands.run(["transcribe", f"--run={run}", "--format=json", str(path)])[0])
-    frames = MouthCropper(opened.crop)(decode.read(path, fps=opened.fps).luma)[0].frames[None]
+    frames = MouthCropper(opened.crop)(videos.read(path, fps=opened.fps).luma)[0].frames[None]
     graphs = tf.saved_model.load(str(output)).signatures
     whole = graphs["serving_default"](frames=tf.constant(frames), lengths=tf.constant([21]))
     state = graphs["start"](streams=tf.constant(1))

@@ -31,8 +31,7 @@ from pipeline.mouth.crop import CropSettings
 from pipeline.records import directory, storage
 from pipeline.schema import DataError
 from pipeline.synthetic.corpus import SyntheticConfig, render
-from pipeline.video import decode
-from tests import datasets
+from tests import datasets, videos
 from tests.pipeline.video.test_decode import write as write_timed
 from tests.scripts import commands
 
@@ -240,7 +239,7 @@ def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     assert sorted(directory.open_dataset(tmp_path / "out").index.id) == ["s1/bbaf2n", "s1/bbaf3s"]
     crash, *traceback = (tmp_path / "out" / processes.CRASHES).read_text().splitlines()
     assert crash.startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
-    assert any("/pipeline/video/" in line for line in traceback)  # where it happened
+    assert any("/pipeline/conversion/" in line for line in traceback)  # where it happened
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +247,7 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """A drawn face that speaks: uint8 [F, 224, 280]."""
     root = tmp_path_factory.mktemp("face")
     (clip,) = render(root, SyntheticConfig(clips=1, speakers=1, width=280, height=224, word_seconds=0.2))
-    return decode.read(clip).luma[:30]
+    return videos.read(clip).luma[:30]
 
 
 def write_mpeg(path: Path, frames: np.ndarray) -> None:

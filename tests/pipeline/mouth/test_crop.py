@@ -9,7 +9,8 @@ from pipeline.mouth import landmarks, tracking
 from pipeline.mouth.crop import CropSettings, MouthCropper, crop_affines
 from pipeline.schema import ClipError, Reason
 from pipeline.synthetic import corpus
-from pipeline.video import decode, images
+from pipeline.video import images
+from tests import videos
 
 NAN = complex(np.nan, np.nan)
 
@@ -185,7 +186,7 @@ def test_noise_has_no_face() -> None:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     root = tmp_path_factory.mktemp("synthetic")
     (path,) = (p for p in corpus.render(root, corpus.SyntheticConfig(clips=1, speakers=1)) if p.suffix)
-    return decode.read(path).luma[:30]
+    return videos.read(path).luma[:30]
 
 
 def test_a_drawn_face_is_tracked_the_same_every_time(drawn: np.ndarray) -> None:
@@ -247,10 +248,10 @@ def test_a_rotated_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
 
 def test_grid_is_tracked_and_a_blank_middle_is_face_lost(grid_clips: Path) -> None:
     clips = [*sorted((grid_clips / "s1").glob("*.mp4"))[::120], grid_clips / "s2" / "swwp2s.mpg"]
-    crops = [MouthCropper(CropSettings())(decode.read(clip).luma)[0] for clip in clips]
+    crops = [MouthCropper(CropSettings())(videos.read(clip).luma)[0] for clip in clips]
     tracked = np.concatenate([c.tracked for c in crops])
     assert tracked.mean() >= 0.99
-    luma = decode.read(clips[0]).luma.copy()
+    luma = videos.read(clips[0]).luma.copy()
     luma[20:50] = 0
     with pytest.raises(ClipError, match="frames 20 to 49 of 75") as error:
         MouthCropper(CropSettings())(luma)
@@ -260,7 +261,7 @@ def test_grid_is_tracked_and_a_blank_middle_is_face_lost(grid_clips: Path) -> No
 def test_grid_crops_stay_close_to_those_of_landmarks_on_every_frame(grid_clips: Path) -> None:
     shifts = []
     for clip in sorted((grid_clips / "s1").glob("*.mp4"))[60::240]:
-        luma = decode.read(clip).luma
+        luma = videos.read(clip).luma
         every, ours = (MouthCropper(CropSettings(stride=n)) for n in (1, CropSettings().stride))
         theirs = every(luma)[0].corners
         side = np.linalg.norm(theirs[:, 1] - theirs[:, 0], axis=1)

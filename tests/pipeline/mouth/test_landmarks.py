@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.mouth import landmarks
 from pipeline.synthetic import corpus
-from pipeline.video import decode
+from tests import videos
 
 
 def apply(affine: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_frames_without_a_face_are_nan() -> None:
 
 def test_a_face_too_small_for_the_first_detector_is_found(tmp_path: Path) -> None:
     (path,) = (p for p in corpus.render(tmp_path, corpus.SyntheticConfig(clips=1, speakers=1)) if p.suffix)
-    face = decode.read(path).luma[0]
+    face = videos.read(path).luma[0]
     scale = np.array(face.shape[::-1]) / (200, 160)
     far = np.full((720, 1280), 128, np.uint8)
     far[500:660, 900:1100] = Image.fromarray(face).resize((200, 160), Image.Resampling.BOX)

@@ -11,6 +11,7 @@ from av.video.reformatter import Interpolation
 
 from pipeline.schema import ClipError, Reason
 from pipeline.video import decode
+from tests import videos
 
 SIZE = (48, 32)  # width, height
 
@@ -46,14 +47,14 @@ def write(
         container.mux(stream.encode(None))
 
 
-def shown(seen: decode.Video) -> list[int]:
+def shown(seen: videos.Frames) -> list[int]:
     """The index of the picture in each frame of a video written by `write`, by its brightness."""
     return [round(float(plane.mean()) / 4) for plane in seen.luma]
 
 
 def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
     with pytest.raises(ClipError, match=match) as error:
-        decode.read(path, **settings)
+        videos.read(path, **settings)
     assert error.value.reason is reason
     assert str(path) in error.value.detail
 
@@ -61,7 +62,7 @@ def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a name, with: colon.mp4", "-ü*?[x].mp4"])
 def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [i / 25 for i in range(60)])
-    seen = decode.read(tmp_path / name)
+    seen = videos.read(tmp_path / name)
     assert seen.luma.shape == (60, 32, 48)
     assert seen.luma.dtype == np.uint8
     assert shown(seen) == list(range(60))
@@ -79,12 +80,12 @@ def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> No
 )
 def test_other_rates_are_resampled(tmp_path: Path, rate: float, count: int, expected: list[int]) -> None:
     write(tmp_path / "a.mp4", [i / rate for i in range(count)], rate=rate)
-    assert shown(decode.read(tmp_path / "a.mp4")) == expected
+    assert shown(videos.read(tmp_path / "a.mp4")) == expected
 
 
 def test_a_variable_rate_shows_the_latest_picture(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
-    seen = decode.read(tmp_path / "a.mp4")
+    seen = videos.read(tmp_path / "a.mp4")
     # Instants 0, .04, ... .44; a picture may begin up to 0.016 s late: .05 counts for .04, .42 not for .40.
     assert shown(seen)[:11] == [0, 1, 1, 1, 1, 1, 1, 1, 2, 4, 4]
     np.testing.assert_allclose(seen.times[[0, 1, 8, 9]], [0, 0.05, 0.3, 0.341], atol=1e-4)
@@ -92,7 +93,7 @@ def test_a_variable_rate_shows_the_latest_picture(tmp_path: Path) -> None:
 
 def test_the_output_rate(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
-    seen = decode.read(tmp_path / "a.mp4", fps=12.5)
+    seen = videos.read(tmp_path / "a.mp4", fps=12.5)
     assert shown(seen) == [*range(0, 24, 2)]  # 12.5 frames round to 12
 
 
@@ -103,17 +104,17 @@ def test_a_span_equals_those_frames_of_the_whole_video(tmp_path: Path, name: str
     noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(7)]
     pictures = [noise[i % 7] // 2 + i // 4 for i in range(400)]
     write(tmp_path / name, [i / 25 for i in range(400)], pictures=pictures, gop=gop)
-    whole = decode.read(tmp_path / name)
+    whole = videos.read(tmp_path / name)
     assert len(whole.luma) == 400
     for first, stop in ((0, 3), (51, 60), (251, 280), (300, 337), (390, 400)):  # past 250: reached by seeking
-        part = decode.read(tmp_path / name, span=(first / 25, stop / 25))
+        part = videos.read(tmp_path / name, span=(first / 25, stop / 25))
         np.testing.assert_array_equal(part.luma, whole.luma[first:stop])
         np.testing.assert_array_equal(part.times, whole.times[first:stop])
 
 
 def test_a_span_beyond_the_end(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
-    assert len(decode.read(tmp_path / "a.mp4", span=(0.4, 1.06)).luma) == 15  # annotations round
+    assert len(videos.read(tmp_path / "a.mp4", span=(0.4, 1.06)).luma) == 15  # annotations round
     reject(tmp_path / "a.mp4", Reason.TRUNCATED, "1.000 s.* 0.4 to 1.5 s", span=(0.4, 1.5))
     reject(tmp_path / "a.mp4", Reason.TRUNCATED, "3 to 3.04 s", span=(3.0, 3.04))
 
@@ -123,7 +124,7 @@ def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
     picture = np.zeros((32, 48), np.uint8)
     picture[:8, :8] = 255  # top left
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[picture] * 2, rotation=rotation)
-    luma = decode.read(tmp_path / "a.mp4").luma[0]
+    luma = videos.read(tmp_path / "a.mp4").luma[0]
     assert luma.shape == ((32, 48) if rotation in (0, 180) else (48, 32))
     corners = {0: luma[:4, :4], 90: luma[-4:, :4], 180: luma[-4:, -4:], -90: luma[:4, -4:]}  # anticlockwise
     for turn, corner in corners.items():
@@ -134,7 +135,7 @@ def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
 def test_color_frames_match_the_gray_ones(tmp_path: Path, rotation: int) -> None:
     path = tmp_path / "a.mp4"
     write(path, [k / 30 for k in range(30)], rotation=rotation)
-    gray, color = decode.read(path).luma, list(decode.read_color(path))
+    gray, color = videos.read(path).luma, list(decode.read_color(path))
     assert (len(color), color[0].shape, color[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
     np.testing.assert_allclose(np.stack(color).mean(-1), gray, atol=2)
 
@@ -158,7 +159,7 @@ def test_color_of_a_text_file_is_unreadable(tmp_path: Path) -> None:
 
 def test_luma_has_full_range(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
-    np.testing.assert_allclose(decode.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
+    np.testing.assert_allclose(videos.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
 
 
 @pytest.mark.parametrize("size", [(48, 32), (50, 34)])
@@ -178,14 +179,14 @@ def test_luma_equals_that_of_libswscale(tmp_path: Path, format: str, size: tuple
         frames = list(container.decode(video=0))
         assert {frame.format.name for frame in frames} == {format}
         gray = [f.reformat(format="gray", dst_color_range="JPEG", interpolation=flags).to_ndarray() for f in frames]
-    np.testing.assert_array_equal(decode.read(tmp_path / "a.mkv").luma, gray)
+    np.testing.assert_array_equal(videos.read(tmp_path / "a.mkv").luma, gray)
 
 
 def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
     picture = np.zeros((1080, 1920), np.uint8)
     picture[:, 960:] = 200
     write(tmp_path / "a.mp4", [0, 0.04], size=(1920, 1080), pictures=[picture] * 2)
-    luma = decode.read(tmp_path / "a.mp4").luma
+    luma = videos.read(tmp_path / "a.mp4").luma
     assert luma.shape == (2, 720, 1280)
     assert luma[0, 360, 600] == pytest.approx(0, abs=2)
     assert luma[0, 360, 680] == pytest.approx(200, abs=2)
@@ -194,7 +195,7 @@ def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
 def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
-    assert len(decode.read(path, max_frames=100).luma) == 100
+    assert len(videos.read(path, max_frames=100).luma) == 100
     reject(path, Reason.TOO_LONG, "100 frames.* limit is 99 .*--max_frames", max_frames=99)
     reject(path, Reason.TOO_LONG, "50 frames.* limit is 49", max_frames=49, span=(1.0, 3.0))
     path.write_bytes(path.read_bytes()[:-200])  # damage at the end, which reading to the limit never meets
@@ -205,12 +206,12 @@ def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> 
 def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
-    seen = [decode.read(path, max_frames=limit, truncate=True) for limit in (60, 59)]
+    seen = [videos.read(path, max_frames=limit, truncate=True) for limit in (60, 59)]
     assert [(shown(one), one.truncated) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
-    seen = [decode.read(path, max_frames=limit, truncate=True, span=(0.4, 0.8)) for limit in (10, 9)]
+    seen = [videos.read(path, max_frames=limit, truncate=True, span=(0.4, 0.8)) for limit in (10, 9)]
     assert [(shown(one), one.truncated) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
     path.write_bytes(path.read_bytes()[:-200])  # damage that reading to the limit never meets
-    assert decode.read(path, max_frames=40, truncate=True).truncated
+    assert videos.read(path, max_frames=40, truncate=True).truncated
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
@@ -252,7 +253,7 @@ def test_damage_in_the_middle_is_unreadable(tmp_path: Path) -> None:
     data[len(data) // 2 : len(data) // 2 + 6000] = bytes(6000)
     path.write_bytes(data)
     reject(path, Reason.UNREADABLE, r"damaged after picture \d")
-    assert len(decode.read(path, span=(0, 0.4)).luma) == 10  # before the damage
+    assert len(videos.read(path, span=(0, 0.4)).luma) == 10  # before the damage
 
 
 def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -> None:
@@ -268,8 +269,8 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
         packets = [p for p in container.demux(video=0) if p.size]
     assert {p.pts for p in packets} == {0}
     assert decode.duration(path) == 1.6
-    assert shown(decode.read(path)) == list(range(40))
-    assert shown(decode.read(path, span=(0.4, 0.8))) == list(range(10, 20))
+    assert shown(videos.read(path)) == list(range(40))
+    assert shown(videos.read(path, span=(0.4, 0.8))) == list(range(10, 20))
     path.write_bytes(path.read_bytes()[: packets[30].pos])
     reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
 
@@ -326,21 +327,21 @@ def test_audio_only(tmp_path: Path) -> None:
 )
 def test_arguments_out_of_range(tmp_path: Path, settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        decode.read(tmp_path / "a.mp4", **settings)
+        videos.read(tmp_path / "a.mp4", **settings)
 
 
 @pytest.mark.parametrize(
     ("name", "frames"), [("s1/bbaf2n.mp4", 75), ("s1/sbbbzp.mp4", 74), ("s1/bbbm2p.mpg", 75), ("s2/swwp2s.mpg", 75)]
 )
 def test_grid_passes_untouched(name: str, frames: int, grid_clips: Path) -> None:
-    seen = decode.read(grid_clips / name)
+    seen = videos.read(grid_clips / name)
     assert seen.luma.shape == (frames, 288, 360)
     np.testing.assert_allclose(seen.times, np.arange(frames) / 25, atol=1e-9)
     with av.open(str(grid_clips / name)) as container:
         for plane, frame in itertools.zip_longest(seen.luma, container.decode(video=0)):
             limited = frame.to_ndarray()[:288].astype(float)  # the Y plane of yuv420p
             np.testing.assert_array_equal(plane, np.clip(np.rint((limited - 16) * 255 / 219), 0, 255))
-    part = decode.read(grid_clips / name, span=(1.0, 2.0))
+    part = videos.read(grid_clips / name, span=(1.0, 2.0))
     np.testing.assert_array_equal(part.luma, seen.luma[25:50])
 
 

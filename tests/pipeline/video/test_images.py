@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.schema import ClipError, Reason
 from pipeline.video import decode, images
+from tests import videos
 
 
 def fill(directory: Path, names: list[str], size: tuple[int, int] = (16, 12)) -> None:
@@ -20,7 +21,7 @@ def fill(directory: Path, names: list[str], size: tuple[int, int] = (16, 12)) ->
 
 def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
     with pytest.raises(ClipError, match=match) as error:
-        decode.read(path, **settings)
+        videos.read(path, **settings)
     assert error.value.reason is reason
 
 
@@ -28,7 +29,7 @@ def test_a_directory_is_read_in_natural_order_at_the_given_rate(tmp_path: Path) 
     fill(tmp_path / "c", ["1.png", "2.bmp", "9.PNG", "10.png", "a2.png", "a10.png"])
     (tmp_path / "c" / "notes.txt").write_text("not an image")
     (tmp_path / "c" / ".hidden.png").write_text("not an image")
-    seen = decode.read(tmp_path / "c", fps=12.5)
+    seen = videos.read(tmp_path / "c", fps=12.5)
     assert seen.luma.shape == (6, 12, 16)
     assert seen.luma.dtype == np.uint8
     assert seen.luma[:, 0, 0].tolist() == [0, 10, 20, 30, 40, 50]
@@ -37,7 +38,7 @@ def test_a_directory_is_read_in_natural_order_at_the_given_rate(tmp_path: Path) 
 
 def test_a_span_of_a_directory(tmp_path: Path) -> None:
     fill(tmp_path / "c", [f"{i}.png" for i in range(10)])
-    seen = decode.read(tmp_path / "c", span=(0.12, 0.28))
+    seen = videos.read(tmp_path / "c", span=(0.12, 0.28))
     assert seen.luma[:, 0, 0].tolist() == [30, 40, 50, 60]
     assert seen.times.tolist() == pytest.approx([0.12, 0.16, 0.2, 0.24])
     reject(tmp_path / "c", Reason.TRUNCATED, "0.400 s.* 0.2 to 0.6 s", span=(0.2, 0.6))
@@ -48,9 +49,9 @@ def test_a_span_of_a_directory(tmp_path: Path) -> None:
 def test_images_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     fill(tmp_path / "c", [f"{i}.png" for i in range(5)])
     (tmp_path / "c" / "4.png").write_text("not an image")
-    seen = decode.read(tmp_path / "c", max_frames=4, truncate=True)
+    seen = videos.read(tmp_path / "c", max_frames=4, truncate=True)
     assert (seen.luma[:, 0, 0].tolist(), seen.truncated) == ([0, 10, 20, 30], True)
-    seen = decode.read(tmp_path / "c", max_frames=2, truncate=True, span=(0.04, 0.12))
+    seen = videos.read(tmp_path / "c", max_frames=2, truncate=True, span=(0.04, 0.12))
     assert (seen.luma[:, 0, 0].tolist(), seen.truncated) == ([10, 20], False)
 
 
@@ -63,9 +64,9 @@ def test_gray_cmyk_and_rotated_images(tmp_path: Path) -> None:
     exif[0x0112] = 6  # orientation: turn clockwise to see it upright
     upright.save(tmp_path / "c" / "1.png")
     turned.save(tmp_path / "c" / "2.png", exif=exif)
-    np.testing.assert_array_equal(*decode.read(tmp_path / "c").luma)
+    np.testing.assert_array_equal(*videos.read(tmp_path / "c").luma)
     Image.new("CMYK", (16, 12), (0, 0, 0, 155)).save(tmp_path / "c" / "3.jpg")
-    np.testing.assert_allclose(decode.read(tmp_path / "c").luma[2], 100, atol=1)
+    np.testing.assert_allclose(videos.read(tmp_path / "c").luma[2], 100, atol=1)
 
 
 def test_a_directory_in_color(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from pipeline.schema import ClipError, DataError, Reason
-from pipeline.video import decode
 from scripts.common import inputs
-from tests import datasets
+from tests import datasets, videos
 
 
 def test_a_directory_is_its_videos_in_natural_order(tmp_path: Path) -> None:
@@ -48,10 +47,10 @@ def test_the_standard_input_is_kept_as_long_as_it_is_read(tmp_path: Path, monkey
         monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(content)))
         if problem:
             with pytest.raises(ClipError, match=problem), inputs.at_hand("-", 1.0) as path:
-                decode.read(path)
+                videos.read(path)
         else:
             with inputs.at_hand("-", 1.0) as path:
-                assert len(decode.read(path).luma) == 7
+                assert len(videos.read(path).luma) == 7
         assert not path.exists()
 
 
@@ -83,6 +82,6 @@ def test_a_recording_holds_so_many_seconds_of_what_came(tmp_path: Path) -> None:
             frame.pts, frame.time_base = 10 * 86_400 * 365 + number, Fraction(1, 10)
             container.mux(stream.encode(frame))
     inputs.record(str(tmp_path / "camera"), tmp_path / "recorded", 1.5, "nut")
-    seen = decode.read(tmp_path / "recorded", fps=10.0)
+    seen = videos.read(tmp_path / "recorded", fps=10.0)
     assert seen.times[0] == 0
     np.testing.assert_allclose(seen.luma.mean((1, 2)), 5 * np.arange(15), atol=2)
