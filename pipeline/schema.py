@@ -58,7 +58,7 @@ class Reason(enum.StrEnum):
     TEXT_TOO_LONG = "text_too_long"  # CTC needs more windows than the clip has, see vocab.min_ctc_windows
     TIMED_OUT = "timed_out"  # took longer than --clip_timeout_s
     CRASHED = "crashed"  # its conversion crashed the worker process twice
-    OUT_OF_MEMORY = "out_of_memory"  # the system killed the worker process twice, as it does where memory runs out
+    OUT_OF_MEMORY = "out_of_memory"  # its conversion ended the worker process twice, for want of memory
 
 
 class DataError(Exception):

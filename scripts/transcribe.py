@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
 import tensorflow as tf
 from absl import flags
 from tqdm import tqdm
@@ -80,10 +79,9 @@ def read(
       ClipError: the video cannot be read, shows no face, or is shorter than a window.
     """
     with decode.opened(path, fps=opened.fps, max_frames=max_frames) as video:
-        luma = np.stack(list(video))
-    if windows.count(len(luma), opened.data.padding) < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
-    [crops] = cropper(luma)
+        [crops] = cropper(video)
+    if windows.count(len(crops.frames), opened.data.padding) < 1:
+        raise ClipError(Reason.TOO_SHORT, f"{len(crops.frames)} frames, a window needs {CONTEXT}")
     begins = video.begins
     reading = _reading(opened, tf.constant(crops.frames), how)
     return Read(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, begins), crops, begins)

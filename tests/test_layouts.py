@@ -42,7 +42,7 @@ def test_the_box_of_lrw_keeps_pixels_and_centres_the_mouth(words: Path) -> None:
     detect, mesh = FaceDetection(FaceDetectionModel.FRONT_CAMERA), FaceLandmark()
     config = ConvertConfig(name="tiny", crop=CropSettings(mode="box", box=lrw.BOX))
     for clip in lrw.clips(words):
-        converted = convert_clip(clip, words, config, MouthCropper(config.crop))
+        (converted,) = convert_clip(clip, words, config, MouthCropper(config.crop)).clips
         luma = videos.read(clip.video).luma
         np.testing.assert_array_equal(converted.frames, luma[:, 107:219, 71:183])
         picture = np.repeat(luma[14, :, :, None], 3, axis=2)
@@ -82,7 +82,7 @@ def test_a_clip_of_lrs_converts(tmp_path: Path) -> None:
     list(layouts.render_lrs(tmp_path, SyntheticConfig(clips=1, speakers=1, width=240, height=192)))
     (source,) = lrs.clips(tmp_path)
     config = ConvertConfig(name="tiny")
-    clip = convert_clip(source, tmp_path, config, MouthCropper(config.crop))
+    (clip,) = convert_clip(source, tmp_path, config, MouthCropper(config.crop)).clips
     assert (clip.id, clip.text, clip.speaker) == ("test/t1/00001", source.text, "t1")
     spans = [(word.text, word.start / 25, word.stop / 25) for word in clip.words]
     assert spans == [(word.text, word.start, word.stop) for word in source.words]
@@ -104,7 +104,7 @@ def test_clips_of_one_video_are_its_spans(tmp_path: Path) -> None:
     cropper = MouthCropper(config.crop)
     whole = cropper(videos.read(next(tmp_path.glob("s1/*.mp4"))).luma)[0].frames
     for source in folder.clips(tmp_path):
-        clip = convert_clip(source, tmp_path, config, cropper)
+        (clip,) = convert_clip(source, tmp_path, config, cropper).clips
         first, last = (round(25 * second) for second in source.span)
         np.testing.assert_array_equal(clip.frames, whole[first:last])
         assert (clip.text, clip.words) == (source.text, ())

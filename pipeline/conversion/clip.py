@@ -1,6 +1,7 @@
 """Converts one clip: decode, crop, label."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,28 @@ from pipeline.mouth.crop import Crops
 from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
 from pipeline.video import decode
 
-MAX_FRAMES_PAST_END = 3  # of a word, since alignments round
+MAX_FRAMES_OUTSIDE = 3  # by which a word may begin before a clip or end after it, since alignments round
+Cropper = Callable[[Iterable[np.ndarray]], list[Crops]]  # as `MouthCropper`
 
 
-def convert_clip(
-    source: ClipSource, root: Path, config: ConvertConfig, cropper: Callable[[Iterable[np.ndarray]], list[Crops]]
-) -> Clip:
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What has become of a clip.
+
+    Attributes:
+      clips: the clip, or those of its stretches with a face that are kept; at least one.
+      left_out: the first frame of every other part of it, and why it is not kept.
+    """
+
+    clips: tuple[Clip, ...]
+    left_out: tuple[tuple[int, ClipError], ...] = ()
+
+
+def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Cropper) -> Converted:
     """Decodes, crops and labels one clip.
+
+    A clip that `cropper` has split into stretches becomes a clip `id@frame` for each of them, with the words that lie
+    in it.
 
     Raises:
       ClipError: it cannot be converted; the reason is one of `Reason`.
@@ -29,18 +45,77 @@ def convert_clip(
     truncates = config.overlong == "truncate"
     # With truncation, errors after the truncation point are ignored.
     text = normalised_text(source) if truncates else transcript(source, config)
-    frames = {"fps": config.fps, "max_frames": config.max_frames, "truncate": truncates}
-    with decode.opened(source.video, span=source.span, **frames) as video:
-        luma = np.stack(list(video))
+    limit = {"fps": config.fps, "max_frames": config.max_frames, "truncate": truncates}
+    with decode.opened(source.video, span=source.span, **limit) as video:
+        stretches = cropper(video)
+    source = _from_first_frame(source, video.begins)
     if truncates:
         source = _truncate(source, config) if video.truncated else source
         text = transcript(source, config)
-    windows = len(luma) - (CONTEXT - 1)
-    if windows < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(luma)} frames, a window needs {CONTEXT}")
+    if (frames := len(video.times)) < CONTEXT:
+        raise ClipError(Reason.TOO_SHORT, f"{frames} frames, a window needs {CONTEXT}")
+    words = tuple(frame_words(source, config, frames))
+    if len(stretches) == 1 and len(stretches[0].frames) == frames:
+        return Converted((_labelled(source, root, config, stretches[0], text, words),))
+    return _split(source, root, config, stretches, words, frames)
+
+
+def _from_first_frame(source: ClipSource, begins: float) -> ClipSource:
+    """Moves the times of words, which are on the video's clock, to the first frame's."""
+    moved = (dataclasses.replace(word, start=word.start - begins, stop=word.stop - begins) for word in source.words)
+    return dataclasses.replace(source, words=tuple(moved))
+
+
+def _split(
+    source: ClipSource, root: Path, config: ConvertConfig, stretches: list[Crops], words: tuple[Word, ...], frames: int
+) -> Converted:
+    """Labels each stretch with the words in it; names the others, and what lies between them."""
+    clips, left_out = [], list(_gaps(stretches, frames))
+    for crops in stretches:
+        part = dataclasses.replace(source, id=f"{source.id}@{crops.start}")
+        try:
+            own = _words_within(words, crops)
+            clips.append(_labelled(part, root, config, crops, " ".join(word.text for word in own), own))
+        except ClipError as error:
+            left_out.append((crops.start, error))
+    if not clips:
+        raise left_out[-1][1]
+    return Converted(tuple(clips), tuple(sorted(left_out, key=lambda part: part[0])))
+
+
+def _gaps(stretches: list[Crops], frames: int) -> Iterator[tuple[int, ClipError]]:
+    """The first frame of what lies before, between and after stretches, and an error that says so."""
+    spans = [(crops.start, crops.start + len(crops.frames)) for crops in stretches]
+    for (_, stop), (start, _) in itertools.pairwise([(0, 0), *spans, (frames, frames)]):
+        if stop < start:
+            yield stop, ClipError(Reason.FACE_LOST, f"no face to follow in frames {stop} to {start - 1} of {frames}")
+
+
+def _words_within(words: tuple[Word, ...], crops: Crops) -> tuple[Word, ...]:
+    """The words that lie in a stretch, in its own frames.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT: there are none.
+    """
+    start, stop = crops.start, crops.start + len(crops.frames)
+    own = [word for word in words if start <= word.start and word.stop <= stop]
+    if not own:
+        why = "no word lies in" if words else "without word times, nobody knows what is said in"
+        raise ClipError(Reason.BAD_TRANSCRIPT, f"{why} frames {start} to {stop - 1}, a stretch with a face")
+    return tuple(dataclasses.replace(word, start=word.start - start, stop=word.stop - start) for word in own)
+
+
+def _labelled(
+    source: ClipSource, root: Path, config: ConvertConfig, crops: Crops, text: str, words: tuple[Word, ...]
+) -> Clip:
+    """Joins crops and labels.
+
+    Raises:
+      ClipError: TEXT_TOO_LONG for so few frames.
+    """
+    windows = len(crops.frames) - (CONTEXT - 1)
     if (needed := vocab.min_ctc_windows(text)) > windows:
         raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
-    [crops] = cropper(luma)
     return Clip(
         id=source.id,
         speaker=source.speaker,
@@ -49,7 +124,9 @@ def convert_clip(
         fps=config.fps,
         frames=crops.frames,
         tracked=crops.tracked,
-        words=tuple(frame_words(source, config, len(crops.frames))),
+        words=words,
+        doubt=crops.doubt.score,
+        doubt_cause=crops.doubt.cause,
     )
 
 
@@ -90,8 +167,8 @@ def _replace_unknown(text: str, config: ConvertConfig) -> str:
 
 
 def _truncate(source: ClipSource, config: ConvertConfig) -> ClipSource:
-    """Keeps the words within the first `max_frames` frames of a longer clip."""
-    words = tuple(word for word in source.words if round(word.stop * config.fps) <= config.max_frames)
+    """Keeps the words of a longer clip up to the first that does not end within `max_frames` frames."""
+    words = tuple(itertools.takewhile(lambda word: round(word.stop * config.fps) <= config.max_frames, source.words))
     if not words:
         why = "no word ends" if source.words else "without word times, nobody knows what is said"
         raise ClipError(Reason.TOO_LONG, f"{why} in its first {config.max_frames} frames, the limit")
@@ -99,16 +176,18 @@ def _truncate(source: ClipSource, config: ConvertConfig) -> ClipSource:
 
 
 def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
-    """Converts the words of a clip from seconds to frames.
+    """Converts the words of a clip, in seconds from its first frame, to frames.
 
     Raises:
-      ClipError: BAD_TRANSCRIPT: a word lies beyond the end of the clip.
+      ClipError: BAD_TRANSCRIPT: a word lies before the clip or beyond its end.
     """
     fps = config.fps
     for word in source.words:
-        if word.start * fps >= frames or word.stop * fps > frames + MAX_FRAMES_PAST_END:
-            said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
+        said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
+        if word.stop <= 0 or word.start * fps < -MAX_FRAMES_OUTSIDE:
+            raise ClipError(Reason.BAD_TRANSCRIPT, f"{said} after the first picture, that is before it")
+        if word.start * fps >= frames or word.stop * fps > frames + MAX_FRAMES_OUTSIDE:
             raise ClipError(Reason.BAD_TRANSCRIPT, f"{said}, but the clip ends at {frames / fps:g} s")
-        start = min(round(word.start * fps), frames - 1)
+        start = max(0, min(round(word.start * fps), frames - 1))
         stop = min(round(word.stop * fps), frames)
         yield Word(_replace_unknown(vocab.normalise(word.text), config), start, max(stop, start + 1))

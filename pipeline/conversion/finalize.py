@@ -27,6 +27,7 @@ RETRYABLE = {
     Reason.TRUNCATED,
     Reason.TIMED_OUT,
     Reason.CRASHED,
+    Reason.OUT_OF_MEMORY,
     Reason.OUTSIDE_ROOT,
 }
 
@@ -75,7 +76,10 @@ def finalize(
 def write_rejects(
     table: Place, output: Place, tasks: list[ShardTask], config: ConvertConfig, limit: float
 ) -> Counter[str]:
-    """Writes the rejected clips of finished shards to a table; returns the number of each reason.
+    """Writes the rejected clips of finished shards, and parts left out of others, to a table.
+
+    Returns:
+      The number of rejected clips for each reason.
 
     Raises:
       DataError: they are too many.
@@ -87,7 +91,7 @@ def write_rejects(
         rows.writerow(field.name for field in dataclasses.fields(Rejected))
         for shard in progress.read_notes(output, (task.file(config.name) for task in tasks)):
             rejected = shard.rejected if shard else ()
-            rows.writerows(dataclasses.astuple(reject) for reject in rejected)
+            rows.writerows(dataclasses.astuple(reject) for reject in (*rejected, *(shard.left_out if shard else ())))
             reasons.update(reject.reason for reject in rejected)
             first, whole = first or next(iter(rejected), None), whole and shard is not None
     clips = sum(len(task.sources) for task in tasks)

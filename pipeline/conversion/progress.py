@@ -43,7 +43,7 @@ class StageSeconds:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The outcome of a clip; it became a record if `rejected` is None."""
+    """The outcome of a clip; it became a record, or several, if `rejected` is None."""
 
     rejected: Rejected | None
     stage_seconds: StageSeconds
@@ -58,6 +58,7 @@ class FinishedShard:
       records, bytes, sha256: as in the manifest.
       rejected: the clips that are not in it.
       rows: its rows of the index.
+      left_out: the parts, `id@frame`, that are not in it of clips that are.
     """
 
     file: str
@@ -66,6 +67,7 @@ class FinishedShard:
     sha256: str
     rejected: tuple[Rejected, ...]
     rows: tuple[Row, ...]
+    left_out: tuple[Rejected, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +143,8 @@ def _digest(finished: dict[str, Any]) -> str:
 
 def _parsed(finished: dict[str, Any], shard: Place) -> FinishedShard:
     rows = (Row(**{**_with_pixels(row, shard), "words": _words(row)}) for row in finished["rows"])
-    rejected = (Rejected(**reject) for reject in finished["rejected"])
-    return FinishedShard(**{**finished, "rejected": tuple(rejected), "rows": tuple(rows)})
+    rejects = {key: tuple(Rejected(**each) for each in finished.get(key, ())) for key in ("rejected", "left_out")}
+    return FinishedShard(**{**finished, **rejects, "rows": tuple(rows)})
 
 
 def _words(row: dict[str, Any]) -> tuple[Word, ...]:

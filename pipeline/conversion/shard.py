@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.conversion import processes, progress
-from pipeline.conversion.clip import convert_clip, source_path
+from pipeline.conversion.clip import Cropper, convert_clip, source_path
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import FinishedShard, Outcome, Rejected, StageSeconds
 from pipeline.corpora import mirror
@@ -26,6 +26,7 @@ from pipeline.records.storage import Place
 from pipeline.schema import ClipError, DataError, Reason
 
 MAX_DETAIL = 500  # characters, of a text that may have a million
+KILLED = "SIGKILL"  # how Linux ends a process when memory runs out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def convert_shard(
     origin: Url | None,
     output: Place,
     config: ConvertConfig,
-    cropper: MouthCropper,
+    cropper: Cropper,
     task: ShardTask,
     failed: dict[str, processes.Failed],
 ) -> Iterator[processes.Started | processes.Finished]:
@@ -86,7 +87,7 @@ def convert_shard(
       DataError: the shard cannot be written.
     """
     path = output / task.file(config.name)
-    rows, rejects = [], []
+    rows, rejects, left_out = [], [], []
     with _Writer(path) as writer:
         for source in task.sources:
             watch = _Watch(cropper)
@@ -96,20 +97,22 @@ def convert_shard(
                     raise _failed(failed[source.id])
                 with mirror.fetched(source, root, origin) as (at_hand, base):
                     yield processes.Started(source.id)  # now, since a store that is slow must not cost a clip
-                    clip = convert_clip(at_hand, base, config, watch.crop)
+                    converted = convert_clip(at_hand, base, config, watch.crop)
             except ClipError as error:
                 rejects.append(_rejected(source, root, error))
                 yield processes.Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
                 continue
-            record = to_example(clip, config.encoding)
-            rows.append(Row.of(clip, record, writer.write(record)))
+            for clip in converted.clips:
+                record = to_example(clip, config.encoding)
+                rows.append(Row.of(clip, record, writer.write(record)))
+            left_out += [_rejected(_part(source, frame), root, error) for frame, error in converted.left_out]
             yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
         with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
             if storage.exists(progress.retry_path(output, path.name)):  # else the note, if any, is of the same bytes
                 storage.remove(progress.note_path(output, path.name))
     with progress.writing(path):
         figures = len(rows), writer.shard.bytes, writer.shard.sha256
-        progress.write_note(output, FinishedShard(path.name, *figures, tuple(rejects), tuple(rows)))
+        progress.write_note(output, FinishedShard(path.name, *figures, *map(tuple, (rejects, rows, left_out))))
 
 
 class _Writer:
@@ -133,21 +136,37 @@ class _Writer:
 
 
 class _Watch:
-    """Measures the stages of a clip: reading until `crop` is called, writing after it has returned."""
+    """Measures the stages of a clip: cropping, of it the reading of frames, and writing after it has returned."""
 
-    def __init__(self, cropper: MouthCropper) -> None:
+    def __init__(self, cropper: Cropper) -> None:
         self._cropper = cropper
         self._marks = [time.monotonic()]
+        self._read = 0.0  # seconds, while cropping
 
     def crop(self, frames: Iterable[np.ndarray]) -> list[Crops]:
         self._marks.append(time.monotonic())
         try:
-            return self._cropper(frames)
+            return self._cropper(self._timed(frames))
         finally:
             self._marks.append(time.monotonic())
 
+    def _timed(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        frames = iter(frames)
+        while True:
+            asked = time.monotonic()
+            frame = next(frames, None)
+            self._read += time.monotonic() - asked
+            if frame is None:
+                return
+            yield frame
+
     def stage_seconds(self) -> StageSeconds:
-        return StageSeconds(*np.diff([*self._marks, time.monotonic()]).tolist())
+        before, cropping, writing = [*np.diff([*self._marks, time.monotonic()]).tolist(), 0.0, 0.0][:3]
+        return StageSeconds(before + self._read, cropping - self._read, writing)
+
+
+def _part(source: ClipSource, frame: int) -> ClipSource:
+    return dataclasses.replace(source, id=f"{source.id}@{frame}")
 
 
 def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
@@ -160,4 +179,8 @@ def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
 def _failed(end: processes.Failed) -> ClipError:
     if end.how == processes.HUNG:
         return ClipError(Reason.TIMED_OUT, "took longer than --clip_timeout_s")
-    return ClipError(Reason.CRASHED, f"ended the process that converted it {processes.ATTEMPTS} times ({end.cause})")
+    twice = f"the process that converted it {processes.ATTEMPTS} times ({end.cause})"
+    if end.cause == KILLED or "MemoryError" in end.cause:
+        advice = "as happens where memory runs out; free some, or give fewer --workers"
+        return ClipError(Reason.OUT_OF_MEMORY, f"ended {twice}, {advice}")
+    return ClipError(Reason.CRASHED, f"ended {twice}")

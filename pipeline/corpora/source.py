@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class SpokenWord:
-    """A word and its time, in seconds from the first frame of the clip."""
+    """A word and its time, in seconds on the video's own clock."""
 
     text: str
     start: float

@@ -17,7 +17,8 @@ ODD = ["new\nline", "a,b", 'quo"te', "*?[x]", "-rf", " two  spaces ", "été", "
 
 
 def convert(root: Path, video: Path) -> Clip:
-    return clip.convert_clip(ClipSource("c", video, None, "bin", (), ""), root, CONFIG, CROPPER)
+    (converted,) = clip.convert_clip(ClipSource("c", video, None, "bin", (), ""), root, CONFIG, CROPPER).clips
+    return converted
 
 
 def write_images(directory: Path, count: int = 8) -> None:
