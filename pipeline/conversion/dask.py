@@ -76,7 +76,7 @@ class Cluster:
     def run(
         self, tasks: list[ShardTask], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception]
     ) -> Iterator[Event]:
-        """Runs every task on the cluster; arguments, results and errors as of `processes.run`.
+        """Runs every task on the cluster; arguments, results and errors as of `pieces.run`.
 
         Raises:
           DataError: no scheduler answers, or a worker sees another output or source or has other versions than this

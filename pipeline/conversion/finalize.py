@@ -102,10 +102,7 @@ def write_rejects(
 
 def _whole(output: Place, shard: str) -> tuple[FinishedShard, str]:
     """A finished shard and the CRC of its last record."""
-    found = progress.read_note(output, shard)
-    if found is None:
-        raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
-    return found, directory.last_crc(output / shard)
+    return progress.finished_note(output, shard), directory.last_crc(output / shard)
 
 
 def too_many(rejected: int, clips: int, limit: float) -> bool:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.conversion import array, finalize, lock, processes, progress, run_log
+from pipeline.conversion import array, finalize, lock, pieces, processes, progress, run_log
 from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS, Outcome, Progress, writing
 from pipeline.conversion.run_log import RunLog
-from pipeline.conversion.shard import ShardTask, plan_shards, shard_work
+from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, storage
 from pipeline.records.bucket import Url
@@ -25,7 +25,7 @@ from pipeline.schema import BusyError, DataError
 CLIP_TIMEOUT_S = 120.0
 MAX_REJECT_FRACTION = 0.05
 LAST_TASKS_S = 120.0  # for other tasks to end, once all their shards are finished
-Engine = Callable[..., Iterator[processes.Event]]  # arguments as of `processes.run` but for `workers`
+Engine = Callable[..., Iterator[processes.Event]]  # arguments as of `pieces.run` but for `workers`
 MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails before it has tried all clips
 
 
@@ -82,7 +82,7 @@ def convert(
 
 
 def _pool(workers: int) -> Engine:
-    return functools.partial(processes.run, workers=workers)
+    return functools.partial(pieces.run, workers=workers)
 
 
 def _end(job: lock.Job, part: Part, output: Place, limit: float, still_held: Callable[[], None]) -> None:
@@ -167,7 +167,7 @@ def _run(
     ):
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
-        setup = functools.partial(shard_work, job.root, job.origin, output, job.config)
+        setup = functools.partial(pieces.work, job.root, job.origin, output, job.config)
         with contextlib.closing(engine(tasks, setup, how["clip_timeout_s"], logs, DataError)) as events:
             for now in _follow(events, state, log, how["max_reject_fraction"]):
                 still_held()

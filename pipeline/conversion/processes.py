@@ -192,14 +192,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def run(
-    tasks: list[Any], setup: Callable[[], Work], timeout_s: float, logs: Path, fatal: type[Exception], *, workers: int
-) -> Iterator[Event]:
-    """Runs every task on `workers` processes, which end with it; arguments and errors as of `Pool`."""
-    with contextlib.closing(Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
-        yield from pool.run(tasks)
-
-
 class Pool:
     """Worker processes for tasks over named items.
 
@@ -250,6 +242,10 @@ class Pool:
         while self._give_tasks() and is_wanted():
             for worker in self._wait():
                 yield from self._receive(worker)
+
+    def add(self, task: Any) -> None:
+        """Adds a task to those that `run` has left, as the next."""
+        self._waiting.append(task)
 
     def close(self) -> None:
         """Kills all workers before it waits for any, since the waits would add up."""

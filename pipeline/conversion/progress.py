@@ -132,6 +132,27 @@ def read_note(output: Place, shard: str) -> FinishedShard | None:
         return None
 
 
+def finished_note(output: Place, shard: str) -> FinishedShard:
+    """Reads the note of a shard that has to be finished.
+
+    Raises:
+      DataError: it is not.
+    """
+    found = read_note(output, shard)
+    if found is None:
+        raise DataError(f"{output / shard}: gone or changed since it was written; run the same command again")
+    return found
+
+
+def void_note(output: Place, shard: str) -> None:
+    """Removes the note, if any, of a shard that is about to be written.
+
+    A shard that is made again keeps its note, so that a stop before the new one is written leaves the old one finished.
+    """
+    if not storage.exists(retry_path(output, shard)):  # else the note is of the same bytes
+        storage.remove(note_path(output, shard))
+
+
 def read_notes(output: Place, shards: Iterable[str]) -> Iterator[FinishedShard | None]:
     """Reads the notes of shards in order, as `read_note` does."""
     return storage.each(functools.partial(read_note, output), shards, output)

@@ -1,4 +1,4 @@
-"""What other machines report of shards, as the events of `processes.run`."""
+"""What other machines report of shards, as the events of `pieces.run`."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ import tensorflow as tf
 from pipeline.conversion import processes, progress
 from pipeline.conversion.clip import Cropper, convert_clip, source_path
 from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.processes import Failed, Finished, Started
 from pipeline.conversion.progress import FinishedShard, Outcome, Rejected, StageSeconds
 from pipeline.corpora import mirror
 from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
 from pipeline.mouth.crop import Crops, MouthCropper
-from pipeline.records import directory, storage, tfrecord
+from pipeline.records import directory, tfrecord
 from pipeline.records.bucket import Url
 from pipeline.records.example import to_example
 from pipeline.records.index import Row
@@ -64,21 +65,21 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
     return tasks
 
 
-def shard_work(root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> processes.Work:
-    """Loads the landmark models; returns the function that makes one shard."""
+def shard_work(root: Path, origin: Url | None, config: ConvertConfig) -> Callable[..., Iterator[Started | Finished]]:
+    """Loads the landmark models; returns `convert_shard` of this corpus, for an output, a shard and failed clips."""
     tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
-    return functools.partial(convert_shard, root, origin, output, config, MouthCropper(config.crop))
+    return functools.partial(convert_shard, root, origin, config, MouthCropper(config.crop))
 
 
 def convert_shard(
     root: Path,
     origin: Url | None,
-    output: Place,
     config: ConvertConfig,
     cropper: Cropper,
+    output: Place,
     task: ShardTask,
-    failed: dict[str, processes.Failed],
-) -> Iterator[processes.Started | processes.Finished]:
+    failed: dict[str, Failed],
+) -> Iterator[Started | Finished]:
     """Writes one shard, then the note that it is finished. Memory holds one clip at a time.
 
     Args and errors as of `job.convert`.
@@ -93,23 +94,22 @@ def convert_shard(
             watch = _Watch(cropper)
             try:
                 if source.id in failed:
-                    yield processes.Started(source.id)
+                    yield Started(source.id)
                     raise _failed(failed[source.id])
                 with mirror.fetched(source, root, origin) as (at_hand, base):
-                    yield processes.Started(source.id)  # now, since a store that is slow must not cost a clip
+                    yield Started(source.id)  # now, since a store that is slow must not cost a clip
                     converted = convert_clip(at_hand, base, config, watch.crop)
             except ClipError as error:
                 rejects.append(_rejected(source, root, error))
-                yield processes.Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
+                yield Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
                 continue
             for clip in converted.clips:
                 record = to_example(clip, config.encoding)
                 rows.append(Row.of(clip, record, writer.write(record)))
             left_out += [_rejected(_part(source, frame), root, error) for frame, error in converted.left_out]
-            yield processes.Finished(source.id, Outcome(None, watch.stage_seconds()))
-        with progress.writing(path):  # a stop before this leaves the shard that this one replaces finished
-            if storage.exists(progress.retry_path(output, path.name)):  # else the note, if any, is of the same bytes
-                storage.remove(progress.note_path(output, path.name))
+            yield Finished(source.id, Outcome(None, watch.stage_seconds()))
+        with progress.writing(path):
+            progress.void_note(output, path.name)
     with progress.writing(path):
         figures = len(rows), writer.shard.bytes, writer.shard.sha256
         progress.write_note(output, FinishedShard(path.name, *figures, *map(tuple, (rejects, rows, left_out))))
@@ -176,7 +176,7 @@ def _rejected(source: ClipSource, root: Path, error: ClipError) -> Rejected:
     return Rejected(source.id, path, str(error.reason), detail)
 
 
-def _failed(end: processes.Failed) -> ClipError:
+def _failed(end: Failed) -> ClipError:
     if end.how == processes.HUNG:
         return ClipError(Reason.TIMED_OUT, "took longer than --clip_timeout_s")
     twice = f"the process that converted it {processes.ATTEMPTS} times ({end.cause})"

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,10 +96,15 @@ def first_setup_waits(folder: Path) -> processes.Work:
     return setup(folder)
 
 
+def run_all(tasks: list[Task], setup: Callable, timeout_s: float, logs: Path, fatal: type, workers: int) -> Iterator:
+    with contextlib.closing(processes.Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
+        yield from pool.run(tasks)
+
+
 def begin(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> Iterator:
     (folder / "logs").mkdir()
     made = [Task(items) for items in tasks]
-    return processes.run(made, functools.partial(setup, folder), timeout_s, folder / "logs", Full, workers=workers)
+    return run_all(made, functools.partial(setup, folder), timeout_s, folder / "logs", Full, workers=workers)
 
 
 def run(folder: Path, *tasks: tuple[str, ...], workers: int = 2, timeout_s: float = 60) -> list:
@@ -157,7 +162,7 @@ def test_every_item_is_done_once_in_the_order_of_its_task(tmp_path: Path) -> Non
 
 
 def test_no_tasks_need_no_workers(tmp_path: Path) -> None:
-    assert list(processes.run([], broken_setup, 1, tmp_path, Full, workers=1)) == []
+    assert list(run_all([], broken_setup, 1, tmp_path, Full, workers=1)) == []
 
 
 def test_a_worker_killed_once_costs_nothing(tmp_path: Path) -> None:
@@ -310,7 +315,7 @@ def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         processes.WorkerError, match=r"a worker died 2 times outside of any item \(SIGKILL\), see .*worker-2.log"
     ):
-        list(processes.run([Task(("a",))], broken_setup, 60, tmp_path, Full, workers=1))
+        list(run_all([Task(("a",))], broken_setup, 60, tmp_path, Full, workers=1))
 
 
 @pytest.mark.parametrize(("hangs", "silent_s"), [(True, 1), (False, 5)], ids=["at its start", "after its last item"])
@@ -321,13 +326,13 @@ def test_a_worker_that_hangs_outside_of_any_item_is_an_error(
     begins = hanging_setup if hangs else functools.partial(setup, tmp_path)
     said = rf"silent for {silent_s} s outside of any item, see .*/worker-1.log"
     with pytest.raises(processes.WorkerError, match=said):
-        list(processes.run([Task(("a", "linger"))], begins, 60, tmp_path, Full, workers=1))
+        list(run_all([Task(("a", "linger"))], begins, 60, tmp_path, Full, workers=1))
     assert (tmp_path / "linger").exists() != hangs
 
 
 def test_a_large_task_does_not_wait_for_a_worker_that_still_begins(tmp_path: Path) -> None:
     tasks = [Task((name,), bytes(4_000_000)) for name in "ab"]
-    events = processes.run(tasks, functools.partial(first_setup_waits, tmp_path), 60, tmp_path, Full, workers=2)
+    events = run_all(tasks, functools.partial(first_setup_waits, tmp_path), 60, tmp_path, Full, workers=2)
     seen = list(itertools.islice(events, 3))
     assert [type(event) for event in seen] == [Started, Finished, Completed]  # by the second worker
     (tmp_path / "go on").touch()
@@ -336,7 +341,7 @@ def test_a_large_task_does_not_wait_for_a_worker_that_still_begins(tmp_path: Pat
 
 def test_a_worker_that_cannot_be_started_leaves_ctrl_c_as_it_was(tmp_path: Path) -> None:
     with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
-        list(processes.run([Task(("a",))], lambda: None, 60, tmp_path, Full, workers=1))
+        list(run_all([Task(("a",))], lambda: None, 60, tmp_path, Full, workers=1))
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 

@@ -176,7 +176,7 @@ def test_a_shard_holds_its_clips_in_order_and_says_what_it_rejected(corpus: Path
         clips[2].id: processes.Failed(processes.HUNG),
         clips[3].id: processes.Failed(processes.DIED, "SIGSEGV"),
     }
-    events = list(shard.convert_shard(corpus, None, tmp_path, CONFIG, CROPPER, task, failed))
+    events = list(shard.convert_shard(corpus, None, CONFIG, CROPPER, tmp_path, task, failed))
     assert [event.item for event in events[::2]] == [event.item for event in events[1::2]] == [c.id for c in clips]
     outcomes = [event.outcome for event in events[1::2]]
     rejected = [outcome.rejected for outcome in outcomes]
@@ -210,7 +210,7 @@ def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
     (root / "s1/bbaf2n/1.png").write_text("no image")
     clips = list(grid.clips(root))
     (tmp_path / progress.PROGRESS).mkdir()
-    list(shard.convert_shard(root, None, tmp_path, CONFIG, CROPPER, ShardTask("train", 0, 1, tuple(clips)), {}))
+    list(shard.convert_shard(root, None, CONFIG, CROPPER, tmp_path, ShardTask("train", 0, 1, tuple(clips)), {}))
     told = [reject.detail for reject in progress.read_note(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
     assert told == [
         f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r} (--alphabet, --unknown)",
@@ -225,12 +225,12 @@ def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_pat
     (tmp_path / progress.PROGRESS).mkdir()
     task = ShardTask("train", 0, 1, tuple(grid.clips(corpus)))
     with pytest.raises(OSError, match="a library misses a file"):
-        list(shard.convert_shard(corpus, None, tmp_path, CONFIG, cropper, task, {}))
+        list(shard.convert_shard(corpus, None, CONFIG, cropper, tmp_path, task, {}))
     (tmp_path / progress.PROGRESS).rmdir()
     with pytest.raises(DataError, match=r"tiny-train.*: No such file or directory; make room, or make it writable"):
-        list(shard.convert_shard(corpus, None, tmp_path, CONFIG, CROPPER, dataclasses.replace(task, sources=()), {}))
+        list(shard.convert_shard(corpus, None, CONFIG, CROPPER, tmp_path, dataclasses.replace(task, sources=()), {}))
     with pytest.raises(DataError, match=r"gone/tiny-train.*; make room, or make it writable"):
-        list(shard.convert_shard(corpus, None, tmp_path / "gone", CONFIG, CROPPER, task, {}))
+        list(shard.convert_shard(corpus, None, CONFIG, CROPPER, tmp_path / "gone", task, {}))
 
 
 @pytest.mark.parametrize(

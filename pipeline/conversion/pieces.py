@@ -1,0 +1,153 @@
+"""Makes the last shards of a job in pieces, so that every process has work until the last clips."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeline.conversion import progress, shard
+from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.processes import Completed, Event, Failed, Finished, Pool, Started, Work
+from pipeline.conversion.progress import PROGRESS, FinishedShard
+from pipeline.conversion.shard import ShardTask
+from pipeline.records import storage
+from pipeline.records.bucket import Url
+from pipeline.records.storage import Place
+
+SHARDS = 2  # a process, that are made in pieces
+MAX_CLIPS = 10  # in a piece
+PIECES = 4  # or more for a process, in all
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Some clips of a shard, made as if they were a shard of their own.
+
+    Attributes:
+      whole: the shard.
+      task: its piece.
+    """
+
+    whole: ShardTask
+    task: ShardTask
+
+
+@dataclasses.dataclass(frozen=True)
+class Joining:
+    """The last work on a shard: to join its pieces, which are finished."""
+
+    whole: ShardTask
+    pieces: tuple[Piece, ...]
+
+
+def run(
+    tasks: list[ShardTask],
+    setup: Callable[[], Work],
+    timeout_s: float,
+    logs: Path,
+    fatal: type[Exception],
+    *,
+    workers: int,
+) -> Iterator[Event]:
+    """Makes every shard on `workers` processes, which end with it; arguments and errors as of `processes.Pool`.
+
+    A shard is completed with all clips of its pieces.
+    """
+    whole = max(0, len(tasks) - SHARDS * workers) if workers > 1 else len(tasks)
+    pieces = {task: _pieces(task, tasks[whole:], workers) for task in tasks[whole:]}
+    finished: dict[ShardTask, list[Finished]] = {task: [] for task in pieces}
+    left = {task: len(own) for task, own in pieces.items()}
+    with contextlib.closing(Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
+        for event in pool.run([*tasks[:whole], *(piece for own in pieces.values() for piece in own)]):
+            if not isinstance(event, Completed) or isinstance(event.task, ShardTask):
+                yield event
+            elif isinstance(event.task, Joining):
+                yield Completed(event.task.whole, tuple(finished.pop(event.task.whole)))
+            else:
+                shard_task = event.task.whole
+                finished[shard_task] += event.finished
+                left[shard_task] -= 1
+                if not left[shard_task]:
+                    pool.add(Joining(shard_task, pieces[shard_task]))
+
+
+def _pieces(task: ShardTask, tasks: list[ShardTask], workers: int) -> tuple[Piece, ...]:
+    """Cuts a shard into pieces of nearly equal size; small ones if all `tasks` have few clips."""
+    clips = sum(len(each.sources) for each in tasks)
+    size = max(1, min(MAX_CLIPS, clips // (PIECES * workers)))
+    count = -(-len(task.sources) // size)
+    bounds = [number * len(task.sources) // count for number in range(count + 1)]
+    return tuple(
+        Piece(task, dataclasses.replace(task, shard=number, shards=count, sources=task.sources[first:stop]))
+        for number, (first, stop) in enumerate(itertools.pairwise(bounds))
+    )
+
+
+def work(root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> Work:
+    """Loads the landmark models; returns the function that makes a shard, or a piece, or joins pieces."""
+    return functools.partial(_make, shard.shard_work(root, origin, config), output, config)
+
+
+def _make(
+    convert: Callable[..., Iterator[Started | Finished]],
+    output: Place,
+    config: ConvertConfig,
+    task: ShardTask | Piece | Joining,
+    failed: dict[str, Failed],
+) -> Iterator[Started | Finished]:
+    if isinstance(task, Joining):
+        _join(output, config, task)
+    elif isinstance(task, Piece):
+        yield from convert(_folder(output, config, task.whole), task.task, failed)
+    else:
+        yield from convert(output, task, failed)
+
+
+def _folder(output: Place, config: ConvertConfig, task: ShardTask) -> Path:
+    """The local directory for the pieces of a shard, which is made if missing."""
+    folder = storage.local_dir(output / PROGRESS) / "pieces" / task.file(config.name)
+    with progress.writing(folder):
+        (folder / PROGRESS).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _join(output: Place, config: ConvertConfig, joining: Joining) -> None:
+    """Writes a shard out of its pieces, notes that it is finished, and removes them.
+
+    Raises:
+      DataError: the shard cannot be written, or a piece is gone.
+    """
+    folder, path = _folder(output, config, joining.whole), output / joining.whole.file(config.name)
+    names = [piece.task.file(config.name) for piece in joining.pieces]
+    with progress.writing(path):
+        notes = [progress.finished_note(folder, name) for name in names]
+        with storage.replacing(path) as temporary:
+            sha256 = _concatenate([folder / name for name in names], temporary)
+            progress.void_note(output, path.name)
+        progress.write_note(output, _joined(path.name, notes, sha256))
+        shutil.rmtree(folder)
+
+
+def _concatenate(files: list[Path], into: Path) -> str:
+    """Copies files one behind the other; returns the SHA-256 of all."""
+    with into.open("wb") as whole:
+        for path in files:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, whole, 1 << 20)
+    with into.open("rb") as whole:
+        return hashlib.file_digest(whole, "sha256").hexdigest()
+
+
+def _joined(name: str, notes: list[FinishedShard], sha256: str) -> FinishedShard:
+    rows, size = [], 0
+    for note in notes:
+        rows += [dataclasses.replace(row, offset=row.offset + size) for row in note.rows]
+        size += note.bytes
+    rejected, left_out = (
+        tuple(each for note in notes for each in getattr(note, key)) for key in ("rejected", "left_out")
+    )
+    return FinishedShard(name, len(rows), size, sha256, rejected, tuple(rows), left_out)
