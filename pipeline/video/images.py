@@ -11,7 +11,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.schema import ClipError, Reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-LONG_SIDE = 1280  # pixels; larger pictures are scaled down to it
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 
 
@@ -39,12 +38,6 @@ def check_pixels(width: int, height: int, path: Path) -> None:
     if width * height > MAX_PIXELS:
         limit = f"the limit is {MAX_PIXELS // 1_000_000} megapixels"
         raise ClipError(Reason.UNREADABLE, f"{path}: {width}x{height} pixels, {limit}")
-
-
-def fit(width: int, height: int) -> tuple[int, int]:
-    """Returns width and height scaled down to a long side of `LONG_SIDE`, or unchanged where they are smaller."""
-    scale = min(1.0, LONG_SIDE / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def list_images(directory: Path) -> list[Path]:
@@ -100,8 +93,7 @@ def _read_image(path: Path, mode: str) -> np.ndarray:
             check_pixels(*image.size, path)
             if image.mode.startswith(("I", "F")):
                 raise ClipError(Reason.UNREADABLE, f"{path}: mode {image.mode}, want 8 bits a channel")
-            upright = ImageOps.exif_transpose(image).convert(mode)
-            return np.asarray(upright.resize(fit(*upright.size), Image.Resampling.BOX))
+            return np.asarray(ImageOps.exif_transpose(image).convert(mode))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ClipError(Reason.UNREADABLE, f"{path}: not an image that can be read ({_cause(error)})") from error
 

@@ -182,16 +182,6 @@ def test_luma_equals_that_of_libswscale(tmp_path: Path, format: str, size: tuple
     np.testing.assert_array_equal(videos.read(tmp_path / "a.mkv").luma, gray)
 
 
-def test_large_pictures_are_scaled_to_1280(tmp_path: Path) -> None:
-    picture = np.zeros((1080, 1920), np.uint8)
-    picture[:, 960:] = 200
-    write(tmp_path / "a.mp4", [0, 0.04], size=(1920, 1080), pictures=[picture] * 2)
-    luma = videos.read(tmp_path / "a.mp4").luma
-    assert luma.shape == (2, 720, 1280)
-    assert luma[0, 360, 600] == pytest.approx(0, abs=2)
-    assert luma[0, 360, 680] == pytest.approx(200, abs=2)
-
-
 def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})

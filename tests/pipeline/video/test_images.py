@@ -119,14 +119,6 @@ def test_a_directory_that_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "c").chmod(0o700)
 
 
-@pytest.mark.parametrize(
-    ("size", "fitted"),
-    [((360, 288), (360, 288)), ((1280, 720), (1280, 720)), ((1920, 1080), (1280, 720)), ((1, 5000), (1, 1280))],
-)
-def test_fit(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    assert images.fit(*size) == fitted
-
-
 def test_warp_identity_and_shift() -> None:
     luma = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
