@@ -49,7 +49,7 @@ def _is_joined(ahead: float, source: Source) -> bool:
 
 
 def resampled(pictures: Iterator[Picture], source: Source, span: Span, fps: float) -> Iterator[Picture]:
-    """Yields the picture of each output frame, by the rule in `decode.opened`.
+    """Yields the picture of each output frame, by the rule in `decode`.
 
     Raises:
       ClipError: TRUNCATED where pictures are missing at the beginning or the end; NO_VIDEO where there are none.

@@ -1,4 +1,20 @@
-"""Decodes a video file, or a directory of images, into frames at a constant rate: gray, or RGB for display."""
+"""Decodes a video file, or a directory of images, into frames at a constant rate: gray, or RGB for display.
+
+Frame k is the picture that the source shows at `start + k / fps`: the last one that began before that instant, or
+at most 0.4 output frames after it, so that timestamps rounded by the container do not matter. A source with a
+constant rate of `fps` passes unchanged. Images of a directory are shown at `fps`, in natural order of names.
+
+Seconds are those of the container's clock, whose 0 is the beginning of its earliest stream, as in the sound that
+ffmpeg extracts. Where timestamps stand still or are missing, picture i begins at i / nominal rate; the pictures of
+AVI, which holds no times of theirs, follow each other as its packets do; where MPEG recordings were joined, the
+clock of the first goes on. The largest video stream is read; of equals the default one, then the first.
+
+Pictures are in square pixels (the squeezed side is made longer), turned and mirrored by their display matrix, and
+otherwise at full resolution; interlaced ones are deinterlaced by libavfilter's bwdif, one picture each. Gray is
+the luma, stretched from 16..235 where the video has limited range; HDR keeps its transfer curve. Pictures without
+a luma plane of 8 bits and those with other than square pixels are converted by libswscale in its bit-exact mode.
+The bytes do not depend on the machine.
+"""
 
 import contextlib
 import math
@@ -59,21 +75,6 @@ def opened(
 ) -> Iterator[Video]:
     """Opens a video whose gray frames are read at `fps` frames per second.
 
-    Frame k is the picture that the source shows at `start + k / fps`: the last one that began before that instant, or
-    at most 0.4 output frames after it, so that timestamps rounded by the container do not matter. A source with a
-    constant rate of `fps` passes unchanged. Images of a directory are shown at `fps`, in natural order of names.
-
-    Seconds are those of the container's clock, whose 0 is the beginning of its earliest stream, as in the sound that
-    ffmpeg extracts. Where timestamps stand still or are missing, picture i begins at i / nominal rate; the pictures of
-    AVI, which holds no times of theirs, follow each other as its packets do; where MPEG recordings were joined, the
-    clock of the first goes on. The largest video stream is read; of equals the default one, then the first.
-
-    Pictures are in square pixels (the squeezed side is made longer), turned and mirrored by their display matrix, and
-    otherwise at full resolution; interlaced ones are deinterlaced by libavfilter's bwdif, one picture each. Gray is
-    the luma, stretched from 16..235 where the video has limited range; HDR keeps its transfer curve. Pictures without
-    a luma plane of 8 bits and those with other than square pixels are converted by libswscale in its bit-exact mode.
-    The bytes do not depend on the machine.
-
     Args:
       path: a regular file in one of `containers.CONTAINERS`, or a directory of jpg, png or bmp images of one size.
       span: seconds `(start, stop)` of the container's clock to read; None for all. MP4 and Matroska are searched
@@ -82,7 +83,7 @@ def opened(
       max_frames: the maximal number of frames; None for no limit.
       truncate: stop reading after `max_frames` instead of raising TOO_LONG.
 
-    Raises, when it is opened or while the frames are iterated over:
+    Raises, also while the frames are iterated over:
       ClipError: UNREADABLE (no such file, not a video, damaged in the middle, or an mp4 without its index), NO_VIDEO,
         TRUNCATED (damaged at the end, or pictures missing at either end of what the container or `span` says), or
         TOO_LONG.
