@@ -9,11 +9,10 @@ from pathlib import Path
 import av
 
 from pipeline.schema import ClipError, Reason
-from pipeline.video.containers import JOINABLE, MAX_FALL, MAX_LEAP, Source
+from pipeline.video.containers import JOINABLE, MAX_FALL, MAX_LEAP, UNDIVIDED, UNTIMED, Source
 
 MAX_DELAY = 0.4  # output frames by which a picture may begin after the instant it is shown at
 MAX_MISSING = 2.5  # frames that a clip may lack at either end, since containers and annotations round times
-TAIL = 0.25  # seconds by which packets may miss the end where only the total length is known
 Span = tuple[float, float] | None  # seconds (start, stop) of a video; None for all of it
 
 
@@ -30,8 +29,10 @@ def timed(frames: Iterator[av.VideoFrame], source: Source) -> Iterator[Picture]:
     """Gives each picture a time on the clock that never decreases."""
     step = source.step
     head = list(itertools.islice(frames, 2))
-    stamps = [source.second(f.pts, f.time_base) for f in head if f.pts is not None]
-    stuck = (len(stamps) == 2 and stamps[1] <= stamps[0]) or not stamps
+    stamps = [float(frame.pts * frame.time_base) for frame in head if frame.pts is not None]
+    stuck = not stamps or (len(stamps) == 2 and stamps[1] <= stamps[0])
+    if not stuck:  # some containers state the beginning of another stream, or none
+        source.origin = min(stamps[0], math.inf if source.origin is None else source.origin)
     time = None
     for frame in itertools.chain(head, frames):
         stamp = None if stuck or frame.pts is None else source.second(frame.pts, frame.time_base)
@@ -96,7 +97,7 @@ def _check_begin(source: Source, first: float, span: Span, fps: float) -> None:
     stamp = source.stream.start_time
     if span is not None:
         begin, of, allowed = span[0], f"the span is {span[0]:g} to {span[1]:g} s", MAX_MISSING / fps
-    elif stamp is not None:
+    elif stamp is not None and not source.is_among(UNDIVIDED):
         begin, allowed = source.second(stamp, source.stream.time_base), MAX_MISSING * source.step
         of = f"the stream begins at {begin:.3f} s"
     else:
@@ -107,17 +108,16 @@ def _check_begin(source: Source, first: float, span: Span, fps: float) -> None:
 
 def _check_end(source: Source, count: int, end: float) -> None:
     """Raises TRUNCATED where a clip has clearly fewer pictures than its container states."""
-    stream, container, step = source.stream, source.container, source.step
     if source.shift:  # no container states the length of joined recordings
         return
-    if stream.duration is None:  # the length of the longest stream, from 0 or from its beginning
-        length = (container.duration or 0) - max(0, container.start_time or 0)
-        promised, reached = length / av.time_base - TAIL, max(end, source.reached)
+    stream, allowed = source.stream, MAX_MISSING * source.step
+    if stream.duration is None or source.is_among(UNDIVIDED):  # the end of the longest stream, from 0 or the beginning
+        promised = (source.container.duration or 0) / av.time_base - max(0.0, source.origin or 0.0)
+        reached = max(end, source.reached - (source.origin or 0.0))
     else:
-        length = (stream.start_time or 0) + stream.duration
-        promised, reached = source.second(length, stream.time_base) - MAX_MISSING * step, end
-    if reached > promised + 2 * MAX_MISSING * step:  # the stated length is wrong, as where timestamps stand still
-        promised = (stream.frames - MAX_MISSING) * step
-    if reached < promised:
+        promised, reached = source.second((stream.start_time or 0) + stream.duration, stream.time_base), end
+    if reached > promised + allowed or source.is_among(UNTIMED):
+        promised = stream.frames * source.step  # the stated length is wrong, as where timestamps stand still
+    if reached < promised - allowed:
         detail = f"{source.path}: ends at {end:.3f} s after picture {count}, the container promises more"
         raise ClipError(Reason.TRUNCATED, detail)

@@ -22,6 +22,7 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,mpegts,avi,flv,asf,ogg,h264,hevc,m4v,mjpeg,dv,mxf,nut,gif"
 )
 SEEKABLE = ("mp4", "matroska")  # containers that state the time of every picture; others are decoded from their start
+UNDIVIDED = ("asf",)  # containers that state one beginning and one length for all streams
 UNTIMED = ("avi",)  # containers that state when packets are decoded, not when pictures are shown
 JOINABLE = ("mpegts", "mpeg")  # containers that are joined by writing one behind the other
 MAX_FALL, MAX_LEAP = 0.5, 10.0  # seconds by which timestamps go back or on within one recording, as ffmpeg's 10 s
@@ -39,19 +40,21 @@ class Source:
     seconds. Where recordings are joined, the clock of the first goes on.
 
     Attributes:
-      reached: where on the clock the packets so far end, of any stream.
+      origin: seconds by timestamps at which the clock begins; None where the container does not say.
       shift: seconds that the clock has been put forward at joints.
+      reached: seconds by timestamps to which the packets so far reach, those of all streams.
     """
 
     container: InputContainer
     stream: av.VideoStream
     path: Path
-    reached: float = 0.0
+    origin: float | None
     shift: float = 0.0
+    reached: float = 0.0
 
     def second(self, stamp: int, time_base: Fraction) -> float:
         """Second of the clock for a timestamp."""
-        return float(stamp * time_base) + self.shift - (self.container.start_time or 0) / av.time_base
+        return float(stamp * time_base) + self.shift - (self.origin or 0.0)
 
     def is_among(self, formats: tuple[str, ...]) -> bool:
         """Whether the container is one of these, by libav's names."""
@@ -81,7 +84,8 @@ def opened(path: Path) -> Iterator[Source]:
         # "file:" keeps libav from reading a name with a colon as a URL.
         container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
     with container:
-        source = Source(container, _largest(container, path), path)
+        origin = None if container.start_time is None else container.start_time / av.time_base
+        source = Source(container, _largest(container, path), path, origin)
         geometry.check_aspect(source.aspect, path)
         size = geometry.square_size(source.stream.width, source.stream.height, source.aspect)
         images.check_pixels(*size, path)
@@ -122,8 +126,7 @@ def decode(source: Source, start: float) -> Iterator[av.VideoFrame]:
 
 def _seek(source: Source, start: float) -> Iterator[av.VideoFrame]:
     """Decodes from a key picture before `start`, or from the beginning where the container finds none."""
-    origin = (source.container.start_time or 0) / av.time_base
-    source.container.seek(int((start + origin) * av.time_base), backward=True)
+    source.container.seek(int((start + (source.origin or 0.0)) * av.time_base), backward=True)
     frames = _decode(source, seeking=True)
     first = next(frames, None)
     if first is not None and first.pts is not None and 0 < source.second(first.pts, first.time_base) <= start:
@@ -161,11 +164,10 @@ def _decode(source: Source, seeking: bool = False) -> Iterator[av.VideoFrame]:
 
 def _packets(source: Source) -> Iterator[Packet]:
     """Yields packets of the stream, and notes how far those of all streams reach."""
-    for packet in source.container.demux(source.container.streams.video + source.container.streams.audio):
+    for packet in source.container.demux():
         stamp = packet.dts if packet.pts is None else packet.pts
         if packet.size and stamp is not None:
-            end = source.second(stamp + (packet.duration or 0), packet.time_base)
-            source.reached = max(source.reached, end)
+            source.reached = max(source.reached, float((stamp + (packet.duration or 0)) * packet.time_base))
         if packet.stream is source.stream:
             yield packet
 
