@@ -57,13 +57,18 @@ def write(
     gop: int = 50,
     encoder: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
+    matrix: Sequence[int] | None = None,
     **stream_settings: object,
 ) -> Path:
-    """Writes pictures at 25 a second from second `begins` on, beside silence from and to the seconds of `sound`."""
+    """Writes pictures at 25 a second from second `begins` on, beside silence from and to the seconds of `sound`.
+
+    The pictures are gray, [H, W], or RGB, [H, W, 3]; `matrix` is their display matrix.
+    """
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=25, options=encoder or {})
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
         stream.gop_size, stream.max_b_frames = gop, 2
+        stream.set_display_matrix(matrix)
         for name, value in stream_settings.items():
             setattr(stream, name, value)
         audio = add_sound(container, path) if sound else None
