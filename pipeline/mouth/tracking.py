@@ -1,100 +1,124 @@
-"""Turns face landmarks into a smooth path of the mouth: poses, outliers, gaps, smoothing."""
+"""Follows one mouth at a time through frames that come one by one.
+
+Landmarks are taken on key frames, every few frames. Between two key frames that show the same face nearly at the same
+place, poses are interpolated. Elsewhere every frame is looked at.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pipeline.mouth import landmarks
-from pipeline.schema import ClipError, Reason
+from pipeline.mouth import sighting
+from pipeline.mouth.path import jump
+from pipeline.mouth.sighting import MAX_JUMP, Sighting
+from pipeline.mouth.stretch import Stretch
 
-# The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
-TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
-# In inter-ocular distances from the median of five poses; a larger jump is an error, or too fast for `stride`.
-MAX_JUMP = 0.25
+HISTORY = 5  # frames within which a jump counts
+MAX_KEY_JUMP = 0.25  # inter-ocular distances between key frames; of a faster face every frame is looked at
+Frame = tuple[int, np.ndarray]  # its number and its picture, uint8 [H, W]
 
 
-def poses(points: np.ndarray) -> np.ndarray:
-    """The position of the mouth, and the scale and roll of the face.
+class Tracker:
+    """Divides a clip into stretches, each of one face without a cut or a long gap.
 
-    Scale and roll come from the least-squares similarity that maps `TEMPLATE` to both eyes and the tip of the nose.
-    Speech does not move these points, and with the nose a face turning aside shrinks less than with the eyes alone.
-    With template t and points p as complex numbers, both minus their means, z = sum(conj(t) * p) / sum(|t|^2).
+    A stretch begins with the largest face. It ends where that face is not seen for more than `max_gap` frames: it is
+    lost, or another face or another place is seen. Up to `max_gap` frames are bridged within a stretch, and at the
+    beginning and the end of the clip. Memory holds `stride` or `max_gap` pictures, beside those of `Stretch`.
 
-    Args:
-      points: float [F, 468, 2], NaN where there is no face.
-
-    Returns:
-      complex128 [F, 2]: the point between the mouth's corners, and z. The length of z is the inter-ocular distance in
-      pixels, its angle is the head's roll.
+    Attributes:
+      stretches: in order.
+      frames: the number of frames.
     """
-    plane = points[..., 0] + 1j * points[..., 1]  # [F, 468, 2] -> [F, 468]
-    eyes = [plane[:, list(eye)].mean(axis=1) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE)]
-    face = np.stack([*eyes, plane[:, landmarks.NOSE]], axis=1)
-    template = TEMPLATE - TEMPLATE.mean()
-    centred = face - face.mean(axis=1, keepdims=True)
-    similarity = centred @ template.conj() / np.sum(np.abs(template) ** 2)
-    return np.stack([plane[:, list(landmarks.MOUTH)].mean(axis=1), similarity], axis=1)
 
+    def __init__(self, stride: int, max_gap: int, margin: float, smoothing: float) -> None:
+        self.stretches: list[Stretch] = []
+        self.frames = 0
+        self._stride = min(stride, max_gap + 1)  # no longer gap fits between key frames
+        self._max_gap = max_gap
+        self._cut = margin, smoothing
+        self._history: list[Sighting] = []  # of the stretch under way, the last one at the end
+        self._waiting: list[Frame] = []  # since the last sighting
+        self._picture: np.ndarray | None = None  # the last one looked at
 
-def mask_outliers(path: np.ndarray) -> np.ndarray:
-    """Sets poses to NaN that are further than `MAX_JUMP` from the median of five: two before, itself, two after.
+    def track(self, pictures: Iterable[np.ndarray]) -> None:
+        """Takes the whole clip, uint8 [H, W] each; a repeated picture is the same object."""
+        numbered = enumerate(pictures)
+        block = list(itertools.islice(numbered, 1))
+        while block:
+            self.frames = block[-1][0] + 1
+            self._take(block)
+            block = list(itertools.islice(numbered, self._stride))
+        if self._history:
+            self._settle(self._waiting, self._history[-1].pose, [False] * len(self._waiting))
+            self.stretches[-1].finish()
 
-    The poses are `stride` frames apart. Where a head really moves so far, the NaN makes `MouthCropper` compute
-    landmarks on every frame.
-    """
-    clean = path.copy()
-    for index, pose in enumerate(path):
-        near = path[max(0, index - 2) : index + 3]
-        near = near[~np.isnan(near[:, 0])]
-        if len(near) < 3:
-            continue
-        middle = np.median(near.real, axis=0) + 1j * np.median(near.imag, axis=0)
-        if np.max(np.abs(pose - middle)) > MAX_JUMP * np.abs(middle[1]):
-            clean[index] = np.nan
-    return clean
+    def _take(self, block: list[Frame]) -> None:
+        """Takes the frames up to the next key frame."""
+        if self._history and not self._waiting and (key := self._key(*block[-1])) is not None:
+            self._settle(block, key.pose, [True] * len(block))
+            self._remember(key)
+            self._picture = block[-1][1]
+            return
+        for frame in block:
+            self._look(*frame)
 
+    def _key(self, number: int, picture: np.ndarray) -> Sighting | None:
+        """The face in a key frame if it agrees with the last sighting, else None."""
+        last = self._history[-1]
+        if picture is self._picture:
+            return last._replace(frame=number)
+        key = sighting.follow(last, number, picture)
+        agrees = key is not None and jump(last.pose, key.pose) <= MAX_KEY_JUMP and sighting.is_alike(last, key, picture)
+        return key if agrees else None
 
-def interpolate(path: np.ndarray, keys: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolates poses linearly for every frame, and repeats the first and last pose at the ends.
+    def _look(self, number: int, picture: np.ndarray) -> None:
+        """Takes one frame by itself."""
+        self._waiting.append((number, picture))
+        seen = self._find(number, picture)
+        self._picture = picture
+        if seen is not None:
+            self._see(seen)
+        elif len(self._waiting) > self._max_gap:
+            self._lose()
 
-    Args:
-      path: complex [K, 2], NaN where there is no face.
-      keys: int [K], the frames of `path`, increasing from 0 to frames - 1.
-      frames: F.
+    def _find(self, number: int, picture: np.ndarray) -> Sighting | None:
+        """The face that is followed, or the largest one where none is."""
+        if not self._history:
+            return None if picture is self._picture else sighting.largest(number, picture)
+        last = self._history[-1]
+        if picture is self._picture:
+            return last._replace(frame=number) if len(self._waiting) == 1 else None
+        max_step = MAX_JUMP * max(1.0, (number - last.frame) / HISTORY)
+        recent = [one for one in self._history if number - one.frame <= HISTORY] or [last]
+        candidates = itertools.chain([sighting.follow(last, number, picture)], sighting.nearest(last, number, picture))
+        return next((one for one in candidates if one and sighting.continues(recent, one, picture, max_step)), None)
 
-    Returns:
-      complex [F, 2], and tracked, bool [F]: whether the frame, or both key frames around it, had a face.
+    def _see(self, seen: Sighting) -> None:
+        """Takes the waiting frames, of which the last one shows the face."""
+        if not self._history:
+            if self._waiting[0][0] > 0:  # a gap is bridged at the beginning of the clip only
+                self._waiting = self._waiting[-1:]
+            self.stretches.append(Stretch(self._waiting[0][0], *self._cut))
+        self._settle(self._waiting, seen.pose, [False] * (len(self._waiting) - 1) + [True])
+        self._remember(seen)
 
-    Raises:
-      ClipError: NO_FACE where all of `path` is NaN.
-    """
-    known = ~np.isnan(path[:, 0])
-    if not known.any():
-        raise ClipError(Reason.NO_FACE, f"no face in any of {frames} frames")
-    every = np.arange(frames)
-    tracked = np.interp(every, keys, known) == 1
-    columns = [np.interp(every, keys[known], column[known]) for column in path.T]
-    return np.stack(columns, axis=1), tracked
+    def _lose(self) -> None:
+        """Ends the stretch under way; the waiting frames are looked at anew, for another face."""
+        waiting, self._waiting = self._waiting, []
+        if self._history:
+            self.stretches[-1].finish()
+            self._history, self._picture = [], None
+            for frame in waiting:
+                self._look(*frame)
 
+    def _settle(self, frames: Sequence[Frame], pose: np.ndarray, tracked: Sequence[bool]) -> None:
+        """Adds frames to the stretch, with poses from that of the last sighting to the one of the last frame."""
+        first = self._history[-1].pose if self._history else pose
+        for index, ((_, picture), flag) in enumerate(zip(frames, tracked, strict=True), 1):
+            self.stretches[-1].add(picture, first + (pose - first) * (index / len(frames)), flag)
 
-def check_gaps(tracked: np.ndarray, max_gap: int) -> None:
-    """Checks that no more than `max_gap` frames in a row are untracked, in bool [F].
-
-    Raises:
-      ClipError: FACE_LOST, naming the frames of the longest gap.
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], tracked, [True]]).astype(int)))
-    starts, stops = edges[::2], edges[1::2]
-    longest = np.argmax(stops - starts) if len(starts) else None
-    if longest is not None and stops[longest] - starts[longest] > max_gap:
-        gap = f"frames {starts[longest]} to {stops[longest] - 1}"
-        raise ClipError(Reason.FACE_LOST, f"no face in {gap} of {len(tracked)}, at most {max_gap} are bridged")
-
-
-def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths [F, ...] over time with a Gaussian of `sigma` frames; the end values are repeated beyond the clip."""
-    if sigma == 0:
-        return path
-    reach = int(np.ceil(3 * sigma))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    weights /= weights.sum()
-    padded = np.concatenate([path[:1].repeat(reach, 0), path, path[-1:].repeat(reach, 0)])
-    return sum(w * padded[i : i + len(path)] for i, w in enumerate(weights))
+    def _remember(self, seen: Sighting) -> None:
+        self._history = [one for one in self._history if seen.frame - one.frame < HISTORY] + [seen]
+        self._waiting = []
+        self.stretches[-1].sightings.append(seen)

@@ -1,4 +1,4 @@
-"""Reads images from files and directories, warps a square out of one, and limits the size of pictures."""
+"""Reads images from files and directories, and limits the size of pictures."""
 
 import re
 import stat
@@ -103,41 +103,3 @@ def _cause(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "neither JPEG, PNG nor BMP"
     return getattr(error, "strerror", None) or str(error)
-
-
-def warp(
-    luma: np.ndarray, affine: np.ndarray, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC
-) -> np.ndarray:
-    """Samples a square that may be turned, scaled and partly outside the picture.
-
-    Pixels outside the picture repeat its border. A square at least twice as large as the result is first reduced by
-    box averaging, so that nothing aliases.
-
-    Args:
-      luma: uint8 [H, W].
-      affine: [2, 3], from result to picture coordinates (x, y); (0, 0) is the outer corner of the first pixel.
-      side: height and width of the result, in pixels.
-      resample: the interpolation between pixels.
-
-    Returns:
-      uint8 [side, side].
-    """
-    corners = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]]) @ affine.T
-    low = np.floor(corners.min(axis=0)).astype(int) - 2  # bicubic sampling reaches two pixels out
-    high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    image = Image.fromarray(_region(luma, low, high))
-    affine = affine - np.column_stack([np.zeros((2, 2)), low])
-    factor = int(np.hypot(*affine[:, 0]))
-    if factor >= 2:
-        image, affine = image.reduce(factor), affine / factor
-    to_picture = tuple(affine.ravel())
-    return np.asarray(image.transform((side, side), Image.Transform.AFFINE, to_picture, resample))
-
-
-def _region(luma: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Pixels from `low` to before `high`, both (x, y), of a picture whose border repeats without end."""
-    size = np.array(luma.shape[::-1])
-    if (low >= 0).all() and (high <= size).all():
-        return luma[low[1] : high[1], low[0] : high[0]]
-    columns, rows = (np.arange(low[i], high[i]).clip(0, size[i] - 1) for i in (0, 1))
-    return luma[rows][:, columns]  # a quarter of the time of luma[rows[:, None], columns]

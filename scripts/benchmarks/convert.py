@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.corpora import grid
-from pipeline.mouth import crop, tracking
+from pipeline.mouth import crop, path
 from pipeline.schema import CROP, ClipError, DataError
 from pipeline.video import decode
 from scripts.benchmarks import measure
@@ -78,9 +78,7 @@ def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
     rows = [[f"crops of {len(ours)} clips against", "smoothed", *heads]]
     for name, theirs in variants.items():
         for sigma in (0.0, crop.CropSettings().smoothing):
-            apart = [
-                shifts(tracking.smooth(ours[number], sigma), tracking.smooth(theirs[number], sigma)) for number in ours
-            ]
+            apart = [shifts(path.smooth(ours[number], sigma), path.smooth(theirs[number], sigma)) for number in ours]
             rows.append([name, "both" if sigma else "neither", *_distances(np.concatenate(apart))])
     return measure.markdown(rows)
 

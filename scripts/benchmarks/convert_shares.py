@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.mouth import landmarks
+from pipeline.mouth import faces, landmarks
 from pipeline.mouth.crop import CropSettings, MouthCropper
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import to_example
@@ -18,7 +18,7 @@ from pipeline.records.tfrecord import ShardWriter
 from pipeline.schema import Clip, ClipError
 from pipeline.video import decode
 
-STAGES = ("decode", "landmarks", "crop", "encode", "write")
+STAGES = ("decode", "mouth", "encode", "write")
 
 
 def main(videos: list[str], scratch: str) -> dict[str, float]:
@@ -29,7 +29,8 @@ def main(videos: list[str], scratch: str) -> dict[str, float]:
       scratch: a directory for the output, which is removed.
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    landmarks.tracker()
+    faces.detectors()
+    landmarks.mesh()
     with tempfile.TemporaryDirectory(dir=scratch) as output, ShardWriter(Path(output) / "shard") as writer:
         timed = [_clip(path, writer) for path in videos]
     clips = [clip for clip in timed[1:] if clip]
@@ -45,11 +46,9 @@ def _clip(path: str, writer: ShardWriter) -> tuple[int, list[float]] | None:
         with decode.opened(Path(path)) as video:
             luma = np.stack(list(video))
         at.append(time.perf_counter())
-        track = cropper.track(luma)
+        [crops] = cropper(luma)
     except ClipError:
         return None
-    at.append(time.perf_counter())
-    crops = cropper.crop(luma, *track)
     at.append(time.perf_counter())
     clip = Clip("s1/id", "s1", "bin blue", "s1/id.mp4", 25.0, crops.frames, crops.tracked, ())
     record = to_example(clip, Encoding())

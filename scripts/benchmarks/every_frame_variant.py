@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.mouth import crop, landmarks, tracking
+from pipeline.mouth import crop, faces, landmarks, sighting
+from pipeline.mouth.path import crop_affines, crop_corners
+from pipeline.mouth.warp import warp
 from pipeline.schema import CROP
-from pipeline.video import images
 
 
 def convert(job: tuple[int, str], output: Path) -> int:
@@ -30,19 +31,20 @@ def convert(job: tuple[int, str], output: Path) -> int:
         for frame in container.decode(video=0):
             rgb = frame.to_ndarray(format="rgb24")
             gray = np.asarray(Image.fromarray(rgb).convert("L"))
-            path = tracking.poses(landmarks.tracker()(gray[None]))  # a clip of one frame: nothing is followed
-            affines.append(crop.crop_affines(path, settings.margin)[0])
-            missed = np.isnan(path).any()
-            crops.append(np.zeros((CROP, CROP), np.uint8) if missed else images.warp(gray, affines[-1], CROP))
+            seen = sighting.largest(0, gray)  # nothing is followed
+            pose = np.full(2, np.nan + 0j) if seen is None else seen.pose
+            affines.append(crop_affines(pose[None], settings.margin)[0])
+            crops.append(np.zeros((CROP, CROP), np.uint8) if seen is None else warp(gray, affines[-1], CROP))
     np.save(output / f"{number}.npy", np.stack(crops))
-    np.save(output / f"{number}.corners.npy", crop.crop_corners(np.stack(affines)))
+    np.save(output / f"{number}.corners.npy", crop_corners(np.stack(affines)))
     return len(crops)
 
 
 def begin() -> None:
     """Limits a process to one core."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    landmarks.tracker()
+    faces.detectors()
+    landmarks.mesh()
 
 
 def main(videos: list[str], workers: int, scratch: str, keep: str | None = None) -> dict[str, float]:

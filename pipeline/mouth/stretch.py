@@ -1,0 +1,88 @@
+"""The mouth crops of one stretch of frames, cut as soon as the smoothed path around a frame is known."""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.mouth.path import crop_affines, crop_corners, reach, smooth
+from pipeline.mouth.sighting import Sighting
+from pipeline.mouth.warp import warp
+from pipeline.schema import CROP
+
+BATCH = 16  # frames that are smoothed at a time
+# In inter-ocular distances around the crop: how far smoothing may move it from the pose of its own frame.
+SLACK = 1.0
+
+
+class Part(NamedTuple):
+    """A part of a picture, uint8 [h, w], and the x and y of its first pixel."""
+
+    luma: np.ndarray
+    corner: np.ndarray
+
+
+class Stretch:
+    """Collects frames with their poses; holds the picture around the mouth until its crop is cut.
+
+    Attributes:
+      start: the clip's frame at which it begins.
+      sightings: the frames in which the face was looked at.
+      poses: complex [2] a frame, not smoothed.
+      tracked: whether the frame, or both key frames around it, showed the face.
+      crops: uint8 [112, 112] each, complete after `finish`.
+      corners: float32 [n, 4, 2], in pieces.
+    """
+
+    def __init__(self, start: int, margin: float, smoothing: float) -> None:
+        self.start = start
+        self.sightings: list[Sighting] = []
+        self.poses: list[np.ndarray] = []
+        self.tracked: list[bool] = []
+        self.crops: list[np.ndarray] = []
+        self.corners: list[np.ndarray] = []
+        self._margin, self._smoothing = margin, smoothing
+        self._parts: deque[Part] = deque()  # of the frames whose crops are not cut
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @property
+    def stop(self) -> int:
+        """The clip's frame after its last."""
+        return self.start + len(self)
+
+    def add(self, luma: np.ndarray, pose: np.ndarray, tracked: bool) -> None:
+        """Adds the next frame, uint8 [H, W], with its pose."""
+        self._parts.append(_around(luma, pose, self._margin))
+        self.poses.append(pose)
+        self.tracked.append(tracked)
+        if len(self._parts) >= reach(self._smoothing) + BATCH:
+            self._cut(len(self) - reach(self._smoothing))
+
+    def finish(self) -> None:
+        """Cuts the remaining crops; no frame follows."""
+        self._cut(len(self))
+
+    def _cut(self, stop: int) -> None:
+        """Cuts the crops up to a frame whose smoothed pose no later frame changes."""
+        done = len(self.crops)
+        first = max(0, done - reach(self._smoothing))
+        path = smooth(np.array(self.poses[first:]), self._smoothing)[done - first : stop - first]
+        affines = crop_affines(path, self._margin)
+        self.corners.append(crop_corners(affines))
+        for affine in affines:
+            part = self._parts.popleft()
+            affine[:, 2] -= part.corner
+            self.crops.append(warp(part.luma, affine, CROP))
+
+
+def _around(luma: np.ndarray, pose: np.ndarray, margin: float) -> Part:
+    """The part of a picture that the crop of a frame can need."""
+    half = abs(pose[1]) * (margin / np.sqrt(2) + SLACK)
+    centre = np.array([pose[0].real, pose[0].imag])
+    size = luma.shape[::-1]
+    low = np.clip(centre - half, 0, np.subtract(size, 1)).astype(int)
+    high = np.clip(np.ceil(centre + half), low + 1, size).astype(int)
+    part = luma[low[1] : high[1], low[0] : high[0]]
+    return Part(part.copy(), low) if 2 * part.size < luma.size else Part(luma, np.zeros(2, int))

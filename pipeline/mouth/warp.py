@@ -1,0 +1,60 @@
+"""Warps a square out of a picture, and scales pictures down, by OpenCV on one core and with the same bytes everywhere."""
+
+import cv2
+import numpy as np
+
+cv2.setNumThreads(1)  # clips are converted in parallel instead
+cv2.ipp.setUseIPP(False)  # Intel's library rounds as the processor at hand suits it
+
+
+def warp(luma: np.ndarray, affine: np.ndarray, side: int, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """Samples a square that may be turned, scaled and partly outside the picture.
+
+    Pixels outside the picture repeat its border. A square at least twice as large as the result is first reduced by
+    area averaging, so that nothing aliases.
+
+    Args:
+      luma: uint8 [H, W].
+      affine: [2, 3], from result to picture coordinates (x, y); (0, 0) is the outer corner of the first pixel.
+      side: height and width of the result, in pixels.
+      interpolation: between pixels, a constant of OpenCV.
+
+    Returns:
+      uint8 [side, side].
+    """
+    factor = int(np.hypot(*affine[:, 0]))
+    if factor >= 2:
+        luma, affine = _reduce(luma, affine, side, factor)
+    to_centres = affine[:, :2] @ (0.5, 0.5) + affine[:, 2] - 0.5  # OpenCV counts from the centre of a pixel
+    matrix = np.column_stack([affine[:, :2], to_centres])
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(luma, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _reduce(luma: np.ndarray, affine: np.ndarray, side: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a picture that a square needs, reduced by a factor, and the map of the square to it."""
+    size = np.array(luma.shape[::-1])
+    corners = corners_of(affine, side)
+    reach = 3 * factor  # what interpolation needs around the square
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - reach, 0, size - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + reach, low + 1, size)
+    part = luma[low[1] : high[1], low[0] : high[0]]
+    right, bottom = -(high - low) % factor
+    if right or bottom:
+        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    height, width = part.shape
+    part = cv2.resize(part, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return part, (affine - np.column_stack([np.zeros((2, 2)), low])) / factor
+
+
+def corners_of(affine: np.ndarray, side: int) -> np.ndarray:
+    """The picture coordinates [..., 4, 2] of a square's corners, clockwise from the top left, of maps [..., 2, 3]."""
+    unit = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]])
+    return unit @ np.swapaxes(affine, -1, -2)  # [4, 3] @ [..., 3, 2]
+
+
+def resize(luma: np.ndarray, side: int) -> np.ndarray:
+    """Scales uint8 [H, W] to [side, side]; along an axis that shrinks, by area averaging."""
+    height, width = luma.shape
+    small = cv2.resize(luma, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
