@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.mouth import doubt
 from pipeline.mouth.doubt import CERTAIN, Doubt
 from pipeline.mouth.stretch import Stretch
 from pipeline.mouth.tracking import Tracker
@@ -133,7 +134,8 @@ class MouthCropper:
 
 
 def _crops(stretch: Stretch) -> Crops:
-    return Crops(np.stack(stretch.crops), np.array(stretch.tracked), np.concatenate(stretch.corners), stretch.start)
+    frames, corners = np.stack(stretch.crops), np.concatenate(stretch.corners)
+    return Crops(frames, np.array(stretch.tracked), corners, stretch.start, doubt.of(stretch))
 
 
 def _check_whole(stretches: list[Stretch], frames: int, max_gap: int) -> None:

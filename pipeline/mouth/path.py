@@ -37,9 +37,10 @@ def eyes_and_nose(points: np.ndarray) -> np.ndarray:
     return np.array([complex(*points[spot].mean(axis=0)) for spot in spots])
 
 
-def jump(one: np.ndarray, other: np.ndarray) -> float:
-    """The distance between two poses in inter-ocular distances: how far the mouth moves, or the face grows or rolls."""
-    return float(np.max(np.abs(one - other)) / min(abs(one[1]), abs(other[1])))
+def jumps(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How far the mouth moves, or the face grows or rolls, between poses [..., 2]; in inter-ocular distances."""
+    apart = np.abs(ones - others).max(axis=-1)
+    return apart / np.minimum(np.abs(ones[..., 1]), np.abs(others[..., 1]))
 
 
 def smooth(path: np.ndarray, sigma: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.mouth import faces, landmarks
 from pipeline.mouth.faces import Face
-from pipeline.mouth.path import eyes_and_nose, jump, pose, squares
+from pipeline.mouth.path import eyes_and_nose, jumps, pose, squares
 from pipeline.mouth.warp import warp
 
 MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
@@ -108,10 +108,10 @@ def continues(history: Sequence[Sighting], seen: Sighting, luma: np.ndarray, max
       max_step: how far it may be from the last sighting, in inter-ocular distances.
     """
     last = history[-1]
-    if jump(last.pose, seen.pose) > max_step or not is_alike(last, seen, luma):
+    if jumps(last.pose, seen.pose) > max_step or not is_alike(last, seen, luma):
         return False
     return all(
-        jump(one.pose, seen.pose) <= MAX_JUMP or likeness(one.look, seen.look) >= MIN_LIKENESS for one in history
+        jumps(one.pose, seen.pose) <= MAX_JUMP or likeness(one.look, seen.look) >= MIN_LIKENESS for one in history
     )
 
 

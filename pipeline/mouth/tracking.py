@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.mouth import sighting
-from pipeline.mouth.path import jump
+from pipeline.mouth.path import jumps
 from pipeline.mouth.sighting import MAX_JUMP, Sighting
 from pipeline.mouth.stretch import Stretch
 
@@ -69,7 +69,9 @@ class Tracker:
         if picture is self._picture:
             return last._replace(frame=number)
         key = sighting.follow(last, number, picture)
-        agrees = key is not None and jump(last.pose, key.pose) <= MAX_KEY_JUMP and sighting.is_alike(last, key, picture)
+        agrees = (
+            key is not None and jumps(last.pose, key.pose) <= MAX_KEY_JUMP and sighting.is_alike(last, key, picture)
+        )
         return key if agrees else None
 
     def _look(self, number: int, picture: np.ndarray) -> None:

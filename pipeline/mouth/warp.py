@@ -1,4 +1,4 @@
-"""Warps a square out of a picture, and scales pictures down, by OpenCV on one core and with the same bytes everywhere."""
+"""Warps a square out of a picture, and resizes pictures, by OpenCV on one core and with the same bytes everywhere."""
 
 import cv2
 import numpy as np

@@ -46,7 +46,7 @@ def test_yaw_shrinks_the_crop_less_than_the_eyes() -> None:
 )
 def test_a_jump_is_the_largest_of_place_size_and_roll(other: tuple[complex, complex], far: float) -> None:
     one = np.array([0, 100 + 0j])
-    assert path.jump(one, np.array(other)) == path.jump(np.array(other), one) == pytest.approx(far)
+    assert path.jumps(one, np.array(other)) == path.jumps(np.array(other), one) == pytest.approx(far)
 
 
 def test_smoothing_keeps_constants_and_steady_movements() -> None:
