@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from pipeline.synthetic import corpus
-from pipeline.video import decode
+from tests import videos
 
 
 def read(path: Path) -> np.ndarray:
     """All frames of a video, uint8 [F, H, W]."""
-    return decode.read(path).luma
+    return videos.read(path).luma
 
 
 @pytest.fixture(scope="session")

@@ -117,5 +117,3 @@ def test_a_directory_that_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "c").chmod(0o300)
     reject(tmp_path / "c", Reason.UNREADABLE, r"/c: cannot be listed \(Permission denied\)")
     (tmp_path / "c").chmod(0o700)
-
-
