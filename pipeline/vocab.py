@@ -9,11 +9,12 @@ from pipeline.schema import DataError
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz0123456789"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for a character outside the alphabet; a symbol like any other
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07", "'"))  # curly, modifier letter, full width
 
 
 def normalise(text: str) -> str:
-    """Converts text to lower case and NFC, and runs of white space to single spaces, with none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
+    """Converts text to lower case and NFC, with straight apostrophes and single spaces, and none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text.lower()).translate(APOSTROPHES).split())
 
 
 def min_ctc_windows(symbols: Sequence[object]) -> int:

@@ -135,6 +135,8 @@ def _plan_and_convert(
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
     split, sources = describe(sources, rule), assign(sources, rule)
+    for line in corpus.left_out(root, sources) if not values.finalize else ():
+        print(line, flush=True)
     if values.dry_run:
         how = values.workers, values.retry_rejected, _origin(source), part
         rows = dry_run.report(sources, root, output, config, *how)

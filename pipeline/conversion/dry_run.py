@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def report(
     return [
         ("clips", f"{len(catalog)}, {_speakers(catalog, np.arange(len(catalog)))}"),
         *_splits(catalog, tasks, config),
-        ("bad transcripts", _bad_transcripts(catalog, config)),
+        *_transcripts(catalog, config),
         *(
             []
             if part.is_whole
@@ -81,17 +81,19 @@ def _splits(catalog: Catalog, tasks: list[ShardTask], config: ConvertConfig) -> 
         yield f"  {split}", f"{len(rows)} clips, {_speakers(catalog, rows)}, {len(own)} shards: {files}"
 
 
-def _bad_transcripts(sources: Iterable[ClipSource], config: ConvertConfig) -> str:
+def _transcripts(sources: Sequence[ClipSource], config: ConvertConfig) -> Iterator[tuple[str, str]]:
     reasons: Counter[str] = Counter()
-    example = ""
+    example, timed = "", 0
     for source in sources:
+        timed += bool(source.words)
         try:
             transcript(source, config)
         except ClipError as error:
             reasons[error.reason] += 1
             example = example or f"such as {source.id}: {error.detail}"
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-    return f"{shown}, {example}; would be rejected" if reasons else "none"
+    yield "word times", f"of {timed} clips" if timed < len(sources) else "of all clips"
+    yield "bad transcripts", f"{shown}, {example}; would be rejected" if reasons else "none"
 
 
 def _state(shards: int, left: list[ShardTask], state: Progress) -> str:

@@ -77,7 +77,7 @@ class Catalog(Sequence[ClipSource]):
         for source in sources:
             ids.append(source.id)
             offsets.append(file.tell())
-            videos.append(_hash(_resolve(source.video, realpath)))
+            videos.append(hash_path(_resolve(source.video, realpath)))
             speakers.append(source.speaker)
             splits.append(source.split)
             with _named_write_errors():
@@ -148,8 +148,9 @@ def _resolve(video: Path, realpath: Callable[[Path], str]) -> str:
     return os.path.realpath(video) if video.is_symlink() else f"{realpath(video.parent)}/{video.name}"
 
 
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+def hash_path(path: str) -> int:
+    """The hash of a path without links, as `Catalog.videos` holds it."""
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

@@ -7,11 +7,16 @@
 `video` (a path below the directory: a video, or a directory of images) and `text` are required; the other columns may
 be empty or missing. `start` and `end` are seconds of the video, which may have several clips. The file is UTF-8, with
 or without a byte order mark. A clip's id is its path, followed by `@start-end` where given. There are no word times.
+
+Where no file has the very name of a cell, blanks around the name are left out, backslashes stand for slashes, and
+another Unicode normal form is the same name.
 """
 
 import csv
+import functools
 import io
 import math
+import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +33,8 @@ TABLE = "clips.csv"
 REQUIRED, OPTIONAL = ("video", "text"), ("speaker", "split", "start", "end")
 COLUMNS = REQUIRED + OPTIONAL
 MAX_END = 1_000_000.0  # seconds
+SEPARATORS = ((";", "semicolons"), ("\t", "tabs"))  # that programs write in place of commas
+DIRECTORIES = 256  # whose names are kept while a table is read
 
 
 def clips(root: Path) -> Iterator[ClipSource]:
@@ -39,10 +46,11 @@ def clips(root: Path) -> Iterator[ClipSource]:
     table = root / TABLE
     rows = _rows(table, _read(table, root))
     columns = _columns(table, next(rows, (1, []))[1])
+    videos = _Videos(root)
     numbers, hashes = array("q"), array("q")  # row numbers and hashes of ids, in less memory than the ids
     for number, cells in rows:
         try:
-            clip = _clip(root, _to_dict(columns, cells))
+            clip = _clip(root, videos, _to_dict(columns, cells))
         except ValueError as error:
             raise DataError(f"{table} row {number}: {error}") from error
         numbers.append(number)
@@ -57,11 +65,14 @@ def _check_unique(root: Path, numbers: np.ndarray, hashes: np.ndarray) -> None:
     suspects = set(numbers[np.isin(hashes, values[counts > 1])].tolist())
     if not suspects:
         return
-    table, seen = root / TABLE, {}
+    table, videos, seen = root / TABLE, _Videos(root), {}
     rows = _rows(table, _read(table, root))
     columns = _columns(table, next(rows)[1])
     for number, cells in rows:
-        if number in suspects and seen.setdefault(name := _clip(root, _to_dict(columns, cells)).id, number) != number:
+        if number not in suspects:
+            continue
+        name = _clip(root, videos, _to_dict(columns, cells)).id
+        if seen.setdefault(name, number) != number:
             both = f"rows {seen[name]} and {number}"
             raise DataError(f"{table} {both}: the same clip, {name!r}; remove one row or change its times")
 
@@ -83,6 +94,8 @@ def _rows(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     number = 0
     try:
         for number, cells in enumerate(reader, start=1):
+            if any("\0" in cell for cell in cells):
+                raise DataError(f"{table} row {number}: contains a NUL; save the table as UTF-8")
             if cells:
                 yield number, cells
     except csv.Error as error:
@@ -93,20 +106,56 @@ def _columns(table: Path, cells: list[str]) -> list[str]:
     columns = [cell.strip() for cell in cells]
     if not set(REQUIRED) <= set(columns) <= set(COLUMNS) or len(set(columns)) != len(columns):
         want = f"want {' and '.join(REQUIRED)}, and optionally {','.join(OPTIONAL)}, each once, separated by commas"
-        raise DataError(f"{table} row 1: wrong columns; {want}; got {','.join(columns)[:200]!r}")
+        got = ",".join(columns)
+        other = next((f"; save it with commas in place of {name}" for mark, name in SEPARATORS if mark in got), "")
+        raise DataError(f"{table} row 1: wrong columns; {want}; got {got[:200]!r}{other}")
     return columns
 
 
 def _to_dict(columns: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(columns):
         raise ValueError(f"{len(cells)} cells for {len(columns)} columns; put text with a comma in quotes")
-    if any("\0" in cell for cell in cells):
-        raise ValueError("contains a NUL; save the table as UTF-8")
     return dict(zip(columns, cells, strict=True))
 
 
-def _clip(root: Path, row: dict[str, str]) -> ClipSource:
-    video = paths.below(root, row["video"])
+class _Videos:
+    """Finds the videos that a table names."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names = functools.lru_cache(DIRECTORIES)(lambda folder: paths.Names(paths.entries(folder)))
+
+    def find(self, cell: str) -> Path:
+        """The path that a cell stands for, as it is on disk; as in the cell where there is no such file.
+
+        Raises:
+          ValueError: as `paths.below`, or it is a path of a Windows drive.
+        """
+        names = list(dict.fromkeys((cell, cell.strip(), cell.strip().replace("\\", "/"))))
+        path = paths.below(self._root, names[0])
+        if len(names) == 1 and cell.isascii():
+            return path
+        if found := next(filter(None, map(self._on_disk, names)), None):
+            return found
+        if re.match(r"[A-Za-z]:/", names[-1]):
+            raise ValueError(f"want a path below the corpus, got {cell[:200]!r}, which names a drive")
+        return paths.below(self._root, names[-1])
+
+    def _on_disk(self, name: str) -> Path | None:
+        """The path of a name, in the Unicode normal form of the disk; None where there is no such file."""
+        path = paths.below(self._root, name)
+        if paths.exists(path):
+            return path
+        if name.isascii():
+            return None
+        found = self._root
+        for part in path.relative_to(self._root).parts:
+            found = found and (self._names(found).find(part) if paths.is_folder(found) else None)
+        return found
+
+
+def _clip(root: Path, videos: _Videos, row: dict[str, str]) -> ClipSource:
+    video = videos.find(row["video"])
     span = _span(row.get("start", "").strip(), row.get("end", "").strip())
     split = row.get("split", "").strip()
     if split not in ("", *SPLITS):

@@ -36,28 +36,38 @@ def read_duration(path: Path, root: Path) -> float:
     return float(match[1])
 
 
-def clips(root: Path) -> Iterator[ClipSource]:
-    """Yields the clips below `root`, word by word.
+def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yields the folder of each word and split, and its videos.
 
     Raises:
       DataError: `root` is not a directory or has no words; or a directory cannot be read.
     """
     if not paths.is_folder(root):
         raise DataError(f"{root}: no such directory; --source wants the directory with ABOUT, ABSOLUTELY, …")
-    places = [(word, split) for word in paths.folders(root) for split in SPLITS if paths.is_folder(word / split)]
+    places = [word / split for word in paths.folders(root) for split in SPLITS if paths.is_folder(word / split)]
     if not places:
         raise DataError(f"{root}: no LRW words; want directories ABOUT/train, ABOUT/val, ABOUT/test, … with videos")
-    for word, split in places:
-        for video in paths.videos(word / split):
-            yield _clip(root, word.name, split, video)
+    yield from ((place, paths.videos(place)) for place in places)
 
 
-def _clip(root: Path, word: str, split: str, video: Path) -> ClipSource:
-    text, words, problem = printable(word).lower(), (), ""
-    if paths.exists(label := video.with_suffix(".txt")):
+def clips(root: Path) -> Iterator[ClipSource]:
+    """Yields the clips below `root`, word by word.
+
+    Raises:
+      DataError: as `folders`.
+    """
+    for place, videos in folders(root):
+        labels = paths.Names(paths.entries(place))
+        for video in videos:
+            yield _clip(root, place.parent.name, place.name, video, labels.find(f"{video.stem}.txt"))
+
+
+def _clip(root: Path, word: str, split: str, video: Path, label: Path | None) -> ClipSource:
+    text, spoken, problem = printable(word).lower(), (), ""
+    if label:
         try:
             duration = read_duration(label, root)
-            words = (SpokenWord(text, (SECONDS - duration) / 2, (SECONDS + duration) / 2),)
+            spoken = (SpokenWord(text, (SECONDS - duration) / 2, (SECONDS + duration) / 2),)
         except ValueError as error:
             problem = str(error)
     return ClipSource(
@@ -65,7 +75,7 @@ def _clip(root: Path, word: str, split: str, video: Path) -> ClipSource:
         video=video,
         span=None,
         text=text,
-        words=words,
+        words=spoken,
         speaker="",
         split=split,
         problem=problem,

@@ -1,8 +1,11 @@
 """Lists and reads the files of a corpus, never outside its root, and never more of a label file than a limit."""
 
+import codecs
 import os
 import re
 import stat
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.schema import ClipError, DataError, Reason
@@ -14,6 +17,29 @@ VIDEO_SUFFIXES = frozenset(
 MAX_LABEL_BYTES = 1_000_000  # of one clip's label file
 MAX_TABLE_BYTES = 1_000_000_000  # of a file that lists a whole corpus
 LINKED_OUT = "a symbolic link out of the corpus; put the file itself there"
+
+
+class Names:
+    """Finds entries of directories by name.
+
+    An entry whose name has another Unicode normal form, or a suffix of another case, is found where none has the very
+    name: file systems and archives change both.
+    """
+
+    def __init__(self, found: Iterable[Path]) -> None:
+        self._exact: dict[str, Path] = {}
+        self._like: dict[str, Path] = {}
+        for entry in found:
+            self._exact.setdefault(entry.name, entry)
+            self._like.setdefault(_fold(entry.name), entry)
+
+    def find(self, name: str) -> Path | None:
+        return self._exact.get(name) or self._like.get(_fold(name))
+
+
+def _fold(name: str) -> str:
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return path.stem + path.suffix.lower()
 
 
 def below(root: Path, name: str) -> Path:
@@ -77,9 +103,14 @@ def folders(folder: Path) -> list[Path]:
     return [entry for entry in entries(folder) if is_folder(entry)]
 
 
+def is_video(entry: Path) -> bool:
+    """Whether a name has the suffix of a video; nothing is opened."""
+    return entry.suffix.lower() in VIDEO_SUFFIXES
+
+
 def videos(folder: Path) -> list[Path]:
-    """The entries of a directory with the suffix of a video, sorted by name; nothing is opened."""
-    return [entry for entry in entries(folder) if entry.suffix.lower() in VIDEO_SUFFIXES]
+    """The entries of a directory with the suffix of a video, sorted by name."""
+    return list(filter(is_video, entries(folder)))
 
 
 def is_outside(path: Path, root: Path) -> bool:
@@ -114,7 +145,7 @@ def read_text(path: Path, root: Path, limit: int = MAX_LABEL_BYTES) -> str:
 
     Raises:
       ValueError: the file is outside `root`, is not a regular file (it is not opened), cannot be read, has more than
-        `limit` bytes, or is not UTF-8.
+        `limit` bytes, or is not UTF-8; the message names it.
     """
     if is_outside(path, root):
         raise ValueError(f"{path.name}: {LINKED_OUT}")
@@ -127,6 +158,8 @@ def read_text(path: Path, root: Path, limit: int = MAX_LABEL_BYTES) -> str:
         raise ValueError(f"{path.name}: cannot be read ({error.strerror})") from error
     if len(data) > limit:
         raise ValueError(f"{path.name}: more than {limit:,} bytes")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path.name}: UTF-16, not UTF-8; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

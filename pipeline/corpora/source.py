@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class SpokenWord:
-    """A word and its time, in seconds on the video's own clock."""
+    """A word and its time, in seconds of the video's clock."""
 
     text: str
     start: float
@@ -28,6 +28,7 @@ class ClipSource:
       words: the words with their times; empty where the corpus has no times.
       speaker: empty where the corpus names none.
       split: the published split; None where there is none.
+      labels_end: seconds at which the label file ends, closing silence included; None where it does not say.
       problem: why the transcript is unusable, else empty. Conversion rejects such a clip with this text.
     """
 
@@ -39,6 +40,7 @@ class ClipSource:
     speaker: str
     split: str | None = None
     problem: str = ""
+    labels_end: float | None = None
 
 
 def printable(name: str) -> str:

@@ -255,7 +255,7 @@ def _limit_length(dataset: DatasetDir, examples: Examples, config: DataConfig) -
 
 
 def _words_kept(dataset: DatasetDir, examples: Examples, long: np.ndarray, limit: int) -> np.ndarray:
-    """[N]: the number of words that end in the first `limit` frames of each long sentence, -1 for the others."""
+    """[N]: how many words each long sentence has before the first that ends after `limit` frames; -1 for the others."""
     index = dataset.index
     first, stop = index.word_rows[examples.record], index.word_rows[examples.record + 1]
     if len(silent := np.flatnonzero(long & (first == stop))):
@@ -264,8 +264,9 @@ def _words_kept(dataset: DatasetDir, examples: Examples, long: np.ndarray, limit
             f"{dataset.root}: clip {index.id[record]} of {frames} frames has no word times, so the "
             f"words of its first {limit} frames are unknown; skip long clips (--on_long_example=skip)"
         )
-    ended = np.concatenate([[0], np.cumsum(index.word_stop <= limit)])
-    return np.where(long, ended[stop] - ended[first], examples.words_kept)
+    late = np.append(np.flatnonzero(index.word_stop > limit), len(index.word_stop))
+    kept = np.minimum(late[np.searchsorted(late, first)], stop) - first
+    return np.where(long, kept, examples.words_kept)
 
 
 def _with_min_frames(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Examples:

@@ -9,7 +9,8 @@ WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("Bin  Blue\tAT\n", "bin blue at"), ("", ""), (" \u2003", ""), ("ÉTÉ", "été")]
+    ("text", "expected"),
+    [("Bin  Blue\tAT\n", "bin blue at"), ("", ""), (" \u2003", ""), ("ÉTÉ", "été"), ("Don\u2019t", "don't")],
 )
 def test_normalise(text: str, expected: str) -> None:
     assert normalise(text) == expected

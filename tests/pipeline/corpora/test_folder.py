@@ -48,12 +48,58 @@ def test_equivalent_tables(tmp_path: Path, table: bytes) -> None:
     "name", ["new\nline.mp4", "a,b.mp4", 'say "x".mp4', "*?[x].mp4", "-rf.mp4", " a  b .mp4", "été.mp4"]
 )
 def test_odd_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
     quoted = '"' + name.replace('"', '""') + '"'
     (clip,) = clips(tmp_path, f"video,text\n{quoted},so\n")
     assert (clip.id, clip.video) == (name, tmp_path / name)
 
 
-@pytest.mark.parametrize("cell", ["../a.mp4", "/etc/passwd", "https://x/a.mp4", "", "a/../../b.mp4"])
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        (r"clips\a.mp4", "clips/a.mp4"),
+        (r".\clips\a.mp4", "clips/a.mp4"),
+        (" clips/a.mp4\t", "clips/a.mp4"),
+        ("caf\u00e9s/caf\u00e9.mp4", "cafe\u0301s/cafe\u0301.mp4"),
+        ("cafe\u0301s/cafe\u0301.mp4", "caf\u00e9s/caf\u00e9.mp4"),
+        (" caf\u00e9s\\caf\u00e9.mp4 ", "cafe\u0301s/cafe\u0301.mp4"),
+    ],
+)
+def test_a_cell_names_the_file_that_is_there(tmp_path: Path, cell: str, name: str) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    (clip,) = clips(tmp_path, f'video,text\n"{cell}",so\n')
+    assert (clip.id, clip.video) == (name, tmp_path / name)
+
+
+def test_a_cell_of_no_file_is_listed_without_blanks_and_backslashes(tmp_path: Path) -> None:
+    table = "video,text\nclips\\a.mp4,so\n b.mp4 ,so\ncaf\u00e9/c.mp4,so\n"
+    assert [clip.id for clip in clips(tmp_path, table)] == ["clips/a.mp4", "b.mp4", "caf\u00e9/c.mp4"]
+
+
+def test_the_very_name_goes_before_others(tmp_path: Path) -> None:
+    for name in ("clips\\a.mp4", "clips/a.mp4", "caf\u00e9.mp4", "cafe\u0301.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    cells = ["clips\\a.mp4", "clips/a.mp4", "caf\u00e9.mp4", "cafe\u0301.mp4"]
+    assert [clip.id for clip in clips(tmp_path, "video,text\n" + "".join(f"{cell},so\n" for cell in cells))] == cells
+
+
+def test_a_curly_apostrophe_is_a_straight_one(tmp_path: Path) -> None:
+    (clip,) = clips(tmp_path, "video,text\na.mp4,Don\u2019t worry\n")
+    assert clip.text == "don't worry"
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_of_other_separators_is_refused_by_their_name(tmp_path: Path, mark: str, name: str) -> None:
+    with pytest.raises(DataError, match=f"row 1: wrong columns.*; save it with commas in place of {name}$"):
+        clips(tmp_path, f"video{mark}text\na.mp4{mark}so\n")
+
+
+BACKSLASHED = [r"C:\videos\a.mp4", r"..\a.mp4", r"\\server\share\a.mp4", " /etc/passwd"]
+
+
+@pytest.mark.parametrize("cell", [*BACKSLASHED, "../a.mp4", "/etc/passwd", "https://x/a.mp4", "", "a/../../b.mp4"])
 def test_paths_outside_the_root_are_refused_with_their_row(tmp_path: Path, cell: str) -> None:
     with pytest.raises(DataError, match=r"clips\.csv row 3: .*path below the corpus"):
         clips(tmp_path, f"video,text\na.mp4,so\n{cell},so\n")
@@ -111,8 +157,12 @@ def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"clips\.csv: no such file.*video,text,speaker,split"):
         list(folder.clips(tmp_path))
-    with pytest.raises(DataError, match=r"clips\.csv: not UTF-8 at byte 0"):
+    with pytest.raises(DataError, match=r"clips\.csv: UTF-16, not UTF-8; save it as UTF-8"):
         clips(tmp_path, "video,text\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"clips\.csv row 1: contains a NUL; save the table as UTF-8"):
+        clips(tmp_path, "video,text\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"clips\.csv: not UTF-8 at byte 11"):
+        clips(tmp_path, "video,text\nété.mp4,so\n".encode("latin-1"))
     (tmp_path / "clips.csv").unlink()
     os.mkfifo(tmp_path / "clips.csv")  # opening it would hang
     with pytest.raises(DataError, match=r"clips\.csv: not a regular file"):

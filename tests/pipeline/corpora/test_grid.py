@@ -1,5 +1,7 @@
 import contextlib
+import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -46,14 +48,125 @@ def test_alignment_in_seconds_without_silences(tmp_path: Path) -> None:
         "a.align",
         "\ufeff0 23750 sil\r\n23750 29500 BIN\r\n29500 30000 sp\r\n30000 34000 blue\r\n34000 74500 sil",
     )
-    assert grid.read_alignment(tmp_path / "a.align", tmp_path) == (
-        SpokenWord("bin", 0.95, 1.18),
-        SpokenWord("blue", 1.2, 1.36),
-    )
+    words = (SpokenWord("bin", 0.95, 1.18), SpokenWord("blue", 1.2, 1.36))
+    assert grid.read_alignment(tmp_path / "a.align", tmp_path) == (words, 2.98)
+
+
+GOOD = """0 23750 sil
+23750 29500 bin
+29500 34000 blue
+34000 35500 at
+35500 41000 f
+41000 47250 two
+47250 53000 now
+53000 74500 sil
+"""
+LINES = GOOD.splitlines(keepends=True)
 
 
 @pytest.mark.parametrize(
-    "line", ["a b bin", "10 5 bin", "1 2", "1 2 bin blue", "-1 5 bin", "1.5 2 bin", f"1 {10**400} bin"]
+    "text",
+    [
+        GOOD + "\n",
+        "\n \t\n" + GOOD.replace("\n", "\n\n"),
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("\n", "\r"),
+        "\ufeff" + GOOD.replace(" ", "\t"),
+        *(GOOD.replace("sil", mark) for mark in ("SIL", "sp", "spn", "<eps>", "")),
+        GOOD.replace("34000 35500 at", "34000 34000 sp\n34000 35500 AT"),
+        LINES[0] + LINES[3] + "".join(LINES[1:3] + LINES[4:]),
+        "".join(reversed(LINES)),
+        GOOD.replace("29500 34000 blue", "28500 34000 blue"),  # a frame of overlap
+    ],
+)
+def test_alignments_of_the_same_words(tmp_path: Path, text: str) -> None:
+    align(tmp_path, "bbaf2n.align", text)
+    words, end = grid.read_alignment(tmp_path / "bbaf2n.align", tmp_path)
+    assert [word.text for word in words] == ["bin", "blue", "at", "f", "two", "now"]
+    assert [word.stop for word in words] == [1.18, 1.36, 1.42, 1.64, 1.89, 2.12]
+    assert end == 2.98
+
+
+def in_unit(per_second: float, form: str = "{:.0f}") -> str:
+    """The same alignment in another unit."""
+    rows = [line.split() for line in LINES]
+    times = [[form.format(int(time) / 25_000 * per_second) for time in row[:2]] for row in rows]
+    return "".join(f"{start} {stop} {row[2]}\n" for (start, stop), row in zip(times, rows, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            in_unit(1000),
+            "words last 0.0078 s on average, and the last one ends at 0.0848 s; "
+            "want units of 1/25000 s; these look like milliseconds",
+        ),
+        (in_unit(25), "these look like frames"),
+        (in_unit(100), "these look like hundredths of a second"),
+        (in_unit(1e6), "these look like microseconds"),
+        (in_unit(1e7), "words last 78 s on average, .*; these look like units of 100 ns"),
+        (in_unit(1, "{:.2f}"), r"line 1: want .*units of 1/25000 s .*'0\.00 0\.95 sil'; decimals look like seconds"),
+        (GOOD.replace("29500 34000 blue", "25000 34000 blue"), r"'bin' \(0\.95 to 1\.18 s\) and 'blue' .* by 0\.18 s"),
+        (
+            GOOD.replace("29500 34000 blue", "0 60000 blue"),
+            "'blue' .* and 'bin' .* overlap by 1.45 s; want 0.04 at most",
+        ),
+    ],
+)
+def test_implausible_times_are_the_problem_of_their_clip(tmp_path: Path, text: str, problem: str) -> None:
+    touch(tmp_path, "s1/bbaf2n.mpg")
+    align(tmp_path, "alignments/s1/bbaf2n.align", text)
+    (clip,) = grid.clips(tmp_path)
+    assert re.match(rf"bbaf2n\.align:? .*{problem}", clip.problem)
+    assert clip.words == ()
+
+
+@pytest.mark.parametrize("unit", [16_000, 48_000, 50_000])
+def test_samples_of_another_rate_show_in_the_end_of_the_labels(tmp_path: Path, unit: int) -> None:
+    align(tmp_path, "a.align", in_unit(unit))
+    end = grid.read_alignment(tmp_path / "a.align", tmp_path)[1]
+    assert abs(end - 3) > 1  # of a clip of 3 s, which conversion compares
+
+
+def test_an_alignment_of_another_sentence_is_the_problem_of_its_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "s1/lbax4n.mpg", "s1/BBAF2N.MPG", "s1/bbaf2n.mpg", "s1/sentence.mpg")
+    for name in ("lbax4n", "BBAF2N", "bbaf2n", "sentence"):
+        align(tmp_path, f"alignments/s1/{name}.align", GOOD if name != "bbaf2n" else "0 5000 bin\n5000 9000 now\n")
+    shouted, own, other, named = grid.clips(tmp_path)
+    assert other.problem == (
+        "lbax4n.align: the words are 'bin blue at f two now', but the name says 'lay blue at x four now'; "
+        "one of them is another clip's"
+    )
+    assert (other.text, other.words) == ("lay blue at x four now", ())
+    assert (shouted.problem, shouted.text) == ("", "bin blue at f two now")
+    assert (own.problem, own.text) == ("", "bin now")  # not of the grammar: the user's own words
+    assert (named.problem, named.text) == ("", "bin blue at f two now")
+
+
+def test_alignments_of_another_speaker_are_the_problem_of_the_clips_they_share(tmp_path: Path) -> None:
+    names = ["".join(codes) for codes in itertools.product("b", "b", "a", "abcdefghijklmnopqrstuvxyz", "z1", "a")]
+    touch(tmp_path, *(f"s5/{name}.mpg" for name in names[:25]))
+    for name in names[24:]:
+        align(tmp_path, f"alignments/s5/{name}.align", "0 5000 bin\n")
+    clips = list(grid.clips(tmp_path))
+    assert [clip.id for clip in clips if clip.problem] == [f"s5/{names[24]}"]
+    assert clips[24].problem.startswith(f"{names[24]}.align: most alignments beside it name no clip of s5; they are")
+    touch(tmp_path, *(f"s5/{name}.mpg" for name in names[25:30]))  # now 6 of 26 are shared
+    assert not any(clip.problem for clip in grid.clips(tmp_path))
+
+
+def test_names_in_another_case_or_normal_form(tmp_path: Path) -> None:
+    touch(tmp_path, "s1/bbaf2n.MPG", "s1/cafe\u0301.mp4", "s1/._bbaf2n.MPG", "alignments/s1/._bbaf2n.align")
+    align(tmp_path, "alignments/s1/bbaf2n.ALIGN", GOOD)
+    align(tmp_path, "alignments/s1/caf\u00e9.align", GOOD)
+    clips = list(grid.clips(tmp_path))
+    assert [clip.id for clip in clips] == ["s1/bbaf2n", "s1/cafe\u0301"]
+    assert all(len(clip.words) == 6 and clip.labels_end == 2.98 for clip in clips)
+
+
+@pytest.mark.parametrize(
+    "line", ["a b bin", "10 5 bin", "1", "1 2 bin blue", "-1 5 bin", "1.5 2 bin", "nan 2 bin", f"1 {10**400} bin"]
 )
 def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
     align(tmp_path, "a.align", f"0 10 sil\n{line}\n")
@@ -61,7 +174,7 @@ def test_a_bad_alignment_names_its_line(tmp_path: Path, line: str) -> None:
         grid.read_alignment(tmp_path / "a.align", tmp_path)
 
 
-@pytest.mark.parametrize("folder", ["s3", "s3/video", "s3/s3"])
+@pytest.mark.parametrize("folder", ["s3", "s3/video", "s3/s3", "s3/video/mpg_6000", "s3/mpg_vcd"])
 @pytest.mark.parametrize("aligned", ["alignments/s3", "align/s3", "s3/align"])
 def test_layouts(tmp_path: Path, folder: str, aligned: str) -> None:
     touch(tmp_path, f"{folder}/bbaf2n.mpg")
@@ -133,7 +246,7 @@ def test_a_directory_of_images_that_cannot_be_listed_is_a_clip(tmp_path: Path) -
         ("", 0o600, "alignments"),  # listed, but nothing in it can be looked at
         ("s1", 0o300, "s1"),
         ("s1/video", 0o300, "s1/video"),
-        ("alignments/s1", 0, "alignments/s1/bbaf2n.align"),
+        ("alignments/s1", 0, "alignments/s1"),
     ],
 )
 def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, closed: str, mode: int, named: str) -> None:
@@ -146,14 +259,16 @@ def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, closed: str, m
     (root / closed).chmod(0o700)
 
 
-PIECES = ["0 ", "10 ", "9" * 5000 + " ", "bin", "sil", "\n", "\r", "\x00", "²", "\ufeff", "-"]
+PIECES = ["0 ", "10 ", "9" * 5000 + " ", "2000 ", "bin", "sil", "\t", "\n", "\r", "\x00", "²", "\ufeff", "-"]
 
 
 @given(st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map(lambda pieces: "".join(pieces).encode()))
 def test_any_alignment_is_read_or_refused(scratch: Path, written: bytes) -> None:
     (scratch / "a.align").write_bytes(written)
     with contextlib.suppress(ValueError):
-        assert all(0 <= word.start <= word.stop for word in grid.read_alignment(scratch / "a.align", scratch))
+        words, end = grid.read_alignment(scratch / "a.align", scratch)
+        assert all(0 <= word.start <= word.stop <= end for word in words)
+        assert all(a.start <= b.start for a, b in itertools.pairwise(words))
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
@@ -169,5 +284,6 @@ def test_the_real_clips_have_their_six_words(grid_clips: Path) -> None:
     assert all(clip.problem == "" for clip in clips)
     aligned = [clip for clip in clips if clip.words]
     assert len(aligned) > 0
+    assert {clip.labels_end for clip in aligned} == {2.98}
     assert all(clip.text == grid.sentence(clip.video.stem) and len(clip.words) == 6 for clip in aligned)
     assert all(clip.words[0].start >= 0 and clip.words[-1].stop <= 3 for clip in aligned)

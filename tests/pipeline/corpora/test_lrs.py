@@ -27,6 +27,10 @@ O'CLOCK 0.80 1.25 6.6
 {NS} 1.25 1.40 0.1
 """
 TIMES = (SpokenWord("it's", 0.31, 0.52), SpokenWord("4", 0.52, 0.8), SpokenWord("o'clock", 0.8, 1.25))
+EARLY = "'b' (0.2 to 0.3 s), so before 'a' (0.4 to 0.8 s); want words in the order of the text"
+OVERLAP = "'a' (0.2 to 0.8 s) and 'b' (0.7 to 0.9 s) overlap by 0.1 s; want 0.04 at most"
+UNIT = "words last 335 s on average, and the last one ends at 870 s; want seconds; these look like milliseconds"
+FORM = "want `Text: …`, `Conf: …`, or word times below the header `WORD START END …`"
 
 
 def test_a_clip_of_lrs3_with_word_times(tmp_path: Path) -> None:
@@ -101,7 +105,13 @@ def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ("Text: A B\nWORD START END\nA 0 1", "00001.txt: the text has 'b' where the word times have ''"),
         ("Text: A B\nWORD START END\nA 0 1\nC 1 2", "00001.txt: the text has 'b' where the word times have 'c'"),
         ("Text: {LG}\n", ""),  # an empty text, which conversion rejects
-        ("Text: A\nWORD START END\n\nA 0 1", ""),  # the table ends with a blank line
+        ("Text: A\nWORD START END\n", "00001.txt: the text has 'a' where the word times have ''"),
+        ("Text: A B\nWORD START END\nA 0.4 0.8\nB 0.2 0.3", f"00001.txt: {EARLY}"),
+        ("Text: A B\nWORD START END\nA 0.2 0.8\nB 0.7 0.9", f"00001.txt: {OVERLAP}"),
+        ("Text: A B\nWORD START END\nA 200 380\nB 380 870", f"00001.txt: {UNIT}"),
+        ("Text: A\nA 0 1", f"00001.txt line 2: {FORM}, got 'A 0 1'"),
+        ("Text: A\nWORD BEGIN END\nA 0 1", f"00001.txt line 2: {FORM}, got 'WORD BEGIN END'"),
+        ("Text: A\nWORD,START,END\nA,0,1", f"00001.txt line 2: {FORM}, got 'WORD,START,END'"),
     ],
 )
 def test_bad_labels_are_the_problem_of_their_clip(tmp_path: Path, label: str | None, problem: str) -> None:
@@ -109,6 +119,40 @@ def test_bad_labels_are_the_problem_of_their_clip(tmp_path: Path, label: str | N
     (clip,) = lrs.clips(tmp_path)
     assert clip.problem == problem
     assert clip.words == ()
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        LRS3.replace("ASDSCORE\n", "ASDSCORE\n\n"),
+        "\n\ufeff".join(["", LRS3])[1:],
+        LRS3.replace("\n", "\r\n\r\n"),
+        LRS3.replace("WORD START END ASDSCORE", "Word\tStart  End"),
+        LRS3.replace("{NS} 1.25", "sil 1.25").replace("{LG} 0.00", "<eps> 0.00"),
+        LRS3.replace("IT'S 4", "IT\u2019S 4"),
+        LRS3.replace("4 0.52 0.80", "4 0.52 0.52").replace("IT'S 0.31 0.52", "IT'S 0.31 0.54"),
+    ],
+    ids=["blank line after the header", "mark", "blank lines", "header", "silences", "apostrophe", "no length"],
+)
+def test_labels_of_the_same_words(tmp_path: Path, label: str) -> None:
+    write_clip(tmp_path, "test/t/00001", label)
+    (clip,) = lrs.clips(tmp_path)
+    assert (clip.problem, clip.text) == ("", "it's 4 o'clock")
+    assert [(word.text, word.start) for word in clip.words] == [(word.text, word.start) for word in TIMES]
+
+
+def test_a_silence_mark_may_be_a_word(tmp_path: Path) -> None:
+    write_clip(tmp_path, "test/t/00001", "Text: THE SP\nWORD START END\nTHE 0 0.2\nSP 0.2 0.5\n")
+    (clip,) = lrs.clips(tmp_path)
+    assert [word.text for word in clip.words] == ["the", "sp"]
+
+
+def test_labels_with_a_suffix_in_another_case(tmp_path: Path) -> None:
+    write_clip(tmp_path, "test/t/00001", LRS2)
+    (tmp_path / "test/t/00001.txt").rename(tmp_path / "test/t/00001.TXT")
+    (tmp_path / "test/t/._00001.mp4").touch()
+    (clip,) = lrs.clips(tmp_path)
+    assert (clip.problem, clip.text) == ("", "when you're cooking chips at home")
 
 
 @pytest.mark.parametrize(
