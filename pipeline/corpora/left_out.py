@@ -31,9 +31,9 @@ def lines(root: Path, catalog: Catalog, empty: Iterable[Path]) -> list[str]:
     bare = [_shown(folder, root) for folder in empty]
     places = [f"{count} in {_shown(folder, Path(os.path.realpath(root)))}" for folder, count in sorted(others.items())]
     found = (
-        (bare, f"folders without a clip: {len(bare)}"),
-        (missing, f"videos that are missing, so that their clips will be rejected: {len(missing)} of {len(videos)}"),
-        (places, f"videos that belong to no clip: {others.total()}"),
+        (bare, f"folders without a clip ({len(bare)})"),
+        (missing, f"missing videos ({len(missing)} of {len(videos)}), whose clips will be rejected"),
+        (places, f"videos of no clip ({others.total()})"),
     )
     return [f"{what}: {_first(names)}" for names, what in found if names]
 

@@ -35,6 +35,7 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     assert said["clips"] == "8, 3 speakers"
     assert said["  train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and so on"
     assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
+    assert said["word times"] == "of 7 clips"
     assert said["bad transcripts"] == (
         "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
         '" \'abcdefghijklmnopqrstuvwxyz0123456789" (--alphabet, --unknown); would be rejected'

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,21 @@ def test_a_sentence_that_is_cut_keeps_the_words_that_end_in_it(spoken: DatasetDi
     assert found.stop.tolist() == found.unit_stop.tolist() == [15, 12]
     assert found.words_kept.tolist() == [2, -1]  # "bin at"; whole
     assert found.min_frames.tolist() == [6 + 4, 3 + 4]
+
+
+def test_a_cut_sentence_ends_before_the_first_word_that_does_not_fit(tmp_path: Path) -> None:
+    clips = [
+        datasets.clip("s1/long", 40, [("bin", 0, 30), ("at", 29, 30), ("now", 30, 32)]),
+        datasets.clip("s1/overlap", 40, [("bin", 0, 9), ("at", 9, 21), ("now", 19, 20), ("bin", 30, 40)]),
+        datasets.clip("s1/unsorted", 40, [("now", 10, 14), ("bin", 24, 30), ("at", 0, 9)]),
+        datasets.clip("s1/short", 20, [("bin", 0, 9), ("at", 9, 20)]),
+        datasets.clip("s1/fits", 40, [("bin", 0, 9), ("at", 9, 20)]),
+    ]
+    dataset = datasets.write_dataset(tmp_path, {"train": [clips]})
+    found = select_examples(dataset, "train", dataclasses.replace(SENTENCE, max_frames=20, overlong="truncate"))
+    kept = dict(zip(ids(dataset, found), found.words_kept.tolist(), strict=True))
+    assert kept == {"s1/overlap": 1, "s1/unsorted": 1, "s1/short": -1, "s1/fits": 2}
+    assert examples.label_texts(dataset, found).tolist() == ["bin", "now", "bin at", "bin at"]
 
 
 def test_a_sentence_cut_to_less_than_its_text_needs_is_left_out(spoken: DatasetDir) -> None:
