@@ -3,10 +3,22 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from model.decoding import Hypothesis, log_softmax
+
+
+class Vocabulary(Protocol):
+    """What labels stand for: `symbols`, of the `unit` "character", of which white space ends a word, or "word"."""
+
+    symbols: Sequence[str]
+    unit: str
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Returns the text of label ids, words separated by one space."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +58,7 @@ def read(
     logits: np.ndarray,
     length: int,
     hypothesis: Hypothesis,
-    symbols: Sequence[str],
-    unit: str,
+    vocabulary: Vocabulary,
 ) -> Reading:
     """Converts a hypothesis to text with times.
 
@@ -56,12 +67,12 @@ def read(
       logits: of one row, float `[classes]` (word) or `[S, classes + 1]`, blank last (ctc).
       length: valid windows.
       hypothesis: what was decoded from them.
-      symbols: what each label stands for.
-      unit: what that is, "character", of which white space ends a word, or "word".
+      vocabulary: what the labels stand for.
 
     Raises:
       ValueError: the labels cannot be spelled in so few windows.
     """
+    symbols, unit = vocabulary.symbols, vocabulary.unit
     if head == "word":
         words = [Word(symbols[hypothesis.labels[0]], 0, length, math.exp(hypothesis.score))]
     else:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from model import alignment, losses
 from model import batch as fields
-from model import losses
+from model.alignment import Vocabulary, Word
 from model.decoding import GREEDY, DecodeConfig, decode
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.metrics import TextMetrics, align
+from model.metrics import TextMetrics, Timed, TimeErrors, align
 
 KEYS = (fields.LENGTHS, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
 
@@ -20,12 +21,13 @@ _loss_rows = tf.function(losses.rows, reduce_retracing=True, autograph=False)
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """An example: truth, reading, and the log probability of the reading in nats."""
+    """An example: truth, reading, log probability of the reading in nats, and its words with their windows."""
 
     id: str
     truth: str
     hypothesis: str
     score: float
+    words: tuple[Word, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Report:
       places: of texts, the word accuracy of the first place, the second, …; empty for single words.
       confusion: how often each (word said, word read) came; None stands for no word.
       predictions: one an example, in the order they came.
+      times: errors of the times of words, in frames; of no word where the times of none are known.
     """
 
     examples: int
@@ -45,37 +48,41 @@ class Report:
     places: tuple[float, ...]
     confusion: Mapping[tuple[str | None, str | None], int]
     predictions: tuple[Prediction, ...]
+    times: TimeErrors = dataclasses.field(default_factory=TimeErrors)
 
 
 def evaluate(
     model: LipReader,
     batches: Iterable[Mapping[str, tf.Tensor]],
-    spell: Callable[[Sequence[int]], str],
+    vocabulary: Vocabulary,
     how: DecodeConfig = GREEDY,
+    said: Callable[[str], Sequence[Timed]] | None = None,
 ) -> Report:
     """Decodes every example of `batches` once and compares it with the truth.
 
     Args:
       model: reads in inference mode.
       batches: one pass over the examples; keys in `model.batch`.
-      spell: label ids to text, words separated by one space.
+      vocabulary: what the labels stand for.
       how: texts are decoded, by default greedily.
+      said: the words of an example, by its id, with the windows in which they are said; None where that is unknown.
 
     Raises:
       RunError: no example at all, or one that comes twice.
     """
-    metrics, predictions, loss = TextMetrics(), [], 0.0
+    metrics, times, predictions, loss = TextMetrics(), TimeErrors(), [], 0.0
     for batch in batches:
-        rows, batch_loss = _read(model, batch, spell, how)
+        rows, batch_loss = _read(model, batch, vocabulary, how)
         predictions.extend(rows)
         loss += batch_loss
     _refuse_repeats(predictions)
     for row in predictions:
         metrics.add(row.truth, row.hypothesis)
+        times.add(said(row.id) if said else (), row.words)
     texts = model.config.head == "ctc"
     values = {"loss": loss / len(predictions), **(metrics.of_sentences() if texts else metrics.of_words())}
     places = metrics.places() if texts else ()
-    return Report(len(predictions), values, places, metrics.confusion, tuple(predictions))
+    return Report(len(predictions), values, places, metrics.confusion, tuple(predictions), times)
 
 
 def worst(predictions: Sequence[Prediction], limit: int) -> list[Prediction]:
@@ -95,27 +102,22 @@ def _edits(row: Prediction) -> int:
 def _read(
     model: LipReader,
     batch: Mapping[str, tf.Tensor],
-    spell: Callable[[Sequence[int]], str],
+    vocabulary: Vocabulary,
     how: DecodeConfig,
 ) -> tuple[list[Prediction], float]:
     """Returns the predictions of the rows that count, and the sum of their losses."""
     head = model.config.head
     chosen = fields.select(batch, KEYS)
     logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))
-    hypotheses = decode(head, logits.numpy(), chosen[fields.LENGTHS].numpy(), how)
-    label_lengths = chosen[fields.LABEL_LENGTHS].numpy()
-    rows = [
-        Prediction(name.decode(), spell(labels[:length].tolist()), spell(read.labels), read.score)
-        for name, labels, length, read, weight in zip(
-            np.asarray(batch[fields.IDS]).tolist(),
-            chosen[fields.LABELS].numpy(),
-            label_lengths,
-            hypotheses,
-            chosen[fields.WEIGHTS].numpy(),
-            strict=True,
-        )
-        if weight > 0
-    ]
+    lengths, values = chosen[fields.LENGTHS].numpy(), logits.numpy()
+    hypotheses = decode(head, values, lengths, how)
+    names, weights = np.asarray(batch[fields.IDS]).tolist(), chosen[fields.WEIGHTS].numpy()
+    labels, label_lengths = chosen[fields.LABELS].numpy(), chosen[fields.LABEL_LENGTHS].numpy()
+    rows = []
+    for row in np.flatnonzero(weights > 0).tolist():
+        read = alignment.read(head, values[row], int(lengths[row]), hypotheses[row], vocabulary)
+        truth = vocabulary.decode(labels[row, : label_lengths[row]].tolist())
+        rows.append(Prediction(names[row].decode(), truth, read.text, read.score, read.words))
     return rows, float(tf.reduce_sum(_loss_rows(head, logits, chosen)))
 
 

@@ -1,14 +1,23 @@
-"""Error rates of texts: edits over reference units, both summed over all examples and divided once."""
+"""Error rates of texts, edits over reference units, both summed over all examples; errors of the times of words."""
 
 import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 Unit = TypeVar("Unit")
+
+
+class Timed(Protocol):
+    """A word, its first step, and the step after its last."""
+
+    text: str
+    start: int
+    stop: int
 
 
 def align(reference: Sequence[Unit], hypothesis: Sequence[Unit]) -> list[tuple[Unit | None, Unit | None]]:
@@ -45,6 +54,44 @@ class ErrorRate:
         if self.units == 0:
             raise ValueError("error rate: want at least one reference unit, got none")
         return self.edits / self.units
+
+
+@dataclasses.dataclass
+class TimeErrors:
+    """How far the words that were read right are from where they were said.
+
+    Attributes:
+      starts: of each such word, the start that was read less the true one, in steps: windows, or frames alike.
+      stops: the same of their stops.
+    """
+
+    starts: list[int] = dataclasses.field(default_factory=list)
+    stops: list[int] = dataclasses.field(default_factory=list)
+
+    def add(self, said: Sequence[Timed], read: Sequence[Timed]) -> None:
+        """Counts the words of one example that `align` pairs with themselves, in a wrong sentence too."""
+        pairs = align([word.text for word in said], [word.text for word in read])
+        true, found = iter(said), iter(read)
+        for text, other in pairs:
+            one = None if text is None else next(true)
+            two = None if other is None else next(found)
+            if one and two and text == other:
+                self.starts.append(two.start - one.start)
+                self.stops.append(two.stop - one.stop)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def result(self) -> dict[str, float]:
+        """Returns absolute errors: the medians `start` and `stop`, the 90th percentiles `start_90` and `stop_90`.
+
+        Raises:
+          ValueError: no word was counted.
+        """
+        if not self.starts:
+            raise ValueError("time errors: want at least one word, got none")
+        values = np.quantile(np.abs([self.starts, self.stops]), (0.5, 0.9), axis=1).ravel()  # [2 shares, 2] -> [4]
+        return dict(zip(("start", "stop", "start_90", "stop_90"), values.tolist(), strict=True))
 
 
 @dataclasses.dataclass

@@ -89,6 +89,7 @@ def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
         print(f"{row.id}: {row.hypothesis!r}, truth {row.truth!r}")
     rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
     rows += [(f"word {place} right", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
+    rows += score_page.times(report.times)
     if values.among:
         said, right = score_page.among(report.confusion, values.among)
         rows.append(("right of --among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
@@ -123,6 +124,7 @@ def _as_json(report: Report, words: int, guess: float, damaged: Damaged) -> dict
         "skipped": len(damaged.skipped),
         "metrics": {name: _finite(value) for name, value in report.metrics.items()},
         "places": list(report.places),
+        "times": {"words": len(report.times), **report.times.result()} if len(report.times) else None,
         "said_among": said,
         "right_among": right,
         "chance": 1 / words,

@@ -21,6 +21,11 @@ def frame_count(windows: Count, padding: str = "valid") -> Count:
     return windows + (CONTEXT - 1) if padding == "valid" else windows
 
 
+def middle(padding: str = "valid") -> int:
+    """The frame in the middle of window 0; that of window s is s frames later."""
+    return CONTEXT // 2 if padding == "valid" else 0
+
+
 def make(frames: tf.Tensor, lengths: tf.Tensor | None = None, padding: str = "valid", host: bool = False) -> tf.Tensor:
     """Makes windows of frames: `windows[b, s, y, x, k] = frames[b, s + k, y, x]`.
 

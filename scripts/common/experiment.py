@@ -2,19 +2,20 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from model import checkpoints, run, transfer
+from model.alignment import Word
 from model.decoding import GREEDY, DecodeConfig
 from model.errors import RunError
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig
-from pipeline.loading import dataset, device
+from pipeline.loading import dataset, device, windows
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
@@ -225,7 +226,22 @@ def score(
     how: DecodeConfig = GREEDY,
     damaged: Damaged | None = None,
 ) -> Report:
-    """Scores every example of a split once, whole and in index order; `how` decodes the texts."""
+    """Scores every example of a split once, whole and in index order; `how` decodes the texts.
+
+    Times of words are compared where sentences are read and the data has word times.
+    """
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
     read = batches(data, split, config.whole(), order, damaged=damaged)
-    return evaluate(model, read, config.vocabulary.decode, how)
+    said = _said(data, split, config.padding) if config.unit == "sentence" else None
+    return evaluate(model, read, config.vocabulary, how, said)
+
+
+def _said(data: DatasetDir, split: str, padding: str) -> Callable[[str], list[Word]]:
+    """Returns a function from a clip's id to its words with their windows, surely said there."""
+    records = {data.index.id[record]: record for record in data.records(split).tolist()}
+    middle = windows.middle(padding)
+
+    def said(name: str) -> list[Word]:
+        return [Word(w.text, w.start - middle, w.stop - middle, 1.0) for w in data.index.row(records[name]).words]
+
+    return said

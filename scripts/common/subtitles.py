@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model.alignment import Reading
-from pipeline.schema import CONTEXT
+from pipeline.loading import windows
 
 MAX_CHARACTERS = 42  # of a line, as is usual for subtitles
 PAUSE = 1.0  # seconds of silence that start a new line
@@ -57,10 +57,9 @@ def timed(name: str, reading: Reading, padding: str, fps: float, begins: float) 
       fps: frames a second.
       begins: time of the first frame, in seconds.
     """
-    middle = CONTEXT // 2 if padding == "valid" else 0
 
     def second(window: int) -> float:
-        return begins + (window + middle) / fps
+        return begins + (window + windows.middle(padding)) / fps
 
     words = tuple(Word(w.text, second(w.start), second(w.stop), w.score) for w in reading.words)
     return Transcript(name, reading.text, reading.score, words)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from model.evaluate import Prediction, Report, worst
+from model.metrics import TimeErrors
 from pipeline.loading.examples import DataConfig, select_examples
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
@@ -70,7 +71,19 @@ def _facts(report: Report, guess: float) -> list[tuple[str, str]]:
         for name, title in NAMES.items()
         if name in report.metrics
     ]
-    return [("examples", f"{report.examples:,}"), *figures, ("words right by best guess", f"{guess:.1%}")]
+    guessed = ("words right by best guess", f"{guess:.1%}")
+    return [("examples", f"{report.examples:,}"), *figures, guessed, *times(report.times)]
+
+
+def times(errors: TimeErrors) -> list[tuple[str, str]]:
+    """Returns rows `(name, value)` of the errors of word times, none where no word was compared."""
+    if not len(errors):
+        return []
+    found = errors.result()
+    return [
+        (f"{name}s of words", f"{found[name]:g} frames off in the median, 90% at most {found[f'{name}_90']:g}")
+        for name in ("start", "stop")
+    ] + [("words whose times were compared", f"{len(errors):,}")]
 
 
 def _places(places: Sequence[float]) -> Section:

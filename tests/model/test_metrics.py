@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.metrics import ErrorRate, TextMetrics, align
+from model.alignment import Word
+from model.metrics import ErrorRate, TextMetrics, TimeErrors, align
 
 WORDS = st.lists(st.sampled_from(["a", "bin", "blue", "at", "a\ufffd"]), min_size=1, max_size=6).map(" ".join)
 TEXT = st.text("ab\ufffd", max_size=8)
@@ -133,3 +134,23 @@ def test_single_words_make_the_confusion_matrix() -> None:
 def test_nothing_counted_has_no_rate() -> None:
     with pytest.raises(ValueError, match="error rate: want at least one reference unit, got none"):
         ErrorRate().result()
+
+
+def _words(*rows: tuple[str, int, int]) -> list[Word]:
+    return [Word(*row, score=1.0) for row in rows]
+
+
+def test_times_of_words_read_right_are_compared_in_wrong_sentences_too() -> None:
+    errors = TimeErrors()
+    said = _words(("bin", 4, 10), ("blue", 10, 15), ("at", 15, 18), ("f", 18, 21), ("now", 21, 30))
+    read = _words(("bin", 1, 10), ("at", 14, 19), ("f", 18, 21), ("two", 21, 23), ("now", 23, 39))
+    errors.add(said, read)
+    assert (errors.starts, errors.stops) == ([-3, -1, 0, 2], [0, 1, 0, 9])
+    errors.add(_words(("set", 2, 5)), [])
+    assert len(errors) == 4
+    assert errors.result() == pytest.approx({"start": 1.5, "stop": 0.5, "start_90": 2.7, "stop_90": 6.6})
+
+
+def test_no_word_has_no_error() -> None:
+    with pytest.raises(ValueError, match="time errors: want at least one word, got none"):
+        TimeErrors().result()

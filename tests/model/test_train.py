@@ -14,6 +14,7 @@ from model.evaluate import evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from model.train import TrainResult, train
 from model.train_step import TrainConfig
+from pipeline.vocab import Vocabulary
 from tests.scripts import events
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
@@ -258,5 +259,5 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
     steps = 60
     config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
     train(model, config, lambda step: [dense] * steps, steps, tmp_path)
-    report = evaluate(model, [dense], lambda ids: " ".join(map(str, ids)))
+    report = evaluate(model, [dense], Vocabulary.of_words("abcd"))
     assert report.metrics["word_accuracy"] == 1
