@@ -87,8 +87,8 @@ def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     """Returns the corners of our crops without smoothing, float32 [F, 4, 2], by number of the video."""
     cropper = crop.MouthCropper(crop.CropSettings(smoothing=0, stride=stride))
     found = {}
-    for number, path in enumerate(tqdm(videos, unit="clip")):
-        with contextlib.suppress(ClipError), decode.opened(Path(path)) as video:
+    for number, name in enumerate(tqdm(videos, unit="clip")):
+        with contextlib.suppress(ClipError), decode.opened(Path(name)) as video:
             found[number] = cropper(video)[0].corners
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.schema import ClipError, Reason
-from pipeline.video import decode, images
+from pipeline.video import decode
 from tests import videos
 
 
