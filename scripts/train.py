@@ -4,9 +4,9 @@
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
 A word run names each aligned word. A sentence run reads whole clips with CTC, as characters or words (--labels).
-tensorboard --logdir=RUN shows curves, confused words and a few clips with what was read. --speakers, --words and
---max_frames select training examples; validation keeps all. --flagfile=FILE reads flags from a file, such as those of
-the published results in scripts/recipes.
+tensorboard --logdir=RUN shows curves, confused words and a few clips with what was read. --speakers, --words,
+--max_doubt and --max_frames select training examples; validation keeps all. --flagfile=FILE reads flags from a file,
+such as those of the published results in scripts/recipes.
 """
 
 import contextlib
@@ -57,6 +57,7 @@ DATA = cli.Options(
         "padding": "valid: F frames give F - 4 windows; same: F windows, the first and last frame repeated",
         "speakers": "train on these speakers alone",
         "words": "train on these words, or on sentences of these words, alone",
+        "max_doubt": "train on clips whose crops are less doubtful than this, such as 0.5; default: on all",
         "max_frames": "largest number of frames in an example; --on_long_example says what happens to longer ones",
         "overlong": "skip examples of more than --max_frames, or truncate them",
     },

@@ -76,7 +76,8 @@ def title(lines: Sequence[str], scale: float = 0.75) -> Image.Image:
 
 
 def _described(clip: Clip) -> str:
-    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked"
+    doubt = f", in doubt: {clip.doubt_cause}" if clip.doubt_cause else ""
+    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked{doubt}"
 
 
 def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:

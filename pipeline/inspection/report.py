@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.conversion.progress import Rejected
 from pipeline.conversion.run_log import CONVERSION
+from pipeline.inspection import statistics
 from pipeline.records import identity, storage
 from pipeline.records.directory import REJECTED, DatasetDir
 from pipeline.records.index import Index
@@ -70,6 +71,12 @@ def worst_tracked(index: Index, max_clips: int) -> np.ndarray:
     share = tracked(index)
     lossy = np.flatnonzero(share < 1).tolist()
     return np.array(sorted(lossy, key=lambda row: (share[row], index.id[row]))[:max_clips], np.int64)
+
+
+def doubtful(index: Index, max_clips: int) -> np.ndarray:
+    """int64 [n]: the rows of up to `max_clips` doubtful clips, the most doubtful first, ties sorted by id."""
+    found = np.flatnonzero(index.doubt >= statistics.DOUBTFUL).tolist()
+    return np.array(sorted(found, key=lambda row: (-index.doubt[row], index.id[row]))[:max_clips], np.int64)
 
 
 def rejects(dataset: DatasetDir, max_per_reason: int) -> list[Rejected]:

@@ -8,6 +8,9 @@ import numpy as np
 
 from pipeline import vocab
 from pipeline.records.directory import DatasetDir
+from pipeline.records.index import Index
+
+DOUBTFUL = 50  # percent, from which on crops are looked at first
 
 
 def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
@@ -21,6 +24,7 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
         rows.append((f"  {split}", f"{len(chosen)} records, {named}"))
     rows.append(("frames", lengths(index.frames, conversion["fps"])))
     rows.append(("tracked", f"{index.tracked.sum() / max(index.frames.sum(), 1):.2%} of {index.frames.sum()} frames"))
+    rows.append(("doubtful", _doubtful(index)))
     rows.append(
         (
             "bytes a record",
@@ -34,6 +38,13 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
     return rows + _changed_clips(dataset)
+
+
+def _doubtful(index: Index) -> str:
+    """Counts the clips whose crops may not show the talker's lips, by cause."""
+    causes = counted(index.doubt_cause[np.flatnonzero(index.doubt >= DOUBTFUL)].tolist())
+    shown = "; ".join(f"{cause}: {clips}" for cause, clips in causes)
+    return f"{sum(clips for _, clips in causes)} clips" + (f" ({shown})" if causes else "")
 
 
 def _changed_clips(dataset: DatasetDir) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ class DataConfig:
       padding: `valid` (F frames give F - 4 windows) or `same` (F windows).
       speakers: only clips of these speakers; empty for all.
       words: only these words, or only sentences of these words; empty for all.
+      max_doubt: only clips whose crops are less doubtful than this, 0 to 1; None for all.
       max_frames: the maximum length of an example, at least 5; None for any length.
       overlong: `skip` longer examples or `truncate` them. A word keeps the frames around its middle. A sentence keeps
         its first frames and the words that end in them.
@@ -44,6 +45,7 @@ class DataConfig:
     padding: Literal["valid", "same"] = "valid"
     speakers: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    max_doubt: float | None = None
     max_frames: int | None = None
     overlong: Literal["skip", "truncate"] = "skip"
 
@@ -54,6 +56,8 @@ class DataConfig:
             raise ValueError(f"margin: want 0 to {MAX_MARGIN} frames, got {self.margin}")
         if self.padding not in windows.PADDINGS:
             raise ValueError(f"padding: want {' or '.join(windows.PADDINGS)}, got {self.padding!r}")
+        if self.max_doubt is not None and not 0 <= self.max_doubt <= 1:
+            raise ValueError(f"max_doubt: want 0 to 1, got {self.max_doubt}")
         if self.max_frames is not None and self.max_frames < CONTEXT:
             raise ValueError(f"max_frames: want at least {CONTEXT}, one window, got {self.max_frames}")
         if self.overlong not in ("skip", "truncate"):
@@ -61,7 +65,7 @@ class DataConfig:
 
     def whole(self) -> "DataConfig":
         """The same kind of examples without filters and truncation, for evaluation."""
-        return dataclasses.replace(self, speakers=(), words=(), max_frames=None)
+        return dataclasses.replace(self, speakers=(), words=(), max_doubt=None, max_frames=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +123,8 @@ def select_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exam
     examples = examples if config.max_frames is None else _limit_length(dataset, examples, config)
     examples = _with_min_frames(dataset, examples, config)
     if not len(examples):
-        chosen = {name: getattr(config, name) for name in ("speakers", "words", "max_frames")}
-        rules = ", ".join(f"{name} {_listed(value)}" for name, value in chosen.items() if value)
+        chosen = {name: getattr(config, name) for name in ("speakers", "words", "max_doubt", "max_frames")}
+        rules = ", ".join(f"{name} {_listed(value)}" for name, value in chosen.items() if value not in ((), None))
         raise DataError(f"{dataset.root}: {rules} leave no example of split {split!r}; loosen them")
     return examples
 
@@ -199,8 +203,10 @@ def _widen(start: np.ndarray, stop: np.ndarray, total: np.ndarray, min_frames: i
 
 
 def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Examples:
-    """Keeps only the speakers and words of `config`."""
+    """Keeps only the speakers, the words and the certainty of crops that `config` wants."""
     index = dataset.index
+    if config.max_doubt is not None:
+        examples = examples.where(index.doubt[examples.record] < round(100 * config.max_doubt))
     if config.speakers:
         find = Lookup(sorted(set(config.speakers)))
         places = find(index.speaker)
@@ -235,7 +241,7 @@ def _check_known(
 
 def _listed(value: object) -> str:
     """A number, or the first of many names."""
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     return ", ".join(value[:MAX_LISTED]) + (f" and {len(value) - MAX_LISTED} more" if len(value) > MAX_LISTED else "")
 

@@ -1,6 +1,7 @@
 """The index of a dataset: location, length, labels and word times of every record, as columns."""
 
 import dataclasses
+import math
 from array import array
 from collections.abc import Iterable, Sequence
 
@@ -29,14 +30,15 @@ class Row:
     frames: int
     tracked: int  # number of frames in which the mouth was found
     words: tuple[Word, ...]
-    doubt: int = 0  # percent
+    doubt: int = 0  # percent, rounded down
     doubt_cause: str = ""
 
     @classmethod
     def of(cls, clip: Clip, record: bytes, offset: int) -> "Row":
         """The row of a clip whose `record` has its header at byte `offset` of the shard."""
         place = offset, len(record), pixels_offset(record)
-        found = len(clip.frames), int(clip.tracked.sum()), clip.words, round(100 * clip.doubt), clip.doubt_cause
+        percent = math.floor(100 * clip.doubt + 1e-3)  # a record rounds to float32
+        found = len(clip.frames), int(clip.tracked.sum()), clip.words, percent, clip.doubt_cause
         return cls(clip.id, clip.speaker, clip.text, *place, *found)
 
 

@@ -1,5 +1,6 @@
 """The HTML report of a dataset."""
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -36,16 +37,18 @@ def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]]
       DataError: a drawn record is damaged, or a file beside the shards is malformed.
     """
     drawn = preview.sample(dataset, clips, seed)
+    doubtful = report.doubtful(dataset.index, SHEETS_OF_WORST).tolist()
     worst = report.worst_tracked(dataset.index, SHEETS_OF_WORST).tolist()
-    pictures = [_sheet(dataset, record) for record in track(drawn + worst)]
+    pictures = iter([_sheet(dataset, record) for record in track(doubtful + worst + drawn)])
     sections = [
+        _doubtful(dataset, list(itertools.islice(pictures, len(doubtful)))),
         _splits(dataset),
         _lengths(dataset),
         _vocabulary(dataset),
         _speakers(dataset),
-        _tracking(dataset, pictures[len(drawn) :]),
+        _tracking(dataset, list(itertools.islice(pictures, len(worst)))),
         _rejects(dataset),
-        _clips(dataset, pictures[: len(drawn)], seed),
+        _clips(dataset, list(pictures), seed),
         _settings(dataset),
         _runs(dataset),
     ]
@@ -62,9 +65,26 @@ def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
         ("words", f"{len(report.words(index.text)):,}"),
         ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),
         ("frames tracked", f"{index.tracked.sum() / max(frames, 1):.2%}"),
+        ("clips in doubt", f"{np.count_nonzero(index.doubt >= statistics.DOUBTFUL):,}"),
         ("clips rejected", f"{sum(dataset.manifest['rejected'].values()):,}"),
         ("gigabytes", f"{index.length.sum() / 1e9:,.2f}"),
     ]
+
+
+def _doubtful(dataset: DatasetDir, pictures: list[Picture]) -> Section:
+    """The clips to look at first."""
+    index = dataset.index
+    if not pictures:
+        return Section("In doubt", wide=[Text("No clip is in doubt.")])
+    rows = []
+    for record in report.doubtful(index, MAX_WORST).tolist():
+        row, split = index.row(record), dataset.splits[index.split[record]]
+        rows.append((row.id, split, row.doubt, row.doubt_cause, row.text))
+    more = int(np.count_nonzero(index.doubt >= statistics.DOUBTFUL)) - len(rows)
+    table = Table(("clip", "split", "doubt, %", "cause", "text"), rows, "Clips to look at first", more)
+    causes = statistics.counted(index.doubt_cause[np.flatnonzero(index.doubt >= statistics.DOUBTFUL)].tolist())
+    advice = f"Their crops may not show the talker's lips. --max_doubt of scripts.train leaves clips out. {LEGEND}"
+    return Section("In doubt", [Bars("Clips in doubt, by cause", causes), table], [Text(advice), *pictures])
 
 
 def _splits(dataset: DatasetDir) -> Section:
@@ -153,7 +173,8 @@ def _clips(dataset: DatasetDir, pictures: list[Picture], seed: int) -> Section:
 
 def _sheet(dataset: DatasetDir, record: int) -> Picture:
     clip = directory.read_record(dataset, record)
-    return sheet(clip, f"“{clip.text}” · {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked")
+    doubt = f", in doubt {clip.doubt:.0%}: {clip.doubt_cause}" if clip.doubt_cause else ""
+    return sheet(clip, f"“{clip.text}” · {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked{doubt}")
 
 
 def sheet(clip: Clip, caption: str) -> Picture:

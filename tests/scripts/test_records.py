@@ -35,6 +35,7 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
         ["record", f"tiny-train.tfrecord-00001-of-00003 offset 0, {tiny('raw').index.length[5]:,} bytes"],
         ["frames", f"15 at 25 fps, uint8 {frames.min()} to {frames.max()}"],
         ["tracked", "14 of 15"],
+        ["doubt", f"0.50 {datasets.CAUSE}"],
         ["bin", "frames 1 to 3"],
         ["at", "frames 4 to 7"],
         ["now", "frames 8 to 9"],

@@ -16,6 +16,7 @@ def test_the_numbers_are_those_of_the_index(tiny: Callable[[str], DatasetDir]) -
         ("  val", "2 records, 2 speakers"),
         ("frames", "10 to 16, median 13 (0.52 s at 25 fps)"),
         ("tracked", "92.19% of 192 frames"),
+        ("doubtful", f"5 clips ({datasets.CAUSE}: 5)"),
         ("bytes a record", f"{tiny('raw').index.length.mean():,.0f} (raw)"),
         ("speakers", "s0 5, s1 5, s2 5"),
         ("words", "45 aligned, 3 distinct"),

@@ -72,7 +72,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
     """Four clips of three speakers: 30, 30, 12 and 9 frames; the last without word times."""
     clips = [
         datasets.clip("s1/a", 30, [("bin", 0, 9), ("at", 9, 14), ("now", 14, 30)]),
-        datasets.clip("s2/b", 30, [("at", 2, 28)]),
+        datasets.clip("s2/b", 30, [("at", 2, 28)], seed=2),  # a doubt of 0.5
         datasets.clip("s1/c", 12, [("now", 1, 12)]),
         datasets.clip("s3/d", 9, []),
     ]
@@ -89,6 +89,8 @@ def ids(dataset: DatasetDir, found: Examples) -> list[str]:
         (SENTENCE, {}, ["s1/a", "s2/b", "s1/c", "s3/d"]),
         (SENTENCE, {"speakers": ("s1", "s3")}, ["s1/a", "s1/c", "s3/d"]),
         (SENTENCE, {"words": ("at", "now")}, ["s2/b", "s1/c"]),
+        (SENTENCE, {"max_doubt": 0.51}, ["s1/a", "s2/b", "s1/c", "s3/d"]),
+        (SENTENCE, {"max_doubt": 0.5}, ["s1/a", "s1/c", "s3/d"]),
         (SENTENCE, {"max_frames": 12}, ["s1/c", "s3/d"]),
         (SENTENCE, {"max_frames": 30}, ["s1/a", "s2/b", "s1/c", "s3/d"]),
         (WORD, {"words": ("at", "bin")}, ["s1/a", "s1/a", "s2/b"]),
@@ -158,6 +160,7 @@ def test_twin_letters_need_a_window_more(tmp_path_factory: pytest.TempPathFactor
         ({"speakers": ("s9",)}, "speakers: no clip has 's9'; choose of s1, s2, s3"),
         ({"words": ("at", "soon")}, "words: no clip has 'soon'; choose of at, bin, now"),
         ({"speakers": ("s3",), "words": ("bin",)}, "speakers s3, words bin leave no example of split 'train'"),
+        ({"speakers": ("s2",), "max_doubt": 0.0}, r"speakers s2, max_doubt 0\.0 leave no example of split 'train'"),
     ],
 )
 def test_filters_that_leave_nothing_are_refused(spoken: DatasetDir, chosen: dict[str, object], match: str) -> None:
@@ -166,7 +169,8 @@ def test_filters_that_leave_nothing_are_refused(spoken: DatasetDir, chosen: dict
 
 
 def test_whole_leaves_nothing_out() -> None:
-    config = DataConfig(WORDS, "word", 3, "same", speakers=("s1",), words=("at",), max_frames=9, overlong="truncate")
+    filters = {"speakers": ("s1",), "words": ("at",), "max_doubt": 0.5, "max_frames": 9}
+    config = DataConfig(WORDS, "word", 3, "same", **filters, overlong="truncate")
     kept = dataclasses.replace(config.whole(), overlong="skip")
     assert kept == DataConfig(WORDS, "word", 3, "same")
 
@@ -178,6 +182,7 @@ def test_whole_leaves_nothing_out() -> None:
         ({"margin": -1}, "margin: want 0 to 100 frames, got -1"),
         ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
         ({"padding": "wrap"}, "padding: want valid or same, got 'wrap'"),
+        ({"max_doubt": 1.1}, "max_doubt: want 0 to 1, got 1.1"),
         ({"max_frames": 4}, "max_frames: want at least 5, one window, got 4"),
         ({"overlong": "cut"}, "overlong: want skip or truncate, got 'cut'"),
     ],

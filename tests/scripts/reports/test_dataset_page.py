@@ -38,12 +38,29 @@ def test_the_page_shows_the_figures(tiny: Callable[[str], DatasetDir]) -> None:
         "No clip was rejected.",
     ]
     assert [text for text in captions if text not in found.text] == []
-    assert len(found.pictures()) == 4 + 3 + dataset_page.SHEETS_OF_WORST
+    doubtful = int(found.text[found.text.index("clips in doubt") + 1])
+    assert len(found.pictures()) == 4 + 3 + dataset_page.SHEETS_OF_WORST + doubtful
 
 
 def test_the_same_clips_and_seed_give_the_same_page(tiny: Callable[[str], DatasetDir]) -> None:
     pages_of = [dataset_page.html(tiny("raw"), 2, seed) for seed in (0, 0, 1)]
     assert pages_of[0] == pages_of[1] != pages_of[2]
+
+
+def test_doubtful_clips_come_first(tmp_path: Path) -> None:
+    doubts = {"s1/a": 0.0, "s1/b": 0.5, "s1/c": 0.97, "s1/d": 0.49, "s1/e": 0.97}
+    clips = [
+        dataclasses.replace(datasets.clip(name, 10), doubt=doubt, doubt_cause=datasets.CAUSE if doubt >= 0.5 else "")
+        for name, doubt in doubts.items()
+    ]
+    found = pages.check(dataset_page.html(datasets.write_dataset(tmp_path, {"train": [clips]}), 1, 0))
+    assert found.text[found.text.index("clips in doubt") + 1] == "3"
+    assert found.text.index("In doubt") < found.text.index("Splits")
+    listed = found.text[found.text.index("Clips to look at first") :]
+    rows = [listed[listed.index(name) : listed.index(name) + 4] for name in ("s1/c", "s1/e", "s1/b")]
+    assert [row[2:] for row in rows] == [["97", datasets.CAUSE], ["97", datasets.CAUSE], ["50", datasets.CAUSE]]
+    assert [listed.index(row[0]) for row in rows] == sorted(listed.index(row[0]) for row in rows)
+    assert f"“bin at now” · 10 frames, 9 tracked, in doubt 97%: {datasets.CAUSE}" in listed
 
 
 def test_the_worst_tracked_clips_are_listed_and_shown(tmp_path: Path) -> None:
