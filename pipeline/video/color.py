@@ -1,5 +1,6 @@
 """Converts a decoded picture to upright, square, full-range pixels: gray or RGB."""
 
+import re
 from fractions import Fraction
 
 import av
@@ -9,9 +10,8 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from pipeline.video import geometry
 
-PLANAR = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12")  # 8 bits, luma the first plane
-BLACK, WHITE = 16, 235  # luma of limited range
-EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+HAS_LUMA_PLANE = re.compile(r"(?:yuv[aj]?4\d\dp|nv12)(?:(\d+)le)?")  # the first plane is luma, of so many bits or 8
+BLACK, WHITE = 16, 235  # luma of limited range and 8 bits
 cv2.setNumThreads(1)  # clips are converted in parallel instead
 
 
@@ -23,40 +23,33 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def gray(self, frame: av.VideoFrame) -> np.ndarray:
-        """Returns uint8 [H, W], 0 black to 255 white."""
-        if self._size(frame) == (frame.width, frame.height) and _has_luma_plane(frame):
-            return geometry.upright(_full_range_luma(frame), frame)
-        return self._reformat(frame, "gray")
+        """Returns the luma, uint8 [H, W], 0 black to 255 white."""
+        luma = _luma(frame)
+        return self._shown(self._reformat(frame, "gray") if luma is None else luma, frame)
 
     def rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns uint8 [H, W, 3] of the same size as `gray`."""
-        return self._reformat(frame, "rgb24")
+        return self._shown(self._reformat(frame, "rgb24"), frame)
 
-    def _size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        return geometry.square_size(frame.width, frame.height, self._aspect)
+    def _shown(self, pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+        return geometry.upright(geometry.squared(pixels, self._aspect), frame)
 
     def _reformat(self, frame: av.VideoFrame, format: str) -> np.ndarray:
-        width, height = self._size(frame)
+        exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
         converted = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format=format,
-            dst_color_range="JPEG",
-            interpolation=Interpolation.BICUBIC | EXACT,
-            threads=1,
+            frame, format=format, dst_color_range="JPEG", interpolation=exact, threads=1
         )
-        return geometry.upright(converted.to_ndarray(), frame)
+        return converted.to_ndarray()
 
 
-def _has_luma_plane(frame: av.VideoFrame) -> bool:
-    return frame.format.name in PLANAR and frame.planes[0].line_size > 0
-
-
-def _full_range_luma(frame: av.VideoFrame) -> np.ndarray:
-    """The luma plane as libswscale converts it: no value is near enough to a half to be rounded differently."""
-    plane = frame.planes[0]
-    luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-    if frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG:
-        return luma.copy()
-    return cv2.convertScaleAbs(cv2.subtract(luma, BLACK), alpha=255 / (WHITE - BLACK))
+def _luma(frame: av.VideoFrame) -> np.ndarray | None:
+    """The luma plane, stretched to full range and rounded; None where there is no such plane."""
+    plane, match = frame.planes[0], HAS_LUMA_PLANE.fullmatch(frame.format.name)
+    if match is None or plane.line_size < 0:
+        return None
+    depth = int(match[1] or 8)
+    values = np.frombuffer(plane, np.uint8 if depth == 8 else np.uint16)
+    luma = values.reshape(-1, plane.line_size // values.itemsize)[: frame.height, : frame.width]
+    full = frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+    black, white = (0, (1 << depth) - 1) if full else (BLACK << depth - 8, WHITE << depth - 8)
+    return cv2.convertScaleAbs(cv2.subtract(luma, black), alpha=255 / (white - black))

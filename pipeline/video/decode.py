@@ -10,10 +10,9 @@ AVI, which holds no times of theirs, follow each other as its packets do; where 
 clock of the first goes on. The largest video stream is read; of equals the default one, then the first.
 
 Pictures are in square pixels (the squeezed side is made longer), turned and mirrored by their display matrix, and
-otherwise at full resolution; interlaced ones are deinterlaced by libavfilter's bwdif, one picture each. Gray is
-the luma, stretched from 16..235 where the video has limited range; HDR keeps its transfer curve. Pictures without
-a luma plane of 8 bits and those with other than square pixels are converted by libswscale in its bit-exact mode.
-The bytes do not depend on the machine.
+otherwise at full resolution; interlaced ones are deinterlaced by libavfilter's bwdif, one picture each. Gray is the
+luma of any depth, stretched to 0..255 where the video has limited range; HDR keeps its transfer curve. Pictures without
+a luma plane are converted by libswscale in its bit-exact mode. The bytes do not depend on the machine.
 """
 
 import contextlib

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 
@@ -37,6 +38,13 @@ def square_size(width: int, height: int, aspect: Fraction | None) -> tuple[int, 
     if not aspect:
         return width, height
     return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+def squared(pixels: np.ndarray, aspect: Fraction | None) -> np.ndarray:
+    """Stretches pixels [H, W] or [H, W, 3] to `square_size`; the bytes do not depend on the machine."""
+    height, width = pixels.shape[:2]
+    size = square_size(width, height, aspect)
+    return pixels if size == (width, height) else cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
