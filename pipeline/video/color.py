@@ -20,6 +20,7 @@ class Converter:
 
     def __init__(self, aspect: Fraction | None) -> None:
         self._aspect = aspect
+        self._orientations: dict[int, geometry.Orientation] = {}  # by rotation
         self._reformatter = VideoReformatter()
 
     def gray(self, frame: av.VideoFrame) -> np.ndarray:
@@ -32,7 +33,10 @@ class Converter:
         return self._shown(self._reformat(frame, "rgb24"), frame)
 
     def _shown(self, pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-        return geometry.upright(geometry.squared(pixels, self._aspect), frame)
+        rotation = frame.rotation
+        if rotation not in self._orientations:  # once, since PyAV keeps frames whose side data was asked for alive
+            self._orientations[rotation] = geometry.orientation(frame)
+        return geometry.upright(geometry.squared(pixels, self._aspect), self._orientations[rotation])
 
     def _reformat(self, frame: av.VideoFrame, format: str) -> np.ndarray:
         exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT

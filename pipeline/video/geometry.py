@@ -12,8 +12,8 @@ from av.sidedata.sidedata import Type
 from pipeline.schema import ClipError, Reason
 
 MAX_ASPECT = 8  # of a pixel; a header that states more is wrong
-# Whether x and y change places, and the signs of the shown axes; the identity first.
-ORIENTATIONS = tuple(itertools.product((False, True), (1, -1), (1, -1)))
+Orientation = tuple[bool, int, int]  # whether x and y change places; the signs of the shown x and y
+ORIENTATIONS: list[Orientation] = list(itertools.product((False, True), (1, -1), (1, -1)))  # the identity first
 
 
 def check_aspect(aspect: Fraction | None, path: Path) -> None:
@@ -47,17 +47,19 @@ def squared(pixels: np.ndarray, aspect: Fraction | None) -> np.ndarray:
     return pixels if size == (width, height) else cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR_EXACT)
 
 
-def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Turns and mirrors pixels [H, W] or [H, W, 3] as the display matrix of their frame says.
-
-    Angles between the eight orientations are rounded to the nearest.
-    """
+def orientation(frame: av.VideoFrame) -> Orientation:
+    """Returns the orientation that the display matrix of a frame states; other angles are rounded to the nearest."""
     matrix = next((data for data in frame.side_data if data.type is Type.DISPLAYMATRIX), None)
     if matrix is None:
-        return pixels
+        return ORIENTATIONS[0]
     # int32 [a b u; c d v; x y w]: the coded place (x, y) is shown at (a x + c y, b x + d y).
     shown = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].astype(float)
-    transposed, x, y = max(ORIENTATIONS, key=lambda orientation: (_matrix(*orientation) * shown).sum())
+    return max(ORIENTATIONS, key=lambda orientation: (_matrix(*orientation) * shown).sum())
+
+
+def upright(pixels: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """Turns and mirrors pixels [H, W] or [H, W, 3]."""
+    transposed, x, y = orientation
     return np.ascontiguousarray((pixels.swapaxes(0, 1) if transposed else pixels)[::y, ::x])
 
 

@@ -1,5 +1,7 @@
 """Numbered pictures in every container: which are read, in which order, and from where."""
 
+import gc
+import os
 from pathlib import Path
 
 import av
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.schema import ClipError, Reason
+from pipeline.video import decode
 from tests import videos
 
 OPEN_GOP = {"x264-params": "open-gop=1:bframes=3:keyint=50:scenecut=0:b-adapt=0"}
@@ -146,3 +149,23 @@ def test_a_beheaded_transport_stream_joined_to_another(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(first.read_bytes() + data[188 * (len(data) // 188 // 4) :])
     reject(path, Reason.UNREADABLE, r"damaged after picture \d")
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """Pictures of 0.8 MB each, of which 200 would be 160 MB; without collections of cycles, which come too late."""
+    mirrored = [-(1 << 16), 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]
+    path = videos.write(tmp_path / "a.mp4", [np.zeros((540, 960), np.uint8)] * 200, codec="mpeg4", matrix=mirrored)
+    gc.disable()
+    try:
+        before = resident()
+        assert sum(1 for _ in decode.read_color(path)) == 200
+        with decode.opened(path) as video:
+            assert sum(1 for _ in video) == 200
+        assert resident() - before < 60
+    finally:
+        gc.enable()
+
+
+def resident() -> float:
+    """Megabytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
