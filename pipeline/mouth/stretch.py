@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.mouth.path import crop_affines, crop_corners, reach, smooth
 from pipeline.mouth.sighting import Sighting
-from pipeline.mouth.warp import warp
+from pipeline.mouth.warp import cut, warp
 from pipeline.schema import CROP
 
 BATCH = 16  # frames that are smoothed at a time
@@ -16,10 +16,11 @@ SLACK = 1.0
 
 
 class Part(NamedTuple):
-    """A part of a picture, uint8 [h, w], and the x and y of its first pixel."""
+    """A part of a picture, uint8 [h, w], reduced by a factor, and the x and y of its corner in the picture."""
 
     luma: np.ndarray
     corner: np.ndarray
+    factor: int
 
 
 class Stretch:
@@ -74,15 +75,13 @@ class Stretch:
         for affine in affines:
             part = self._parts.popleft()
             affine[:, 2] -= part.corner
-            self.crops.append(warp(part.luma, affine, CROP))
+            self.crops.append(warp(part.luma, affine / part.factor, CROP))
 
 
 def _around(luma: np.ndarray, pose: np.ndarray, margin: float) -> Part:
-    """The part of a picture that the crop of a frame can need."""
-    half = abs(pose[1]) * (margin / np.sqrt(2) + SLACK)
+    """The part of a picture that the crop of a frame can need, in no more detail than it needs."""
+    half = np.abs(pose[1]) * (margin / np.sqrt(2) + SLACK)
+    factor = max(1, int(np.abs(pose[1]) * margin / CROP))
     centre = np.array([pose[0].real, pose[0].imag])
-    size = luma.shape[::-1]
-    low = np.clip(centre - half, 0, np.subtract(size, 1)).astype(int)
-    high = np.clip(np.ceil(centre + half), low + 1, size).astype(int)
-    part = luma[low[1] : high[1], low[0] : high[0]]
-    return Part(part.copy(), low) if 2 * part.size < luma.size else Part(luma, np.zeros(2, int))
+    part, corner = cut(luma, centre - half, centre + half, factor)
+    return Part(part.copy() if 2 * part.size < luma.size else part, corner, factor)

@@ -43,19 +43,20 @@ class Tracker:
 
     def track(self, pictures: Iterable[np.ndarray]) -> None:
         """Takes the whole clip, uint8 [H, W] each; a repeated picture is the same object."""
-        numbered = enumerate(pictures)
-        block = list(itertools.islice(numbered, 1))
-        while block:
-            self.frames = block[-1][0] + 1
-            self._take(block)
-            block = list(itertools.islice(numbered, self._stride))
+        block: list[Frame] = []
+        for self.frames, picture in enumerate(pictures, 1):
+            block.append((self.frames - 1, picture))
+            if len(block) == self._stride or self.frames == 1:
+                self._take(block)
+                block.clear()
+        self._take(block)
         if self._history:
             self._settle(self._waiting, self._history[-1].pose, [False] * len(self._waiting))
             self.stretches[-1].finish()
 
     def _take(self, block: list[Frame]) -> None:
         """Takes the frames up to the next key frame."""
-        if self._history and not self._waiting and (key := self._key(*block[-1])) is not None:
+        if block and self._history and not self._waiting and (key := self._key(*block[-1])) is not None:
             self._settle(block, key.pose, [True] * len(block))
             self._remember(key)
             self._picture = block[-1][1]

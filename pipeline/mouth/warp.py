@@ -33,18 +33,34 @@ def warp(luma: np.ndarray, affine: np.ndarray, side: int, interpolation: int = c
 
 def _reduce(luma: np.ndarray, affine: np.ndarray, side: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """The part of a picture that a square needs, reduced by a factor, and the map of the square to it."""
-    size = np.array(luma.shape[::-1])
     corners = corners_of(affine, side)
     reach = 3 * factor  # what interpolation needs around the square
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - reach, 0, size - 1)
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + reach, low + 1, size)
+    part, corner = cut(luma, corners.min(axis=0) - reach, corners.max(axis=0) + reach, factor)
+    return part, (affine - np.column_stack([np.zeros((2, 2)), corner])) / factor
+
+
+def cut(luma: np.ndarray, low: np.ndarray, high: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts a part out of a picture and reduces it by area averaging.
+
+    Args:
+      luma: uint8 [H, W].
+      low: x, y from which on pixels are wanted.
+      high: x, y up to which.
+      factor: pixels of the picture, along each side, that become one.
+
+    Returns:
+      uint8 [h, w], not a copy where the factor is 1; and x, y of its first pixel in the picture, int [2].
+    """
+    size = np.array(luma.shape[::-1])
+    low = np.clip(np.floor(low).astype(int), 0, size - 1)
+    high = np.clip(np.ceil(high).astype(int), low + 1, size)
     part = luma[low[1] : high[1], low[0] : high[0]]
-    right, bottom = -(high - low) % factor
-    if right or bottom:
-        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    height, width = part.shape
-    part = cv2.resize(part, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    return part, (affine - np.column_stack([np.zeros((2, 2)), low])) / factor
+    if factor > 1:
+        right, bottom = -(high - low) % factor
+        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE) if right or bottom else part
+        height, width = part.shape
+        part = cv2.resize(part, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return part, low
 
 
 def corners_of(affine: np.ndarray, side: int) -> np.ndarray:
