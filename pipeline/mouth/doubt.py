@@ -105,5 +105,5 @@ def yaw(points: np.ndarray) -> np.ndarray:
     Args:
       points: landmarks, [N, 468, 2].
     """
-    right, left, nose = np.stack([path.eyes_and_nose(one) for one in points]).T
+    right, left, nose, _ = path.spots(points).T
     return ((nose - (right + left) / 2) / (left - right)).real

@@ -8,6 +8,10 @@ from pipeline.schema import CROP
 
 # The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
 TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
+# The weights [4, 468] of the landmarks in the centres of the right and the left eye, the tip of the nose and the mouth.
+WEIGHTS = np.zeros((4, landmarks.POINTS))
+for _row, _spots in enumerate((landmarks.RIGHT_EYE, landmarks.LEFT_EYE, (landmarks.NOSE,), landmarks.MOUTH)):
+    WEIGHTS[_row, list(_spots)] = 1 / len(_spots)
 
 
 def pose(points: np.ndarray) -> np.ndarray:
@@ -24,17 +28,15 @@ def pose(points: np.ndarray) -> np.ndarray:
       complex128 [2]: the point between the mouth's corners, and z. The length of z is the inter-ocular distance in
       pixels, its angle is the head's roll.
     """
-    face = eyes_and_nose(points)
+    *face, mouth = spots(points)
     template = TEMPLATE - TEMPLATE.mean()
-    similarity = (face - face.mean()) @ template.conj() / np.sum(np.abs(template) ** 2)
-    mouth = points[list(landmarks.MOUTH)].mean(axis=0)
-    return np.array([complex(*mouth), similarity])
+    similarity = (face - np.mean(face)) @ template.conj() / np.sum(np.abs(template) ** 2)
+    return np.array([mouth, similarity])
 
 
-def eyes_and_nose(points: np.ndarray) -> np.ndarray:
-    """The centres of the right and the left eye and the tip of the nose, complex [3], of landmarks [468, 2]."""
-    spots = [list(landmarks.RIGHT_EYE), list(landmarks.LEFT_EYE), [landmarks.NOSE]]
-    return np.array([complex(*points[spot].mean(axis=0)) for spot in spots])
+def spots(points: np.ndarray) -> np.ndarray:
+    """The centres of right and left eye, the tip of the nose and the mouth, complex [..., 4], of [..., 468, 2]."""
+    return (WEIGHTS @ points) @ (1, 1j)
 
 
 def jumps(ones: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.mouth import faces, landmarks
 from pipeline.mouth.faces import Face
-from pipeline.mouth.path import eyes_and_nose, jumps, pose, squares
+from pipeline.mouth.path import jumps, pose, spots, squares
 from pipeline.mouth.warp import warp
 
 MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
@@ -87,7 +87,7 @@ def _sighting(frame: int, luma: np.ndarray, fit: landmarks.Fit) -> Sighting | No
     if fit.logit < MIN_LOGIT or (lips < 0).any() or (lips > luma.shape[::-1]).any():
         return None
     posed = pose(fit.points)
-    centre = eyes_and_nose(fit.points).mean() + 0.1j * posed[1]
+    centre = spots(fit.points)[:3].mean() + 0.1j * posed[1]
     window = squares(centre[None], LOOK_SIZE * posed[1:], LOOK_SIDE)[0]
     return Sighting(frame, fit.points, fit.logit, posed, _look(luma, window), window)
 

@@ -40,6 +40,11 @@ def test_yaw_shrinks_the_crop_less_than_the_eyes() -> None:
     assert 0.71 < abs(path.pose(turned)[1]) / 50 < 1
 
 
+def test_spots_of_several_faces() -> None:
+    got = path.spots(np.stack([face(50, 0j), face(20j, 3j)]))
+    np.testing.assert_allclose(got, [[-25, 25, 28.5j, 55j], [-7j, 13j, 3j - 11.4, 3j - 22]], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("other", "far"),
     [((30 + 40j, 100), 0.5), ((0, 50), 1.0), ((0, 100j), 2**0.5), ((60, 120), 0.6), ((10j, 100), 0.1)],
