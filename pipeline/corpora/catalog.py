@@ -85,9 +85,7 @@ class Catalog(Sequence[ClipSource]):
         with _named_write_errors():
             file.flush()
         order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
-        if repeated := next((a for a, b in itertools.pairwise(ids[row] for row in order) if a == b), None):
-            raise DataError(f"clip {repeated!r} is in the corpus twice; ids must be unique: rename or remove one")
-        return cls(
+        catalog = cls(
             ids=StringArray.of(ids[row] for row in order),
             speaker=speakers.build(order),
             split=splits.build(order),
@@ -95,6 +93,12 @@ class Catalog(Sequence[ClipSource]):
             _offsets=np.frombuffer(offsets, np.int64)[order],
             _file=file,
         )
+        sorted_ids = itertools.pairwise(ids[row] for row in order)
+        if (row := next((row for row, (a, b) in enumerate(sorted_ids) if a == b), None)) is not None:
+            videos = " or ".join(sorted(str(catalog[each].video) for each in (row, row + 1)))
+            rule = "is in the corpus twice; ids must be unique: rename or remove"
+            raise DataError(f"clip {catalog.ids[row]!r} {rule} {videos}")
+        return catalog
 
     def __len__(self) -> int:
         return len(self._offsets)

@@ -97,7 +97,7 @@ def clips(root: Path) -> Iterator[ClipSource]:
 
 
 def _is_clip(entry: Path) -> bool:
-    if paths.is_video(entry):
+    if paths.is_video(entry.name):
         return True
     return paths.is_folder(entry) and (sentence(entry.name) is not None or _may_hold_images(entry))
 

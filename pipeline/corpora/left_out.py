@@ -42,29 +42,30 @@ def _survey(root: str, videos: np.ndarray) -> tuple[np.ndarray, Counter[Path]]:
     """Which of `videos`, sorted hashes uint64 [V], are below `root`, bool [V]; and the other videos by directory."""
     listed = np.zeros(len(videos), bool)
     others: Counter[Path] = Counter()
-    for entry in _entries(root):
-        key = np.uint64(hash_path(os.path.realpath(entry.path) if entry.is_symlink() else entry.path))
-        place = np.searchsorted(videos, key)
-        if place < len(videos) and videos[place] == key:
-            listed[place] = True
-        elif paths.is_video(Path(entry.name)) and not entry.is_dir():
-            others[Path(entry.path).parent] += 1
+    for folder, entries in _folders(root):
+        real = (os.path.realpath(entry.path) if entry.is_symlink() else entry.path for entry in entries)
+        keys = np.array([hash_path(path) for path in real], np.uint64)
+        places = np.minimum(np.searchsorted(videos, keys), len(videos) - 1)
+        known = videos[places] == keys if len(videos) else np.zeros(len(keys), bool)
+        listed[places[known]] = True
+        unknown = (entries[place] for place in np.flatnonzero(~known))
+        if count := sum(not os.path.isdir(entry.path) for entry in unknown):  # noqa: PTH112, no link raises
+            others[Path(folder)] = count
     return listed, others
 
 
-def _entries(root: str) -> Iterator[os.DirEntry]:
-    """The directories and video files below a directory, but for hidden ones and those that cannot be listed."""
+def _folders(root: str) -> Iterator[tuple[str, list[os.DirEntry]]]:
+    """Directories, but for hidden ones and those that cannot be listed, with the directories and videos in each."""
     folders = [root]
     while folders:
+        folder = folders.pop()
         try:
-            found = [entry for entry in os.scandir(folders.pop()) if not entry.name.startswith(".")]
+            found = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
         except OSError:
             continue
-        for entry in found:
-            if is_folder := entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            if is_folder or paths.is_video(Path(entry.name)):
-                yield entry
+        inner = {entry.path for entry in found if entry.is_dir(follow_symlinks=False)}
+        folders += inner
+        yield folder, [entry for entry in found if entry.path in inner or paths.is_video(entry.name)]
 
 
 def _shown(path: Path, root: Path) -> str:

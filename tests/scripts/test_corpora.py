@@ -111,6 +111,17 @@ def test_a_folder_with_odd_names_links_and_fifos(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_left_out_is_said_before_and_without_a_conversion(tmp_path: Path) -> None:
+    datasets.write_video(tmp_path / "s1/video/mpg_6000/hello.mp4", datasets.pixels(20, seed=1, side=64))
+    datasets.write_alignment(tmp_path / "alignments/s1/hello.align")
+    datasets.write_video(tmp_path / "s2/elsewhere/hello.mp4", datasets.pixels(20, seed=1, side=64))
+    (tmp_path / "s3").mkdir()
+    flags = converting("grid", tmp_path, tmp_path / "out", "--crop=resize", "--val=0", "--test=0")
+    for printed in commands.run([*flags, "--dry_run"], flags):
+        assert printed.startswith("folders without a clip (2): s2, s3\nvideos of no clip (1): 1 in s2/elsewhere\n")
+    assert directory.open_dataset(tmp_path / "out").index.id.tolist() == ["s1/hello"]
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "A/train").mkdir(parents=True)
     (tmp_path / "A/train/A_1.mp4").touch()

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -35,6 +36,12 @@ def test_a_catalog_has_the_clips_sorted_by_id() -> None:
     assert len({*clips.videos.tolist()}) == 3
     assert Catalog.of(clips) is clips
     assert len(Catalog.of([])) == 0
+
+
+def test_two_clips_of_one_id_are_refused_with_their_videos() -> None:
+    twin = dataclasses.replace(ODD[2], video=ROOT / "high/c.mp4")
+    with pytest.raises(DataError, match=r"clip '夏' is in the corpus twice; .*/corpus/c\.mp4 or /corpus/high/c\.mp4$"):
+        Catalog.of([*ODD, twin])
 
 
 def test_a_selection_is_pickled_as_its_clips() -> None:

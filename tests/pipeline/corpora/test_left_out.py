@@ -58,9 +58,12 @@ def test_missing_videos_and_videos_of_no_row(tmp_path: Path) -> None:
 def test_a_video_of_two_clips_is_counted_once(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     (tmp_path / "clips.csv").write_text("video,text,start,end\na.mp4,so,0,1\na.mp4,no,1,2\ngone.mp4,so,0,1\n")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "linked.mp4").symlink_to("b.mp4")
+    (tmp_path / "folder.mp4").mkdir()
     assert lines("folder", tmp_path) == [
         "missing videos (1 of 2), whose clips will be rejected: gone.mp4",
-        "videos of no clip (1): 1 in .",
+        "videos of no clip (3): 3 in .",
     ]
 
 
