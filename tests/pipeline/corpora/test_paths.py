@@ -184,3 +184,28 @@ def test_text_that_cannot_be_read_is_named(root: Path) -> None:
     ]:
         with pytest.raises(ValueError, match=f"^{Path(name).name}.*: {match}" if name != "." else match):
             paths.read_text(root / name, root)
+
+
+def test_names_are_found_in_another_form_where_none_is_the_very_name(tmp_path: Path) -> None:
+    entries = [tmp_path / name for name in ("a.ALIGN", "b.Align", "b.align", "cafe\u0301.txt", "C.txt", "e", ".d")]
+    names = paths.Names(entries)
+    wanted = (
+        "a.align",
+        "b.align",
+        "b.ALIGN",
+        "caf\u00e9.TXT",
+        "c.txt",
+        "e",
+        "E",
+        "gone",
+        b"\xff".decode(errors="surrogateescape"),
+    )
+    found = [path and path.name for path in map(names.find, wanted)]
+    assert found == ["a.ALIGN", "b.align", "b.Align", "cafe\u0301.txt", None, "e", None, None, None]
+
+
+@pytest.mark.parametrize("form", ["utf-16", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, form: str) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffText: so".removeprefix("\ufeff" * (form == "utf-16")).encode(form))
+    with pytest.raises(ValueError, match=r"^a\.txt: UTF-16, not UTF-8; save it as UTF-8$"):
+        paths.read_text(tmp_path / "a.txt", tmp_path)
