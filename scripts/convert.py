@@ -87,7 +87,6 @@ CROP = cli.Options(
         "box": "x0,y0,x1,y1 as fractions of the picture (box)",
         "smoothing": "sigma in frames of the Gaussian over the mouth's track (face)",
         "max_gap": "largest number of frames without a face that is interpolated (face)",
-        "on_gap": "after a longer gap or a cut: reject the clip, or split it into its stretches with a face",
     },
     names={"mode": "crop", "margin": "crop_margin"},
 )
@@ -103,6 +102,8 @@ CONVERT = cli.Options(
         "clips_per_shard": "largest number of clips in a shard",
         "max_frames": "largest number of frames in a clip; --on_too_long says what happens to longer ones",
         "overlong": "reject clips of more than --max_frames, or truncate those with word times",
+        "on_gap": "where the face is lost for more than --max_gap frames, and at a cut: reject the clip, or split it "
+        "into its stretches with a face, each a clip ID@FRAME with the words that lie in it",
         "alphabet": "characters that a transcript may hold, lower case",
         "unknown": "reject clips with a character outside --alphabet, or write U+FFFD in its place (unk)",
     },
@@ -290,8 +291,6 @@ def _follow(states: Iterator[Progress], part: Part) -> Progress:
     first = next(states)
     if not part.is_whole and first.left:
         print(f"task {part.task} of {part.tasks} (--task, --tasks): {first.clips} clips", flush=True)
-    if not first.resumed and not flags.FLAGS.dask and (idle := dry_run.idle_workers(flags.FLAGS.workers, first.shards)):
-        print(f"workers: {idle}; to use it, stop this command and name another --output")
     with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
         for state in itertools.chain([first], states):
             bar.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)

@@ -9,7 +9,8 @@ Inputs are files; directories, with all videos below them (a directory of images
 standard input; and cameras by number, 0 for /dev/video0, which record for --seconds.
 
 Videos are cropped and windowed as the run's own data was. A sentence run prints the sentence. A word run expects one
-word in each video, as in LRW. Videos that cannot be read are named at the end, and the exit code is 1.
+word in each video, as in LRW. Of a video in which the face is lost, the stretches with a face are read, and a line says
+what is left out. Videos that cannot be read are named at the end, and the exit code is 1.
 
 --format=text prints `VIDEO: transcript`. --format=json prints one object a line: {"id", "text", "score", "words":
 [{"word", "start", "stop", "score"}]}, with times in seconds, word scores from 0 to 1, and the log probability of the
@@ -63,10 +64,17 @@ DECODE = decoding_flags.define()
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """The transcript and mouth crops of a video; its first frame is at second `begins`."""
+    """The transcript of a video and the stretches that it was read from.
+
+    Attributes:
+      stretches: their mouth crops, in order.
+      frames: the number of frames of the video.
+      begins: the time of its first frame, in seconds.
+    """
 
     transcript: Transcript
-    crops: Crops
+    stretches: list[Crops]
+    frames: int
     begins: float
 
 
@@ -79,12 +87,23 @@ def read(
       ClipError: the video cannot be read, shows no face, or is shorter than a window.
     """
     with decode.opened(path, fps=opened.fps, max_frames=max_frames) as video:
-        [crops] = cropper(video)
-    if windows.count(len(crops.frames), opened.data.padding) < 1:
-        raise ClipError(Reason.TOO_SHORT, f"{len(crops.frames)} frames, a window needs {CONTEXT}")
-    begins = video.begins
-    reading = _reading(opened, tf.constant(crops.frames), how)
-    return Read(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, begins), crops, begins)
+        stretches = [crops for crops in cropper(video) if windows.count(len(crops.frames), opened.data.padding) > 0]
+    frames, begins = len(video.times), video.begins
+    if not stretches:
+        raise ClipError(Reason.TOO_SHORT, f"{frames} frames, a window needs {CONTEXT}")
+    parts = []
+    for crops in stretches:
+        reading = _reading(opened, tf.constant(crops.frames), how)
+        start = begins + crops.start / opened.fps
+        parts.append(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, start))
+    return Read(subtitles.joined(parts), stretches, frames, begins)
+
+
+def _unread(read: Read) -> str:
+    """Describes the frames of a video that no stretch holds; empty if there are none."""
+    held = {number for crops in read.stretches for number in range(crops.start, crops.start + len(crops.frames))}
+    missing = [number for number in range(read.frames) if number not in held]
+    return f"{len(missing)} of {read.frames} frames, from frame {missing[0]} on, show no face" if missing else ""
 
 
 def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConfig) -> alignment.Reading:
@@ -109,16 +128,18 @@ def main(argv: list[str]) -> None:
     names = inputs.listed(argv)
     _check(names)
     opened = experiment.open_run(storage.local(values.run), values.weights)
-    how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop), []
+    how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop, "split"), []
     with _printer(values.output) as out:
         for name in tqdm(names, unit="video", disable=len(names) < 3):
             try:
                 with inputs.at_hand(name, values.seconds) as path:
                     one = read(opened, cropper, name, path, values.max_frames, how)
                     out.write(FORMATS[values.format](one.transcript))
+                    if unread := _unread(one):
+                        tqdm.write(f"{printable(name)}: {unread}; they were not read", file=sys.stderr)
                     if values.overlay:
                         words, output = one.transcript.words, storage.local(values.overlay)
-                        overlay.write(path, one.crops, words, opened.fps, one.begins, output)
+                        overlay.write(path, one.stretches, words, opened.fps, one.begins, output)
             except ClipError as error:
                 detail = error.detail.removeprefix(f"{name}: ")
                 failed.append(f"{printable(name)}: {error.reason}: {printable(detail)}")

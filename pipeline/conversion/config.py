@@ -8,6 +8,8 @@ from pipeline.mouth.crop import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 
+CHOICES = {"overlong": ("reject", "truncate"), "on_gap": ("reject", "split"), "unknown": ("reject", "unk")}
+
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
@@ -22,6 +24,8 @@ class ConvertConfig:
       max_frames: of a clip, which bounds the memory of a worker.
       overlong: `reject` longer clips, or `truncate` them to their first frames and the words that end there; clips
         without word times are always rejected.
+      on_gap: `reject` a clip whose face is lost for more than `crop.max_gap` frames or that has a cut, or `split` it
+        into its stretches with a face, each with the words that lie in it.
       alphabet: the characters a transcript may hold.
       unknown: `reject` a clip with another character, or write `vocab.UNKNOWN` in its place (`unk`).
       seed: of the order of the clips in the shards.
@@ -34,6 +38,7 @@ class ConvertConfig:
     clips_per_shard: int = 100
     max_frames: int = 1000
     overlong: Literal["reject", "truncate"] = "reject"
+    on_gap: Literal["reject", "split"] = "reject"
     alphabet: str = vocab.ALPHABET
     unknown: Literal["reject", "unk"] = "reject"
     seed: int = 0
@@ -49,7 +54,7 @@ class ConvertConfig:
             raise ValueError(f"max_frames: want at least {CONTEXT}, got {self.max_frames}")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
             raise ValueError(f"alphabet: want characters, each once, got {self.alphabet!r}")
-        for name, ways in (("overlong", ("reject", "truncate")), ("unknown", ("reject", "unk"))):
+        for name, ways in CHOICES.items():
             if getattr(self, name) not in ways:
                 raise ValueError(f"{name}: want {' or '.join(ways)}, got {getattr(self, name)!r}")
         if self.unknown == "unk" and (" " not in self.alphabet or vocab.UNKNOWN in self.alphabet):

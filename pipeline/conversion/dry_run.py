@@ -63,7 +63,7 @@ def report(
             else [("task", f"{part.task} of {part.tasks}: {state.clips} clips, {len(share)} shards")]
         ),
         ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(share), left, state)}"),
-        ("workers", idle_workers(workers, len(left)) or str(workers)),
+        ("workers", str(workers)),
         ("to write", _bytes(left, root, origin, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
@@ -101,13 +101,6 @@ def _state(shards: int, left: list[ShardTask], state: Progress) -> str:
         return "not started"
     done = f"{shards - len(left)} of {shards} shards"
     return f"{done} are finished, {state.resumed} clips, {state.resumed_rejected} of them rejected"
-
-
-def idle_workers(workers: int, left: int) -> str:
-    """Describes workers without work; empty if there are none."""
-    if not 0 < left < workers:
-        return ""
-    return f"{workers}, only {left} of them with work, one shard each; a lower --clips_per_shard makes more shards"
 
 
 def _bytes(left: list[ShardTask], root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> str:

@@ -235,7 +235,7 @@ def survey(
     left = [task for task in tasks if task.file(config.name) not in reasons]
     rejected = sum(counts.total() for counts in reasons.values())
     resumed = clips - sum(len(task.sources) for task in left)
-    return left, Progress(clips, resumed=resumed, resumed_rejected=rejected, shards=len(left))
+    return left, Progress(clips, resumed=resumed, resumed_rejected=rejected)
 
 
 def _follow(events: Iterator[Any], state: Progress, log: RunLog, limit: float) -> Iterator[Progress]:

@@ -78,7 +78,6 @@ class Progress:
       clips: all clips of the job.
       resumed: clips of shards that an earlier run has finished; `resumed_rejected` of them were rejected.
       converted, rejected: clips of this run.
-      shards: shards that this run has to make.
       stage_seconds: of this run's workers.
     """
 
@@ -87,7 +86,6 @@ class Progress:
     converted: int = 0
     rejected: int = 0
     resumed_rejected: int = 0
-    shards: int = dataclasses.field(default=0, compare=False)
     stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
 
     @property

@@ -68,7 +68,7 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
 def shard_work(root: Path, origin: Url | None, config: ConvertConfig) -> Callable[..., Iterator[Started | Finished]]:
     """Loads the landmark models; returns `convert_shard` of this corpus, for an output, a shard and failed clips."""
     tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
-    return functools.partial(convert_shard, root, origin, config, MouthCropper(config.crop))
+    return functools.partial(convert_shard, root, origin, config, MouthCropper(config.crop, config.on_gap))
 
 
 def convert_shard(

@@ -9,6 +9,7 @@ from pipeline.records.directory import DatasetDir
 from pipeline.schema import CROP, Clip
 
 COLUMNS = 15
+MAX_HEIGHT = 16_000  # pixels of a contact sheet; image formats and viewers have limits
 TEXT_HEIGHT = 16
 BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (170, 170, 170)
 WORD, LOST = (20, 90, 170), (200, 30, 30)
@@ -20,7 +21,9 @@ def sample(dataset: DatasetDir, max_clips: int, seed: int) -> list[int]:
 
 
 def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
-    """Draws every frame of every clip with its word below; a red bar marks interpolated frames.
+    """Draws the frames of every clip with its word below; a red bar marks interpolated frames.
+
+    Of many clips every second, third, ... frame is drawn, so that the sheet is no higher than `MAX_HEIGHT`.
 
     Args:
       clips: at least one.
@@ -29,7 +32,20 @@ def contact_sheet(clips: list[Clip], scale: float = 0.75) -> Image.Image:
     Returns:
       An RGB image, 15 frames wide.
     """
-    return stacked([part for clip in clips for part in (title([_described(clip)], scale), strip(clip, scale))])
+    step = _step(clips, scale)
+    drawn = ((title([_described(clip, step)], scale), strip(clip, scale, step)) for clip in clips)
+    return stacked([part for pair in drawn for part in pair])
+
+
+def _step(clips: list[Clip], scale: float) -> int:
+    """The least step between drawn frames at which a sheet is not too high, or shows one row a clip."""
+
+    def height(step: int) -> int:
+        rows = sum(-(-len(clip.frames) // (step * COLUMNS)) for clip in clips)
+        return rows * (_side(scale) + TEXT_HEIGHT) + len(clips) * 2 * TEXT_HEIGHT
+
+    steps = range(1, max(len(clip.frames) for clip in clips) + 1)
+    return next((step for step in steps if height(step) <= MAX_HEIGHT), steps[-1])
 
 
 def stacked(parts: Sequence[Image.Image]) -> Image.Image:
@@ -75,9 +91,10 @@ def title(lines: Sequence[str], scale: float = 0.75) -> Image.Image:
     return picture
 
 
-def _described(clip: Clip) -> str:
+def _described(clip: Clip, step: int) -> str:
     doubt = f", in doubt: {clip.doubt_cause}" if clip.doubt_cause else ""
-    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked{doubt}"
+    part = f"; one frame of {step} is shown" if step > 1 else ""
+    return f"{clip.id}   “{clip.text}”   {len(clip.frames)} frames, {int(clip.tracked.sum())} tracked{doubt}{part}"
 
 
 def _label(draw: ImageDraw.ImageDraw, clip: Clip, frames: range, corner: tuple[int, int]) -> None:

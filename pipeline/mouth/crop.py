@@ -28,7 +28,6 @@ class CropSettings:
       box: x0, y0, x1, y1 as fractions of the picture (`box`).
       smoothing: standard deviation, in frames, of the Gaussian that smooths the square's path; 0 for none.
       max_gap: the maximal number of consecutive frames without a face that are bridged.
-      on_gap: `reject` a clip with a longer gap or a cut, or `split` it into its stretches with a face.
       stride: landmarks are computed on every `stride`-th frame and interpolated; on every frame where a face is missed.
     """
 
@@ -38,13 +37,10 @@ class CropSettings:
     smoothing: float = 2.0
     max_gap: int = 5
     stride: int = 5
-    on_gap: Literal["reject", "split"] = "reject"
 
     def __post_init__(self) -> None:
         if self.mode not in ("face", "box", "resize"):
             raise ValueError(f"mode: want face, box or resize, got {self.mode!r}")
-        if self.on_gap not in ("reject", "split"):
-            raise ValueError(f"on_gap: want reject or split, got {self.on_gap!r}")
         if not 0.5 <= self.margin <= 8:
             raise ValueError(f"margin: want 0.5 to 8 inter-ocular distances, got {self.margin}")
         if (self.box is None) != (self.mode != "box"):
@@ -84,10 +80,16 @@ class Crops:
 
 
 class MouthCropper:
-    """Crops the mouth out of clips; each clip is independent of the clips before it."""
+    """Crops the mouth out of clips; each clip is independent of the clips before it.
 
-    def __init__(self, settings: CropSettings) -> None:
-        self.settings = settings
+    Args:
+      settings: which part of a frame becomes the crop.
+      on_gap: `reject` a clip with a longer gap than `max_gap` or with a cut, or `split` it into its stretches with a
+        face.
+    """
+
+    def __init__(self, settings: CropSettings, on_gap: Literal["reject", "split"] = "reject") -> None:
+        self.settings, self.on_gap = settings, on_gap
 
     def __call__(self, frames: Iterable[np.ndarray]) -> list[Crops]:
         """Crops the mouth out of a clip. Memory holds the pictures of some frames only.
@@ -112,7 +114,7 @@ class MouthCropper:
         if not tracker.stretches:
             remedy = "for pictures that are mouth crops already: --crop=resize"
             raise ClipError(Reason.NO_FACE, f"{NO_FACE} any of {tracker.frames} frames; {remedy}")
-        if self.settings.on_gap == "reject":
+        if self.on_gap == "reject":
             _check_whole(tracker.stretches, tracker.frames, self.settings.max_gap)
             return [_crops(tracker.stretches[0])]
         long = [stretch for stretch in tracker.stretches if len(stretch) >= CONTEXT]

@@ -20,14 +20,17 @@ FOUND, LOST = (60, 220, 120), (235, 60, 50)  # box colours: a face was found; th
 BAND, PAST, LAST = (18, 20, 24), (190, 195, 202), (255, 214, 80)  # background, earlier words, newest word
 SIDE_MARGIN = 8  # pixels left and right of a line
 ENCODER = {"crf": "20"}
+Box = tuple[list[tuple[float, float]], tuple[int, int, int]]  # its corners, and its colour
 
 
-def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: float, output: Path) -> None:
+def write(
+    path: Path, stretches: Sequence[Crops], words: Sequence[Word], fps: float, begins: float, output: Path
+) -> None:
     """Writes H.264 in MP4, at the run's frame rate and without sound.
 
     Args:
       path: the video that was read.
-      crops: its mouth crops.
+      stretches: its mouth crops.
       words: its transcript.
       fps: frames a second.
       begins: time of the first frame, in seconds.
@@ -37,8 +40,8 @@ def write(path: Path, crops: Crops, words: Sequence[Word], fps: float, begins: f
       ClipError: the video can no longer be read.
       DataError: the file cannot be written.
     """
-    seconds = begins + np.arange(len(crops.corners)) / fps
-    pictures = drawn(decode.read_color(path, fps=fps), crops, subtitles.lines(words), seconds.tolist())
+    seconds = (begins + number / fps for number in itertools.count())
+    pictures = drawn(decode.read_color(path, fps=fps), stretches, subtitles.lines(words), seconds)
     try:
         with replacing(output) as temporary:
             _encode(pictures, fps, temporary)
@@ -57,13 +60,22 @@ def _encode(pictures: Iterator[Image.Image], fps: float, path: Path) -> None:
 
 
 def drawn(
-    pictures: Iterable[np.ndarray], crops: Crops, lines: Sequence[Line], seconds: Sequence[float]
+    pictures: Iterable[np.ndarray], stretches: Sequence[Crops], lines: Sequence[Line], seconds: Iterable[float]
 ) -> Iterator[Image.Image]:
-    """Draws box and words on pictures, uint8 [H, W, 3] at `seconds`; yields RGB images of even sides."""
+    """Draws box and words on pictures, uint8 [H, W, 3] at `seconds`; yields RGB images of even sides.
+
+    There is no box outside of the stretches.
+    """
     font = None
-    for picture, corners, tracked, second in zip(pictures, crops.corners, crops.tracked, seconds, strict=True):
+    boxes = {crops.start + place: box for crops in stretches for place, box in enumerate(_boxes(crops))}
+    for number, (picture, second) in enumerate(zip(pictures, seconds, strict=False)):
         font = font or _font(lines, picture.shape)
-        yield _page(picture, corners, FOUND if tracked else LOST, _line_at(lines, second), second, font)
+        yield _page(picture, boxes.get(number), _line_at(lines, second), second, font)
+
+
+def _boxes(crops: Crops) -> Iterator[Box]:
+    for corners, tracked in zip(crops.corners.tolist(), crops.tracked, strict=True):
+        yield [tuple(corner) for corner in corners], FOUND if tracked else LOST
 
 
 def _font(lines: Sequence[Line], shape: tuple[int, ...]) -> ImageFont.FreeTypeFont:
@@ -78,20 +90,16 @@ def _line_at(lines: Sequence[Line], second: float) -> Line | None:
 
 
 def _page(
-    picture: np.ndarray,
-    corners: np.ndarray,
-    colour: tuple[int, int, int],
-    line: Line | None,
-    second: float,
-    font: ImageFont.FreeTypeFont,
+    picture: np.ndarray, box: Box | None, line: Line | None, second: float, font: ImageFont.FreeTypeFont
 ) -> Image.Image:
     height, width = picture.shape[:2]
     below = height + round(2 * font.size)
     page = Image.new("RGB", (width + width % 2, below + below % 2), BAND)  # H.264 halves the sides for colour
     page.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(page)
-    outline = [tuple(corner) for corner in corners.tolist()]
-    draw.line([*outline, outline[0]], colour, max(1, round(height / 144)), "curve")
+    if box is not None:
+        outline, colour = box
+        draw.line([*outline, outline[0]], colour, max(1, round(height / 144)), "curve")
     draw.rectangle((0, height, width, below), BAND)  # the box may extend beyond the picture
     if line is not None:
         _draw_words(draw, line, second, ((width - font.getlength(line.text)) / 2, height + font.size / 2), font)

@@ -65,6 +65,13 @@ def timed(name: str, reading: Reading, padding: str, fps: float, begins: float) 
     return Transcript(name, reading.text, reading.score, words)
 
 
+def joined(parts: Sequence[Transcript]) -> Transcript:
+    """Joins the transcripts, at least one, of stretches of a video, one after the other."""
+    text = " ".join(part.text for part in parts if part.text)
+    words = tuple(word for part in parts for word in part.words)
+    return Transcript(parts[0].id, text, sum(part.score for part in parts), words)
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
     """Words that are shown together, from the start of the first until `stop`."""

@@ -248,6 +248,7 @@ def test_an_error_of_reading_is_not_told_as_one_of_writing(corpus: Path, tmp_pat
         ({"alphabet": "ab", "unknown": "unk"}, r"alphabet: want a space .* \(unknown=unk\), got 'ab'"),
         ({"alphabet": " a\ufffd", "unknown": "unk"}, "alphabet: want a space among the characters, and \ufffd only"),
         ({"overlong": "skip"}, "overlong: want reject or truncate, got 'skip'"),
+        ({"on_gap": "cut"}, "on_gap: want reject or split, got 'cut'"),
         ({"unknown": "drop"}, "unknown: want reject or unk, got 'drop'"),
     ],
 )

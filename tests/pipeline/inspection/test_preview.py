@@ -67,3 +67,11 @@ def test_a_draw_is_of_different_clips_and_of_its_seed(tiny: Callable[[str], Data
     assert sorted(preview.sample(tiny("raw"), 99, seed=1)) == list(range(15))
     assert preview.sample(tiny("raw"), 4, seed=1) == preview.sample(tiny("raw"), 9, seed=1)[:4]
     assert preview.sample(tiny("raw"), 9, seed=1) != preview.sample(tiny("raw"), 9, seed=2)
+
+
+def test_a_sheet_of_many_clips_shows_some_of_their_frames() -> None:
+    clips = [datasets.clip(f"s1/c{number}", 75) for number in range(70)]
+    assert preview.contact_sheet(clips[:4]).height == 4 * (2 * 16 + 5 * (84 + 16))
+    sheet = preview.contact_sheet(clips)
+    assert sheet.height == 70 * (2 * 16 + 84 + 16) < preview.MAX_HEIGHT  # every fifth frame, in one row
+    assert sheet.width == 15 * 84

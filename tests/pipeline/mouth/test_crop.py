@@ -42,7 +42,6 @@ def test_box_and_resize() -> None:
         ({"smoothing": -1.0}, "smoothing: want 0 to 50"),
         ({"max_gap": -1}, "max_gap: want 0 frames or more"),
         ({"stride": 0}, "stride: want 1 or more"),
-        ({"on_gap": "cut"}, "on_gap: want reject or split, got .cut."),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, object], match: str) -> None:

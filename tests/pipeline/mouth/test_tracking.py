@@ -17,7 +17,7 @@ ANNA, BEN = "brbk7n.mpg", "lbax4n.mpg"
 
 
 def split(frames: np.ndarray, **settings: int) -> list[Crops]:
-    return MouthCropper(CropSettings(on_gap="split", **settings))(frames)
+    return MouthCropper(CropSettings(**settings), "split")(frames)
 
 
 def spans(found: list[Crops]) -> list[tuple[int, int]]:

@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 from pathlib import Path
 
 import av
@@ -20,7 +22,7 @@ def _crops(frames: int) -> Crops:
 def _drawn(frames: int, side: int = 91, begins: float = 0.0) -> list[np.ndarray]:
     gray = np.full([frames, side, side, 3], 100, np.uint8)
     seconds = [begins + k / 25 for k in range(frames)]
-    return [np.asarray(page) for page in overlay.drawn(gray, _crops(frames), subtitles.lines(WORDS), seconds)]
+    return [np.asarray(page) for page in overlay.drawn(gray, [_crops(frames)], subtitles.lines(WORDS), seconds)]
 
 
 def _has(page: np.ndarray, colour: tuple[int, int, int]) -> bool:
@@ -51,6 +53,13 @@ def test_a_bridged_frame_has_another_colour() -> None:
     ]
 
 
+def test_there_is_no_box_outside_of_the_stretches() -> None:
+    stretches = [dataclasses.replace(_crops(2), start=1), dataclasses.replace(_crops(2), start=4)]
+    gray = np.full([7, 91, 91, 3], 100, np.uint8)
+    pages = [np.asarray(page) for page in overlay.drawn(gray, stretches, [], itertools.count())]
+    assert [_has(page, overlay.FOUND) for page in pages] == [False, True, True, False, True, True, False]
+
+
 def test_words_come_at_their_times_below_the_picture() -> None:
     pages = _drawn(30)
     ink = [(page[91:] != overlay.BAND).any(-1).sum() for page in pages]
@@ -65,7 +74,7 @@ def test_words_come_at_their_times_below_the_picture() -> None:
 def test_a_long_line_is_written_small() -> None:
     words = tuple(Word("mmmmm", k / 10, k / 10 + 0.1, 0.9) for k in range(7))
     gray = np.full([1, 90, 200, 3], 100, np.uint8)
-    (page,) = overlay.drawn(gray, _crops(1), subtitles.lines(words), [0.65])
+    (page,) = overlay.drawn(gray, [_crops(1)], subtitles.lines(words), [0.65])
     columns = np.flatnonzero((np.asarray(page)[90:] != overlay.BAND).any((0, 2)))
     assert 4 <= columns[0] <= 12
     assert 188 <= columns[-1] < 196
@@ -73,7 +82,7 @@ def test_a_long_line_is_written_small() -> None:
 
 def test_the_file_shows_every_frame(tmp_path: Path) -> None:
     datasets.write_video(tmp_path / "a.mp4", datasets.pixels(9, seed=1, side=96))
-    overlay.write(tmp_path / "a.mp4", _crops(9), WORDS, 25.0, 0.0, tmp_path / "seen.mp4")
+    overlay.write(tmp_path / "a.mp4", [_crops(9)], WORDS, 25.0, 0.0, tmp_path / "seen.mp4")
     with av.open(str(tmp_path / "seen.mp4")) as container:
         stream = container.streams.video[0]
         pages = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
