@@ -2,6 +2,8 @@
 
 python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
                                                       goes, and how close the crops are; GRID's layout
+python -m scripts.benchmark memory --source=GRID      memory of one process by the size and length of a video, up to
+                                                      1,000 frames of 3840x2160
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
 python -m scripts.benchmark read --data=DIR           records -> batches: examples and windows a second, memory; of a
                                                       URL, such as s3://BUCKET/data, all of its split train
@@ -25,11 +27,11 @@ from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import convert, device, encodings, layers, read, read_store, scale, sequence
+from scripts.benchmarks import convert, device, encodings, layers, memory, read, read_store, scale, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
-flags.DEFINE_string("source", None, "convert: directory of videos in GRID's layout")
+flags.DEFINE_string("source", None, "convert, memory: directory of videos in GRID's layout")
 flags.DEFINE_string(
     "data", None, "encodings, read, device: dataset directory; read: or a URL; encodings needs raw frames"
 )
@@ -59,6 +61,10 @@ flags.DEFINE_string("output", None, "JSON file to write: every measurement, the 
 def _convert() -> list[Measurement]:
     values, source = flags.FLAGS, storage.local(_needed("source"))
     return convert.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
+
+
+def _memory() -> list[Measurement]:
+    return memory.run(storage.local(_needed("source")), flags.FLAGS.rounds)
 
 
 def _encodings() -> list[Measurement]:
@@ -112,6 +118,7 @@ def _needed(name: str) -> str:
 
 COMMANDS = {
     "convert": _convert,
+    "memory": _memory,
     "encodings": _encodings,
     "read": _read,
     "sequence": _sequence,

@@ -14,7 +14,7 @@ from pipeline.records.directory import open_dataset
 
 
 def main(source: str, videos: list[str], workers: int, scratch: str) -> dict[str, float]:
-    """Converts one shard a worker, all of similar size, so that no worker waits at the end.
+    """Converts shards of the default size.
 
     Args:
       source: a directory in GRID's layout.
@@ -24,7 +24,7 @@ def main(source: str, videos: list[str], workers: int, scratch: str) -> dict[str
     """
     root, chosen = Path(source), set(videos)
     clips = assign([clip for clip in grid.clips(root) if str(clip.video) in chosen], SplitRule(val="0", test="0"))
-    config = ConvertConfig(name="grid", clips_per_shard=-(-len(clips) // workers))
+    config = ConvertConfig(name="grid")
     with tempfile.TemporaryDirectory(dir=scratch) as output:
         began = None
         for state in convert(clips, root, Path(output), config, workers=workers, max_reject_fraction=1):

@@ -11,7 +11,7 @@ import pytest
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus
-from scripts.benchmarks import convert, encodings, every_frame_variant, measure
+from scripts.benchmarks import convert, encodings, every_frame_variant, measure, memory
 from scripts.benchmarks.measure import Candidate, Measurement
 from tests import datasets, videos
 from tests.scripts import commands
@@ -172,6 +172,16 @@ def test_converting_is_measured(tmp_path: Path) -> None:
     close = re.search(rf"{convert.TRACKED} +\| both +\| (\S+) +\| (\S+) ", printed)
     assert 0 < float(close[1]) < 1.5
     assert float(close[2]) < 4
+
+
+@pytest.mark.slow
+def test_memory_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    list(corpus.render(tmp_path, corpus.SyntheticConfig(clips=1, speakers=1, width=280, height=224)))
+    monkeypatch.setattr(memory, "VIDEOS", ((280, 224, 60), (1280, 720, 400)))
+    small, large = memory.run(tmp_path, rounds=1)
+    assert (small.figures["items"], large.figures["items"]) == (60, 400)
+    assert 0 < large.figures["process_mb"] - small.figures["process_mb"] < 100  # its pictures alone are 369 MB
+    assert "| 1280x720, 400 frames |" in capsys.readouterr().out
 
 
 @pytest.mark.slow
