@@ -37,7 +37,7 @@ def timed(frames: Iterator[av.VideoFrame], source: Source) -> Iterator[Picture]:
     for frame in itertools.chain(head, frames):
         stamp = None if stuck or frame.pts is None else source.second(frame.pts, frame.time_base)
         due = 0.0 if time is None else time + step  # by the nominal rate
-        if stamp is not None and time is not None and _is_joined(stamp - time, source):
+        if stamp is not None and time is not None and _joins(stamp - time, source):
             source.shift += due - stamp
             stamp = due
         time = due if stamp is None or (time is not None and stamp < time) else stamp
@@ -45,7 +45,8 @@ def timed(frames: Iterator[av.VideoFrame], source: Source) -> Iterator[Picture]:
         yield Picture(time, duration, frame)
 
 
-def _is_joined(ahead: float, source: Source) -> bool:
+def _joins(ahead: float, source: Source) -> bool:
+    """Whether a timestamp so many seconds ahead of the last one belongs to another recording."""
     return source.is_among(JOINABLE) and not -MAX_FALL <= ahead <= MAX_LEAP
 
 
@@ -111,13 +112,14 @@ def _check_end(source: Source, count: int, end: float) -> None:
     if source.shift:  # no container states the length of joined recordings
         return
     stream, allowed = source.stream, MAX_MISSING * source.step
-    if stream.duration is None or source.is_among(UNDIVIDED):  # the end of the longest stream, from 0 or the beginning
-        promised = (source.container.duration or 0) / av.time_base - max(0.0, source.origin or 0.0)
-        reached = max(end, source.reached - (source.origin or 0.0))
+    if stream.duration is None or source.is_among(UNDIVIDED):  # which stream is to last so long is not known
+        promised, reached = source.length, max(end, source.reached - (source.origin or 0.0))
     else:
         promised, reached = source.second((stream.start_time or 0) + stream.duration, stream.time_base), end
-    if reached > promised + allowed or source.is_among(UNTIMED):
-        promised = stream.frames * source.step  # the stated length is wrong, as where timestamps stand still
+    if source.is_among(UNTIMED):  # libavformat's length is that of the file, the number of packets that of the header
+        promised = float(stream.frames * stream.time_base)
+    elif reached > promised + allowed:  # the stated length is wrong, as where timestamps stand still
+        promised = stream.frames * source.step
     if reached < promised - allowed:
         detail = f"{source.path}: ends at {end:.3f} s after picture {count}, the container promises more"
         raise ClipError(Reason.TRUNCATED, detail)

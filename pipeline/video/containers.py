@@ -56,6 +56,14 @@ class Source:
         """Second of the clock for a timestamp."""
         return float(stamp * time_base) + self.shift - (self.origin or 0.0)
 
+    @property
+    def length(self) -> float:
+        """Seconds from the beginning of the clock to the end of the longest stream by the header, or 0.
+
+        Some writers of Matroska count from timestamp 0, others from the beginning.
+        """
+        return (self.container.duration or 0) / av.time_base - max(0.0, self.origin or 0.0)
+
     def is_among(self, formats: tuple[str, ...]) -> bool:
         """Whether the container is one of these, by libav's names."""
         return not set(formats).isdisjoint(self.container.format.name.split(","))
@@ -103,7 +111,7 @@ def refused(path: Path) -> Iterator[None]:
 
 
 def _largest(container: InputContainer, path: Path) -> av.VideoStream:
-    """Returns the stream with the largest pictures; of equals the default one, then the first."""
+    """Selects the stream with the largest pictures; of equals the default one, then the first."""
     streams = [s for s in container.streams.video if s.codec_context and not s.disposition & NOT_SHOWN]
     if not streams:
         raise ClipError(Reason.NO_VIDEO, f"{path}: no video stream")
@@ -126,11 +134,12 @@ def decode(source: Source, start: float) -> Iterator[av.VideoFrame]:
 
 def _seek(source: Source, start: float) -> Iterator[av.VideoFrame]:
     """Decodes from a key picture before `start`, or from the beginning where the container finds none."""
-    source.container.seek(int((start + (source.origin or 0.0)) * av.time_base), backward=True)
-    frames = _decode(source, seeking=True)
-    first = next(frames, None)
-    if first is not None and first.pts is not None and 0 < source.second(first.pts, first.time_base) <= start:
-        return itertools.chain([first], frames)
+    with contextlib.suppress(ClipError, av.FFmpegError):
+        source.container.seek(int((start + (source.origin or 0.0)) * av.time_base), backward=True)
+        frames = _decode(source, seeking=True)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and 0 < source.second(first.pts, first.time_base) <= start:
+            return itertools.chain([first], frames)
     source.container.seek(0, backward=True)
     return _decode(source)
 

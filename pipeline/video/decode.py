@@ -20,7 +20,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 
 from pipeline.schema import ClipError, Reason
@@ -138,8 +137,7 @@ def duration(path: Path) -> float:
         return len(images.list_images(path)) / 25
     with containers.opened(path) as source:
         stream = source.stream
-        whole = (source.container.duration or 0) / av.time_base
-        length = whole if stream.duration is None else float(stream.duration * stream.time_base)
+        length = source.length if stream.duration is None else float(stream.duration * stream.time_base)
         length = max(length, stream.frames * source.step)  # more where timestamps stand still
     if not length:
         raise ClipError(Reason.UNREADABLE, f"{path}: its header states no duration")

@@ -1,4 +1,4 @@
-"""Makes whole pictures of interlaced ones, whose two fields are 20 ms apart and comb wherever something moves."""
+"""Makes whole pictures of interlaced ones, whose two fields are taken one after the other and comb when things move."""
 
 import collections
 import contextlib
