@@ -62,7 +62,7 @@ class Source:
 
         Some writers of Matroska count from timestamp 0, others from the beginning.
         """
-        return (self.container.duration or 0) / av.time_base - max(0.0, self.origin or 0.0)
+        return max(0.0, (self.container.duration or 0) / av.time_base - max(0.0, self.origin or 0.0))
 
     def is_among(self, formats: tuple[str, ...]) -> bool:
         """Whether the container is one of these, by libav's names."""

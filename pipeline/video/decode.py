@@ -16,8 +16,9 @@ a luma plane are converted by libswscale in its bit-exact mode. The bytes do not
 """
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,8 @@ def opened(
         video.truncated |= shortened
         yield video
         return
-    with _pictures(path, span, fps) as (pictures, converter):
-        video = Video(_to_gray(pictures, converter), span, limit, truncate, path)
+    with _decoded(path, span, fps, Converter.gray) as frames:
+        video = Video(frames, span, limit, truncate, path)
         video.truncated = shortened
         yield video
 
@@ -153,29 +154,29 @@ def read_color(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
     if images.is_directory(path):
         yield from map(images.read_color, images.list_images(path))
         return
-    with _pictures(path, None, fps) as (pictures, converter):
-        for picture in pictures:
-            yield converter.rgb(picture.frame)
+    with _decoded(path, None, fps, Converter.rgb) as frames:
+        for _, frame in frames:
+            yield frame
 
 
 @contextlib.contextmanager
-def _pictures(path: Path, span: Span, fps: float) -> Iterator[tuple[Iterator[Picture], Converter]]:
-    """Opens a container and iterates over the picture of each output frame, beside what converts it."""
+def _decoded(
+    path: Path, span: Span, fps: float, convert: Callable[[Converter, av.VideoFrame], np.ndarray]
+) -> Iterator[Iterator[tuple[float, np.ndarray]]]:
+    """Opens a container and iterates over its output frames, each with the time at which its picture begins."""
     with containers.opened(path) as source:
-        frames = containers.decode(source, 0.0 if span is None else span[0])
-        pictures = deinterlaced(clock.timed(frames, source))
-        yield _named(clock.resampled(pictures, source, span, fps), path), Converter(source.aspect)
+        pictures = clock.timed(containers.decode(source, 0.0 if span is None else span[0]), source)
+        shown = clock.resampled(deinterlaced(pictures), source, span, fps)
+        yield _converted(shown, functools.partial(convert, Converter(source.aspect)), path)
 
 
-def _named(pictures: Iterator[Picture], path: Path) -> Iterator[Picture]:
+def _converted(
+    pictures: Iterator[Picture], convert: Callable[[av.VideoFrame], np.ndarray], path: Path
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Converts pictures, one that is shown again once; libav's errors become UNREADABLE."""
+    last, frame = None, None
     with containers.refused(path):
-        yield from pictures
-
-
-def _to_gray(pictures: Iterator[Picture], converter: Converter) -> Iterator[tuple[float, np.ndarray]]:
-    """Converts pictures to gray frames with their times; a picture shown twice is converted once."""
-    last, gray = None, None
-    for picture in pictures:
-        gray = gray if picture is last else converter.gray(picture.frame)
-        last = picture
-        yield picture.time, gray
+        for picture in pictures:
+            frame = frame if picture is last else convert(picture.frame)
+            last = picture
+            yield picture.time, frame
