@@ -12,8 +12,8 @@ from pipeline.mouth.path import jumps, pose, spots, squares
 from pipeline.mouth.warp import warp
 
 MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
-# Below this the face may be upside down. Faces have 15 to 53 upright and up to 8 upside down.
-SURE_LOGIT = 11.0
+# Below this the face may be upside down. Detected faces have 23 and more where upright, up to 8 upside down.
+SURE_LOGIT = 15.0
 LIPS = (*landmarks.MOUTH, 0, 17)  # mesh points at the mouth's corners, its top and its bottom
 # In inter-ocular distances. GRID's talkers move up to 0.13 within five frames; other faces are 0.49 to 10 away.
 MAX_JUMP = 0.5
