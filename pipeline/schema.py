@@ -51,8 +51,8 @@ class Reason(enum.StrEnum):
     TRUNCATED = "truncated"  # fewer frames than the container or the span states
     TOO_SHORT = "too_short"  # fewer frames than one window
     TOO_LONG = "too_long"  # more frames than --max_frames
-    NO_FACE = "no_face"  # no face in any frame
-    FACE_LOST = "face_lost"  # no face in more than --max_gap frames in a row
+    NO_FACE = "no_face"  # no face with its mouth inside the picture in any frame
+    FACE_LOST = "face_lost"  # no such face in more than --max_gap frames in a row, or another face or place
     BAD_TRANSCRIPT = "bad_transcript"  # an empty transcript, or an invalid label file
     BAD_CHARACTER = "bad_character"  # a character outside the alphabet
     TEXT_TOO_LONG = "text_too_long"  # CTC needs more windows than the clip has, see vocab.min_ctc_windows

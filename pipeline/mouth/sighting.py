@@ -15,11 +15,11 @@ MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
 # Below this the face may be upside down. Detected faces have 23 and more where upright, up to 8 upside down.
 SURE_LOGIT = 15.0
 LIPS = (*landmarks.MOUTH, 0, 17)  # mesh points at the mouth's corners, its top and its bottom
-# In inter-ocular distances. GRID's talkers move up to 0.13 within five frames; other faces are 0.49 to 10 away.
+# In inter-ocular distances. Talkers move by 0.03 to 0.10 within five frames; other faces are 0.49 to 10 away.
 MAX_JUMP = 0.5
 LOOK_SIZE = 3.5  # side of the part of the picture that is compared, in inter-ocular distances: head and surroundings
 LOOK_SIDE = 24  # pixels of the comparison
-# Of a talker five frames apart at least 0.97; of two people, one in the other's place, at most 0.86.
+# Of a talker five frames apart at least 0.96; of two people, one in the other's place, at most 0.86.
 MIN_LIKENESS = 0.92
 NOISE = 16.0  # square gray levels, added to covariance and variance: areas without contrast are alike
 
