@@ -113,9 +113,9 @@ def _read(
     hypotheses = decode(head, values, lengths, how)
     names, weights = np.asarray(batch[fields.IDS]).tolist(), chosen[fields.WEIGHTS].numpy()
     labels, label_lengths = chosen[fields.LABELS].numpy(), chosen[fields.LABEL_LENGTHS].numpy()
-    rows = []
+    rows, moved = [], alignment.motion(batch[fields.WINDOWS])
     for row in np.flatnonzero(weights > 0).tolist():
-        read = alignment.read(head, values[row], int(lengths[row]), hypotheses[row], vocabulary)
+        read = alignment.read(head, values[row], int(lengths[row]), hypotheses[row], vocabulary, moved[row])
         truth = vocabulary.decode(labels[row, : label_lengths[row]].tolist())
         rows.append(Prediction(names[row].decode(), truth, read.text, read.score, read.words))
     return rows, float(tf.reduce_sum(_loss_rows(head, logits, chosen)))

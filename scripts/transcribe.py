@@ -118,7 +118,7 @@ def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConf
     wanted = {key: batch[key] for key in (*opened.model.config.inputs, BatchKey.WEIGHTS)}
     logits, head, vocabulary = opened.model.infer(wanted).numpy(), opened.model.config.head, opened.data.vocabulary
     (hypothesis,) = decoding.decode(head, logits, [int(steps)], how)
-    return alignment.read(head, logits[0], int(steps), hypothesis, vocabulary)
+    return alignment.read(head, logits[0], int(steps), hypothesis, vocabulary, alignment.motion(cut)[0])
 
 
 def main(argv: list[str]) -> None:
