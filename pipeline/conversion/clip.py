@@ -16,6 +16,7 @@ from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
 from pipeline.video import decode
 
 MAX_FRAMES_OUTSIDE = 3  # by which a word may begin before a clip or end after it, since alignments round
+MAX_LABELS_OFF_S = 1.0  # between the ends of a clip and of labels that cover it
 Cropper = Callable[[Iterable[np.ndarray]], list[Crops]]  # as `MouthCropper`
 
 
@@ -54,6 +55,8 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
         text = transcript(source, config)
     if (frames := len(video.times)) < CONTEXT:
         raise ClipError(Reason.TOO_SHORT, f"{frames} frames, a window needs {CONTEXT}")
+    if not video.truncated:
+        _check_end(source, video.begins + frames / config.fps)
     words = tuple(frame_words(source, config, frames))
     if len(stretches) == 1 and len(stretches[0].frames) == frames:
         return Converted((_labelled(source, root, config, stretches[0], text, words),))
@@ -64,6 +67,18 @@ def _from_first_frame(source: ClipSource, begins: float) -> ClipSource:
     """Moves the times of words, which are on the video's clock, to the first frame's."""
     moved = (dataclasses.replace(word, start=word.start - begins, stop=word.stop - begins) for word in source.words)
     return dataclasses.replace(source, words=tuple(moved))
+
+
+def _check_end(source: ClipSource, end: float) -> None:
+    """Checks that labels which cover a whole clip end with it, at second `end`.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT.
+    """
+    if source.labels_end is not None and abs(source.labels_end - end) > MAX_LABELS_OFF_S:
+        advice = "another video's, or another unit? End them with a line of silence where the clip ends"
+        detail = f"the labels end at {source.labels_end:g} s, the clip at {end:g} s: {advice}"
+        raise ClipError(Reason.BAD_TRANSCRIPT, detail)
 
 
 def _split(

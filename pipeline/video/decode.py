@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 
 from pipeline.schema import ClipError, Reason

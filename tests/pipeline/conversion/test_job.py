@@ -390,7 +390,8 @@ def resident_mb(pid: int, key: str) -> float:
 
 def test_memory_holds_a_clip_at_a_time(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
-    video = datasets.write_grid_clip(root, "s1/c0", 100)  # 1.25 MB as a record
+    words = [*datasets.SPOKEN, ("sil", 10, 100)]
+    video = datasets.write_grid_clip(root, "s1/c0", 100, words)  # 1.25 MB as a record
     for number in range(1, 44):
         shutil.copy(video, root / f"s1/c{number}.mp4")
         datasets.write_alignment(root / f"alignments/s1/c{number}.align")

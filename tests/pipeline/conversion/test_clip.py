@@ -1,0 +1,143 @@
+"""Clips that become several: stretches with a face, each with its own words."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.conversion.clip import Converted, convert_clip
+from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.job import convert
+from pipeline.corpora.source import ClipSource, SpokenWord
+from pipeline.corpora.splits import SplitRule, assign
+from pipeline.mouth.crop import MouthCropper
+from pipeline.records import directory
+from pipeline.schema import ClipError, Reason, Word
+from pipeline.synthetic.corpus import SyntheticConfig, render
+from tests import videos
+
+SPLIT = ConvertConfig(name="tiny", on_gap="split")
+WORDS = (
+    *(SpokenWord("bin", 0.2, 0.6), SpokenWord("at", 0.6, 0.76)),
+    SpokenWord("by", 0.76, 1.04),  # over the cut at 0.8 s
+    *(SpokenWord("two", 1.2, 1.6), SpokenWord("now", 1.64, 1.9)),
+)
+
+
+@pytest.fixture(scope="module")
+def talkers(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    """Two drawn faces, uint8 [25, 224, 280]."""
+    root = tmp_path_factory.mktemp("faces")
+    config = SyntheticConfig(clips=2, speakers=2, width=280, height=224)
+    return [videos.read(path).luma[:25] for path in sorted(render(root, config))]
+
+
+@pytest.fixture(scope="module")
+def cut(talkers: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 frames of one, 10 without a face, and 25 of the other, moved aside."""
+    one, other = talkers
+    aside = np.roll(other, 60, axis=2)
+    nobody = [np.full_like(one[0], 128)] * 10
+    return videos.write(tmp_path_factory.mktemp("cut") / "cut.mp4", [*one[:20], *nobody, *aside[:25]])
+
+
+def converted(video: Path, words: tuple[SpokenWord, ...], config: ConvertConfig = SPLIT) -> Converted:
+    text = " ".join(word.text for word in words) or "bin at by two now"
+    source = ClipSource("talk", video, None, text, words, "")
+    return convert_clip(source, video.parent, config, MouthCropper(config.crop, config.on_gap))
+
+
+def test_each_stretch_with_a_face_keeps_the_words_that_lie_in_it(cut: Path) -> None:
+    found = converted(cut, WORDS)
+    assert [(clip.id, clip.text, len(clip.frames)) for clip in found.clips] == [
+        ("talk@0", "bin at", 20),
+        ("talk@30", "two now", 25),
+    ]
+    assert found.clips[0].words == (Word("bin", 5, 15), Word("at", 15, 19))
+    assert found.clips[1].words == (Word("two", 0, 10), Word("now", 11, 18))
+    ((frame, error),) = found.left_out
+    assert (frame, error.reason) == (20, Reason.FACE_LOST)
+    assert error.detail == "no face to follow in frames 20 to 29 of 55"
+
+
+def test_crops_of_a_stretch_are_nearly_those_of_its_frames_alone(cut: Path) -> None:
+    luma = videos.read(cut).luma
+    for clip, frames in zip(converted(cut, WORDS).clips, (luma[:20], luma[30:]), strict=True):
+        (alone,) = MouthCropper(SPLIT.crop)(frames)
+        off = np.abs(clip.frames.astype(int) - alone.frames)
+        assert off.mean() < 2  # near its ends other frames are looked at
+
+
+def test_a_clip_without_a_gap_keeps_its_name_and_text(talkers: list[np.ndarray], tmp_path: Path) -> None:
+    video = videos.write(tmp_path / "whole.mp4", list(talkers[0]))
+    found = converted(video, WORDS[:2])
+    assert [(clip.id, clip.text, len(clip.frames)) for clip in found.clips] == [("talk", "bin at", 25)]
+    assert found.left_out == ()
+
+
+def test_without_word_times_a_split_clip_is_rejected(cut: Path) -> None:
+    with pytest.raises(ClipError, match="bad_transcript: without word times, nobody knows what is said in frames") as e:
+        converted(cut, ())
+    assert e.value.reason is Reason.BAD_TRANSCRIPT
+
+
+def test_the_default_rejects_and_names_the_frames(cut: Path) -> None:
+    with pytest.raises(ClipError, match=r"face_lost: .* frames 20 to 29 of 55, .* --on_gap=split keeps the stretches"):
+        converted(cut, WORDS, ConvertConfig(name="tiny"))
+
+
+def test_words_are_on_the_clock_of_the_container(talkers: list[np.ndarray], tmp_path: Path) -> None:
+    video = videos.write(tmp_path / "late.mp4", list(talkers[0]), begins=0.4, sound=(0.0, 1.6))
+    late = tuple(SpokenWord(word.text, word.start + 0.4, word.stop + 0.4) for word in WORDS[:2])
+    (clip,) = converted(video, late).clips
+    assert clip.words == (Word("bin", 5, 15), Word("at", 15, 19))
+    with pytest.raises(ClipError, match=r"'bin' is said .* before it"):
+        converted(video, (SpokenWord("bin", 0.1, 0.3),))
+
+
+@pytest.mark.parametrize(("labels_end", "is_sound"), [(0.5, True), (1.9, True), (2.1, False), (None, True)])
+def test_labels_that_cover_a_clip_end_with_it(
+    talkers: list[np.ndarray], tmp_path: Path, labels_end: float | None, is_sound: bool
+) -> None:
+    video = videos.write(tmp_path / "whole.mp4", list(talkers[0]))
+    source = ClipSource("talk", video, None, "bin at", WORDS[:2], "", labels_end=labels_end)
+    if is_sound:
+        assert convert_clip(source, tmp_path, SPLIT, MouthCropper(SPLIT.crop)).clips[0].text == "bin at"
+        return
+    with pytest.raises(ClipError, match=r"bad_transcript: the labels end at 2.1 s, the clip at 1 s: another video's"):
+        convert_clip(source, tmp_path, SPLIT, MouthCropper(SPLIT.crop))
+
+
+def test_a_conversion_counts_clips_and_names_what_is_left_out_of_them(cut: Path, tmp_path: Path) -> None:
+    sources = [
+        ClipSource("talk", cut, None, " ".join(word.text for word in WORDS), WORDS, ""),
+        ClipSource("mute", cut, None, "bin", (), ""),
+    ]
+    *_, last = convert(
+        assign(sources, SplitRule(val="0", test="0")), cut.parent, tmp_path / "out", SPLIT, max_reject_fraction=0.5
+    )
+    assert (last.converted, last.rejected) == (1, 1)
+    dataset = directory.open_dataset(tmp_path / "out")
+    assert sorted(dataset.index.id) == ["talk@0", "talk@30"]
+    assert dataset.manifest["rejected"] == {"bad_transcript": 1}
+    with (tmp_path / "out" / directory.REJECTED).open(newline="") as file:
+        rows = [(row["id"], row["reason"]) for row in csv.DictReader(file)]
+    assert rows == [("mute", "bad_transcript"), ("talk@20", "face_lost")]
+    assert not any(directory.verify(dataset))
+
+
+def test_two_real_talkers_cut_together_are_two_clips(grid_clips: Path, tmp_path: Path) -> None:
+    recordings = grid_clips.parent / "recordings"
+    if not recordings.is_dir():
+        pytest.skip("needs a folder `recordings` beside LIPFLOW_GRID")
+    one, other = (videos.read(recordings / name).luma for name in ("bbaf2n.mpg", "lbax4n.mpg"))
+    video = videos.write(tmp_path / "two.mp4", [*one[:40], *other[30:]])
+    words = (SpokenWord("bin", 0.4, 1.0), SpokenWord("now", 2.0, 2.8))
+    found = converted(video, words)
+    assert [(clip.id, clip.text, len(clip.frames)) for clip in found.clips] == [
+        ("talk@0", "bin", 40),
+        ("talk@40", "now", 45),
+    ]
+    with pytest.raises(ClipError, match="another face or place from frame 40 of 85 on"):
+        converted(video, words, ConvertConfig(name="tiny"))
