@@ -224,8 +224,15 @@ def _settings(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other_ids(had: set[str], now: set[str]) -> list[str]:
+    had = {name if name in now else _whole(name, now) for name in had}
     groups = (("new", sorted(now - had)), ("gone", sorted(had - now)))
     return [f"{len(ids)} clips {what}, such as {ids[0]!r}" for what, ids in groups if ids]
+
+
+def _whole(name: str, clips: set[str]) -> str:
+    """The clip that a stretch, `id@frame`, is of, if it is among `clips`; else the name."""
+    clip_id = name.rpartition("@")[0]
+    return clip_id if clip_id in clips else name
 
 
 def _other_labels(output: Place, job: Job) -> list[str]:

@@ -13,7 +13,7 @@ from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth.crop import MouthCropper
 from pipeline.records import directory
-from pipeline.schema import ClipError, Reason, Word
+from pipeline.schema import ClipError, DataError, Reason, Word
 from pipeline.synthetic.corpus import SyntheticConfig, render
 from tests import videos
 
@@ -125,6 +125,9 @@ def test_a_conversion_counts_clips_and_names_what_is_left_out_of_them(cut: Path,
         rows = [(row["id"], row["reason"]) for row in csv.DictReader(file)]
     assert rows == [("mute", "bad_transcript"), ("talk@20", "face_lost")]
     assert not any(directory.verify(dataset))
+    more = [*sources, ClipSource("more", cut, None, "bin", (), "")]
+    with pytest.raises(DataError, match=r"other clips or settings \(1 clips new, such as 'more'\); use another"):
+        next(convert(assign(more, SplitRule(val="0", test="0")), cut.parent, tmp_path / "out", SPLIT))
 
 
 def test_two_real_talkers_cut_together_are_two_clips(grid_clips: Path, tmp_path: Path) -> None:
