@@ -115,3 +115,14 @@ def test_one_interlaced_picture(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert videos.read(tmp_path / "a.mpg").luma.shape == (1, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(("name", "order"), [("a.mp4", "tff"), ("a.mkv", "bff")])
+def test_spans_of_interlaced_videos_are_exact(tmp_path: Path, name: str, order: str) -> None:
+    """Also where they begin with a key picture, which has no neighbour before it if decoding begins there."""
+    noise = np.random.default_rng(0).integers(0, 128, (325, 64, 160), np.uint8)
+    parameters = {"x264-params": f"{order}=1:keyint=50:scenecut=0", "crf": "5"}
+    path = videos.write(tmp_path / name, list(noise), encoder=parameters)
+    whole = videos.read(path).luma
+    for first, stop in ((255, 258), (300, 303), (320, 322)):
+        np.testing.assert_array_equal(videos.read(path, span=(first / 25, stop / 25)).luma, whole[first:stop])
