@@ -127,18 +127,18 @@ def decode(source: Source, start: float) -> Iterator[av.VideoFrame]:
     Raises:
       ClipError: TRUNCATED where the last packet is damaged, UNREADABLE where an earlier one is.
     """
-    if start > MIN_SEEK_S and source.is_among(SEEKABLE):
-        return _seek(source, start - SEEK_AHEAD)
+    if start > MIN_SEEK_S and source.is_among(SEEKABLE) and source.origin is not None:
+        return _seek(source, source.origin + start - SEEK_AHEAD)
     return _decode(source)
 
 
 def _seek(source: Source, start: float) -> Iterator[av.VideoFrame]:
-    """Decodes from a key picture before `start`, or from the beginning where the container finds none."""
+    """Decodes from a key picture before timestamp `start`, or from the beginning where the container finds none."""
     with contextlib.suppress(ClipError, av.FFmpegError):
-        source.container.seek(int((start + (source.origin or 0.0)) * av.time_base), backward=True)
+        source.container.seek(int(start * av.time_base), backward=True)
         frames = _decode(source, seeking=True)
         first = next(frames, None)
-        if first is not None and first.pts is not None and 0 < source.second(first.pts, first.time_base) <= start:
+        if first is not None and first.pts is not None and source.origin < first.pts * first.time_base <= start:
             return itertools.chain([first], frames)
     source.container.seek(0, backward=True)
     return _decode(source)
