@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from model import decoding
 from model.lipreader import LipReader, LipReaderConfig
+from pipeline.loading import windows as loading
+from pipeline.vocab import Vocabulary
 
 SYMBOLS = (" ", "a", "b", "c")
 # How far scores may be from those of the eager model. A graph has convolutions, normalisations and ReLUs fused, which
@@ -60,13 +62,13 @@ def frames(clips: int, count: int) -> np.ndarray:
 
 def windows(frames: np.ndarray | tf.Tensor, lengths: Sequence[int] | tf.Tensor | None = None) -> tf.Tensor:
     """uint8 [B, F, 112, 112] -> [B, F - 4, 112, 112, 5]."""
-    steps = tf.maximum(tf.shape(frames)[1] - 4, 0)
-    return tf.stack([frames[:, k : k + steps] for k in range(5)], -1)
+    return loading.make(tf.convert_to_tensor(frames), lengths)
 
 
 def read(model: LipReader, frames: np.ndarray, lengths: np.ndarray) -> list[tuple[str, float]]:
     """Text and score of each clip, by the decoder in NumPy."""
     logits = model({"windows": windows(frames), "lengths": tf.constant(lengths - 4, tf.int32)}).numpy()
-    between = "" if model.config.head == "ctc" else " "
-    read = decoding.decode(model.config.head, logits, lengths - 4)
-    return [(" ".join(between.join(SYMBOLS[label] for label in row.labels).split()), row.score) for row in read]
+    vocabulary = Vocabulary(unit(model), SYMBOLS)
+    return [
+        (vocabulary.decode(row.labels), row.score) for row in decoding.decode(model.config.head, logits, lengths - 4)
+    ]

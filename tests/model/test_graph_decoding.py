@@ -3,12 +3,9 @@ import pytest
 import tensorflow as tf
 
 from model import decoding, graph_decoding
+from pipeline.vocab import Vocabulary
 
 SYMBOLS = (" ", "a", "\ufffd")  # the last: what is written for a character that is not known
-
-
-def _ids(text: str) -> tuple[int, ...]:
-    return tuple(SYMBOLS.index(character) for character in text)
 
 
 def test_the_path_is_spelled_as_decoding_reads_it() -> None:
@@ -18,7 +15,8 @@ def test_the_path_is_spelled_as_decoding_reads_it() -> None:
         tf.constant(logits), tf.constant(lengths), tf.fill([40], 3), graph_decoding.pieces(SYMBOLS, "character")
     )
     want = decoding.ctc_greedy(logits, lengths)
-    assert [_ids(row.decode()) for row in text.numpy()] == [row.labels for row in want]
+    vocabulary = Vocabulary("character", SYMBOLS)
+    assert [tuple(vocabulary.encode(row.decode())) for row in text.numpy()] == [row.labels for row in want]
     np.testing.assert_allclose(score, [row.score for row in want], rtol=1e-5)
 
 

@@ -34,6 +34,8 @@ def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], 
     assert (found["among"], found["said_among"]) == (["bin", "at"], 4)
     assert sum(pair["count"] for pair in found["confusion"] if pair["said"]) == 6
     assert f"{found['metrics']['wer']:.4f}" in printed
+    assert ("words whose times were compared" in printed) == (found["times"] is not None)
+    assert unit == "sentence" or found["times"] is None
     page = pages.check((run / "evaluation-val" / "report.html").read_text())
     assert "run on tiny, val" in page.text
 

@@ -1,12 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from scripts.recipes import grid
 from tests.scripts import commands
-
-REPORT = {"metrics": {"word_accuracy": 0.9, "wer": 0.125}, "right_among": 30, "said_among": 40}
 
 
 @pytest.fixture
@@ -35,15 +32,6 @@ def test_every_recipe_that_is_named_is_there(steps: list[tuple[str, ...]], tmp_p
     grid.sentences(tmp_path / "data", tmp_path, seed=0)
     named = {Path(flag.partition("=")[2]) for step in steps for flag in step if flag.startswith("--flagfile=")}
     assert named == set(grid.RECIPES.glob("*.flags"))
-
-
-def test_a_report_becomes_rows(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text(json.dumps(REPORT))
-    assert grid.rows("words", tmp_path) == [
-        ("words", "90.0% of words right, 12.5% WER"),
-        ("  letters", "30 of 40 right; by chance one of 25"),
-        ("  report", str(tmp_path / "report.html")),
-    ]
 
 
 @pytest.mark.parametrize("recipe", sorted(grid.RECIPES.glob("*.flags")), ids=lambda path: path.stem)

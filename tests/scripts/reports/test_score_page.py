@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from model.evaluate import Prediction, Report
+from model.metrics import TimeErrors
 from pipeline.loading.dataset import DataConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError, Word
@@ -66,6 +67,16 @@ def test_the_page_shows_the_figures() -> None:
     ]
     assert "said “bin at”, read “bin now” · log probability -2.50" in found.text
     assert len(found.pictures()) == 2
+    assert "words whose times were compared" not in found.text
+
+
+def test_the_page_shows_how_far_off_the_times_of_words_are() -> None:
+    errors = TimeErrors(starts=[0, -1, 2, 5], stops=[1, 1, 1, -10])
+    found = _html(_report(Prediction("s1/a", "bin", "bin", -2.5), times=errors), _clip)
+    pairs = list(zip(found.text, found.text[1:], strict=False))
+    assert ("starts of words", "1.5 frames off in the median, 90% at most 4.1") in pairs
+    assert ("stops of words", "1 frames off in the median, 90% at most 7.3") in pairs
+    assert ("words whose times were compared", "4") in pairs
 
 
 def test_the_matrix_counts_every_word_once(monkeypatch: pytest.MonkeyPatch) -> None:
