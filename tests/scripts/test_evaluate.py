@@ -20,7 +20,7 @@ def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], 
     )
     assert end is None
     assert "(4 times one of bin, at)" in printed
-    assert "--among: the data has no word 'bi'; choose of at, bin, now" in unknown
+    assert "--among: the data has no word 'bi'; choose from at, bin, now" in unknown
     assert "no split 'dev'" in missing
     assert f"report: {run / 'evaluation-val' / 'report.html'}" in printed
     assert {path.name for path in run.iterdir()} == {"run.json", "best", "evaluation-val"}
@@ -52,7 +52,7 @@ def test_a_report_goes_where_it_is_wanted_or_is_refused(tiny: Callable[[str], Da
     )
     assert (end, refused) == (
         None,
-        f"error: {tmp_path / 'file'}: cannot be made (File exists); name a directory with --output",
+        f"error: {tmp_path / 'file'}: cannot be made (File exists); name another directory with --output",
     )
     found = json.loads((tmp_path / "a" / "b" / "report.json").read_text())
     assert (found["decoder"], found["lexicon"]) == ("beam", "vocabulary")
