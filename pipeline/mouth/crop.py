@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from pipeline.mouth import doubt
 from pipeline.mouth.doubt import CERTAIN, Doubt
 from pipeline.mouth.stretch import Stretch
 from pipeline.mouth.tracking import Tracker
-from pipeline.mouth.warp import resize
 from pipeline.schema import CONTEXT, CROP, ClipError, Reason
 
-NO_FACE = "no face with its mouth inside the picture in"
+OUTSIDE = "(or its mouth is outside the picture)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +113,13 @@ class MouthCropper:
         tracker.track(frames)
         if not tracker.stretches:
             remedy = "for pictures that are mouth crops already: --crop=resize"
-            raise ClipError(Reason.NO_FACE, f"{NO_FACE} any of {tracker.frames} frames; {remedy}")
+            raise ClipError(Reason.NO_FACE, f"no face in any of {tracker.frames} frames {OUTSIDE}; {remedy}")
         if self.on_gap == "reject":
             _check_whole(tracker.stretches, tracker.frames, self.settings.max_gap)
             return [_crops(tracker.stretches[0])]
         long = [stretch for stretch in tracker.stretches if len(stretch) >= CONTEXT]
         if not long:
-            raise ClipError(Reason.NO_FACE, f"{NO_FACE} {CONTEXT} frames in a row, of {tracker.frames}")
+            raise ClipError(Reason.NO_FACE, f"no face in {CONTEXT} frames in a row, of {tracker.frames} {OUTSIDE}")
         return [_crops(stretch) for stretch in long]
 
     def _fixed(self, frames: Iterable[np.ndarray]) -> Crops:
@@ -128,9 +128,11 @@ class MouthCropper:
         crops, corners = [], []
         for luma in frames:
             height, width = luma.shape
-            left, top = min(round(x0 * width), width - 1), min(round(y0 * height), height - 1)
-            right, bottom = max(round(x1 * width), left + 1), max(round(y1 * height), top + 1)
-            crops.append(resize(luma[top:bottom, left:right], CROP))
+            left, top, right, bottom = x0 * width, y0 * height, x1 * width, y1 * height
+            part = Image.fromarray(luma).resize(
+                (CROP, CROP), Image.Resampling.BICUBIC, (left, top, right, bottom), reducing_gap=3.0
+            )
+            crops.append(np.asarray(part))
             corners.append([[left, top], [right, top], [right, bottom], [left, bottom]])
         return Crops(np.stack(crops), np.ones(len(crops), bool), np.array(corners, np.float32))
 
@@ -144,15 +146,15 @@ def _check_whole(stretches: list[Stretch], frames: int, max_gap: int) -> None:
     """Checks that one stretch reaches over all frames.
 
     Raises:
-      ClipError: FACE_LOST, naming the frames of the longest gap, or of the first cut where there is no gap.
+      ClipError: FACE_LOST, naming the frames of the longest gap, or the first cut where no gap is too long.
     """
     if len(stretches) == 1 and len(stretches[0]) == frames:
         return
     starts = [0, *(stretch.stop for stretch in stretches)]
     stops = [*(stretch.start for stretch in stretches), frames]
     start, stop = max(zip(starts, stops, strict=True), key=lambda gap: gap[1] - gap[0])
-    if start < stop:
-        what = f"{NO_FACE} frames {start} to {stop - 1} of {frames}, at most {max_gap} are bridged"
+    if stop - start > max_gap:
+        what = f"no face in frames {start} to {stop - 1} of {frames} {OUTSIDE}, at most {max_gap} are bridged"
     else:
         what = f"another face or place from frame {stretches[1].start} of {frames} on"
     raise ClipError(Reason.FACE_LOST, f"{what}; --on_gap=split keeps the stretches")

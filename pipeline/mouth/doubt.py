@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.mouth import path
+from pipeline.mouth.sighting import Sighting
 from pipeline.mouth.stretch import Stretch
 
 HIDDEN = "the mouth is hidden"
@@ -20,16 +21,15 @@ TURNED = "the face is turned far"
 CAUSES = (HIDDEN, FAINT, FLAT, UNSTEADY, TURNED)
 
 # The value of each measure at a score of 0.5.
-LIPS = (
-    0.25  # of the crop's deviation. Sound: 0.39 and more. A rectangle over half the mouth: 0.01; a hand: 0.11 to 0.34.
-)
+LIPS = 0.25  # of the crop's deviation. Sound: 0.39 and more. Behind a hand: 0.11 to 0.34; half behind a mask: 0.01.
 LOGIT = 25.0  # of the mesh, median. Sound: 32 and more. Squeezed or masked faces, a mouth outside the picture: 2 to 25.
 CONTRAST = 8.0  # gray levels, the crop's deviation. Sound: 13 and more. Against the light: 4.
 MOTION = 0.25  # inter-ocular distances within five frames. Sound: 0.10 at most, but for damaged pictures. A cut: 0.5.
 ROLL = np.pi / 3  # of the head. Sound: 6 degrees at most; people hardly tilt their heads further than 45.
 YAW = 0.4  # the nose's way to one side, in inter-ocular distances. Sound: 0.10 at most; at 45 degrees about 0.4.
 
-HIDDEN_LOOKS = 4  # looks in a row, as a rule 16 frames: a mouth that is hidden for less is not doubtful
+LOOK_EVERY = 5  # frames
+HIDDEN_LOOKS = 4  # in a row: a mouth that is hidden for less than 16 frames is not doubtful
 ROWS = slice(40, 76)  # of the crop: the lips
 STEPS = np.arange(ROWS.stop - ROWS.start) - (ROWS.stop - ROWS.start - 1) / 2
 DETREND = np.eye(len(STEPS)) - 1 / len(STEPS) - np.outer(STEPS, STEPS) / (STEPS @ STEPS)  # takes mean and slope out
@@ -53,15 +53,16 @@ CERTAIN = Doubt(0.0, "")
 
 def of(stretch: Stretch) -> Doubt:
     """The doubt of a finished stretch: the cause with the largest score."""
-    crops = [stretch.crops[seen.frame - stretch.start] for seen in stretch.sightings]
+    looks = _spread(stretch.sightings)
+    crops = [stretch.crops[seen.frame - stretch.start] for seen in looks]
     deviations = np.array([cv2.meanStdDev(crop)[1].item() for crop in crops])
     shown = np.array([lip_contrast(crop) for crop in crops]) / (deviations + 1)
-    points = np.stack([seen.points for seen in stretch.sightings])
+    points = np.stack([seen.points for seen in looks])
     poses = np.array(stretch.poses)
     turned = max(np.median(np.abs(np.angle(poses[:, 1]))) / ROLL, np.median(np.abs(yaw(points))) / YAW)
     scores = {
         HIDDEN: 1 - 0.5 * longest_low(shown, HIDDEN_LOOKS) / LIPS,
-        FAINT: 1 - 0.5 * np.median([seen.logit for seen in stretch.sightings]) / LOGIT,
+        FAINT: 1 - 0.5 * np.median([seen.logit for seen in looks]) / LOGIT,
         FLAT: 1 - 0.5 * np.median(deviations) / CONTRAST,
         UNSTEADY: 0.5 * max_jump(poses) / MOTION,
         TURNED: 0.5 * turned,
@@ -69,6 +70,15 @@ def of(stretch: Stretch) -> Doubt:
     cause = max(CAUSES, key=scores.__getitem__)
     score = round(float(np.clip(scores[cause], 0, 1)), 3)
     return Doubt(score, cause if score >= 0.5 else "")
+
+
+def _spread(sightings: list[Sighting]) -> list[Sighting]:
+    """The first of some sightings, and each that is at least `LOOK_EVERY` frames after the one before."""
+    looks = sightings[:1]
+    for seen in sightings:
+        if seen.frame - looks[-1].frame >= LOOK_EVERY:
+            looks.append(seen)
+    return looks
 
 
 def lip_contrast(crop: np.ndarray) -> float:

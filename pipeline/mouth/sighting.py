@@ -11,9 +11,12 @@ from pipeline.mouth.faces import Face
 from pipeline.mouth.path import jumps, pose, spots, squares
 from pipeline.mouth.warp import warp
 
-MIN_LOGIT = 0.0  # of the mesh: a probability of 0.5
-# Below this the face may be upside down. Detected faces have 23 and more where upright, up to 8 upside down.
-SURE_LOGIT = 15.0
+# The mesh's logit. Faces have 22 to 53 in a square that fits; a square that is off, as the detector's of a small face,
+# leaves 1 to 23, a face upside down up to 8, and what is no face up to 14.
+CLEAR_LOGIT = 30.0  # below this the square around a detected face may be off
+FOUND_LOGIT = 15.0  # below this a detected face is upside down, or none
+MIN_LOGIT = 0.0  # of a face that is followed, a probability of 0.5: it may turn away, or hide behind a hand
+REFITS = 4  # of the mesh, at most
 LIPS = (*landmarks.MOUTH, 0, 17)  # mesh points at the mouth's corners, its top and its bottom
 # In inter-ocular distances. Talkers move by 0.03 to 0.10 within five frames; other faces are 0.49 to 10 away.
 MAX_JUMP = 0.5
@@ -73,12 +76,20 @@ def nearest(before: Sighting, frame: int, luma: np.ndarray) -> Iterator[Sighting
 
 
 def _fit(face: Face, luma: np.ndarray) -> landmarks.Fit | None:
-    """The mesh on a detected face, which the detector may take for upright where it is upside down."""
-    fit = landmarks.mesh()(luma, landmarks.square_of_face(face))
-    if fit.logit < SURE_LOGIT:
-        turned = landmarks.mesh()(luma, landmarks.square_of_face(face, turned=True))
+    """The mesh on a detected face, or None where it is no face after all.
+
+    The detector may take a face upside down for an upright one, and places a small one roughly.
+    """
+    mesh = landmarks.mesh()
+    fit = mesh(luma, landmarks.square_of_face(face))
+    if fit.logit < FOUND_LOGIT:
+        turned = mesh(luma, landmarks.square_of_face(face, turned=True))
         fit = max(fit, turned, key=lambda one: one.logit)
-    return fit if fit.logit >= MIN_LOGIT else None
+    for _ in range(REFITS):
+        if MIN_LOGIT <= fit.logit < CLEAR_LOGIT:
+            again = mesh(luma, landmarks.square_of_points(fit.points))
+            fit = max(fit, again, key=lambda one: one.logit)
+    return fit if fit.logit >= FOUND_LOGIT else None
 
 
 def _sighting(frame: int, luma: np.ndarray, fit: landmarks.Fit) -> Sighting | None:

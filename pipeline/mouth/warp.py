@@ -1,4 +1,4 @@
-"""Warps a square out of a picture, and resizes pictures, by OpenCV on one core and with the same bytes everywhere."""
+"""Warps a square out of a picture, by OpenCV on one core and with the same bytes everywhere."""
 
 import cv2
 import numpy as np
@@ -67,10 +67,3 @@ def corners_of(affine: np.ndarray, side: int) -> np.ndarray:
     """The picture coordinates [..., 4, 2] of a square's corners, clockwise from the top left, of maps [..., 2, 3]."""
     unit = np.array([[0, 0, 1], [side, 0, 1], [side, side, 1], [0, side, 1]])
     return unit @ np.swapaxes(affine, -1, -2)  # [4, 3] @ [..., 3, 2]
-
-
-def resize(luma: np.ndarray, side: int) -> np.ndarray:
-    """Scales uint8 [H, W] to [side, side]; along an axis that shrinks, by area averaging."""
-    height, width = luma.shape
-    small = cv2.resize(luma, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)

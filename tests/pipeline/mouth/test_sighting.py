@@ -60,7 +60,7 @@ def test_the_mesh_is_surer_of_a_face_that_is_upright(clip: Clips) -> None:
                 assert (fits[0].logit > fits[1].logit) == (picture is luma)
                 upside_down.append(min(fit.logit for fit in fits))
                 upright.append(fits[0].logit if picture is luma else np.inf)
-    assert max(upside_down) < 10 < sighting.SURE_LOGIT < 20 < min(upright)
+    assert max(upside_down) < 10 < sighting.FOUND_LOGIT < 20 < min(upright)
 
 
 def test_the_nearest_face_comes_first(clip: Clips) -> None:
@@ -88,3 +88,19 @@ def test_a_face_that_moves_on_smoothly_is_the_same(clip: Clips) -> None:
         history.append(seen)
     assert jumps(history[0].pose, history[-1].pose) > sighting.MAX_JUMP
     assert not sighting.continues(history[:1], history[-1], moved(5), sighting.MAX_JUMP)
+
+
+@pytest.mark.parametrize("width", [130, 200, 360])
+def test_a_small_face_is_placed_well_or_not_found(clip: Clips, width: int) -> None:
+    """The detector places small faces by up to half an inter-ocular distance off."""
+    found = 0
+    for name in TALKERS:
+        near, far = clip(name)[20], np.full((720, 1280), 120, np.uint8)
+        far[400 : 400 + width * 4 // 5, 640 : 640 + width] = cv2.resize(
+            near, (width, width * 4 // 5), interpolation=cv2.INTER_AREA
+        )
+        if (seen := sighting.largest(0, far)) is not None:
+            found += 1
+            want = sighting.largest(0, near).pose * (width / 360) + (640 + 400j, 0)
+            assert jumps(want, seen.pose) < 0.25
+    assert found >= {130: 3, 200: 6, 360: 7}[width]

@@ -100,6 +100,13 @@ def test_two_people_cut_together(clip: Clips) -> None:
             assert np.abs(crops.corners - alone.corners).max() < 3
 
 
+def test_a_cut_with_black_frames_is_told_as_a_cut(clip: Clips) -> None:
+    both = np.concatenate([clip(ANNA)[:40], clip(BEN)[40:]])
+    both[39:41] = 0
+    assert "another face or place from frame 41 of 75 on" in refused(both)
+    assert spans(split(both)) == [(0, 39), (41, 75)]
+
+
 def test_two_people_at_the_same_place_are_told_apart(clip: Clips) -> None:
     """Ben's eyes and nose lie on Anna's, so that the landmarks hardly jump."""
     anna, ben = clip(ANNA), clip(BEN)
@@ -166,7 +173,7 @@ def test_a_mouth_outside_or_half_outside_of_the_picture_is_not_tracked(clip: Cli
         with pytest.raises(ClipError) as error:
             MouthCropper(CropSettings())(cut(beyond))
         assert error.value.reason is Reason.NO_FACE
-    [crops] = MouthCropper(CropSettings())(cut(0.45))
+    [crops] = MouthCropper(CropSettings())(cut(0.9 if (axis, sign) == (0, -1) else 0.45))  # it has to show the eyes
     assert crops.tracked.all()
 
 
