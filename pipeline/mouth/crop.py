@@ -13,7 +13,7 @@ from pipeline.mouth.stretch import Stretch
 from pipeline.mouth.tracking import Tracker
 from pipeline.schema import CONTEXT, CROP, ClipError, Reason
 
-OUTSIDE = "(or its mouth is outside the picture)"
+OUTSIDE = "or its mouth is outside the picture"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +113,13 @@ class MouthCropper:
         tracker.track(frames)
         if not tracker.stretches:
             remedy = "for pictures that are mouth crops already: --crop=resize"
-            raise ClipError(Reason.NO_FACE, f"no face in any of {tracker.frames} frames {OUTSIDE}; {remedy}")
+            raise ClipError(Reason.NO_FACE, f"no face in any of {tracker.frames} frames, {OUTSIDE}; {remedy}")
         if self.on_gap == "reject":
             _check_whole(tracker.stretches, tracker.frames, self.settings.max_gap)
             return [_crops(tracker.stretches[0])]
         long = [stretch for stretch in tracker.stretches if len(stretch) >= CONTEXT]
         if not long:
-            raise ClipError(Reason.NO_FACE, f"no face in {CONTEXT} frames in a row, of {tracker.frames} {OUTSIDE}")
+            raise ClipError(Reason.NO_FACE, f"no face in {CONTEXT} frames in a row, of {tracker.frames}, {OUTSIDE}")
         return [_crops(stretch) for stretch in long]
 
     def _fixed(self, frames: Iterable[np.ndarray]) -> Crops:
@@ -154,7 +154,7 @@ def _check_whole(stretches: list[Stretch], frames: int, max_gap: int) -> None:
     stops = [*(stretch.start for stretch in stretches), frames]
     start, stop = max(zip(starts, stops, strict=True), key=lambda gap: gap[1] - gap[0])
     if stop - start > max_gap:
-        what = f"no face in frames {start} to {stop - 1} of {frames} {OUTSIDE}, at most {max_gap} are bridged"
+        what = f"no face in frames {start} to {stop - 1} of {frames}, {OUTSIDE}; at most {max_gap} are bridged"
     else:
         what = f"another face or place from frame {stretches[1].start} of {frames} on"
     raise ClipError(Reason.FACE_LOST, f"{what}; --on_gap=split keeps the stretches")

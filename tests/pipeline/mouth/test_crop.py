@@ -58,7 +58,7 @@ def test_settings_go_through_json() -> None:
 
 def test_noise_has_no_face() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 144, 180), np.uint8)
-    match = r"no face in any of 6 frames \(or its mouth is outside the picture\); .*mouth crops already: --crop=resize"
+    match = r"no face in any of 6 frames, or its mouth is outside the picture; .*mouth crops already: --crop=resize"
     with pytest.raises(ClipError, match=match) as error:
         MouthCropper(CropSettings())(noise)
     assert error.value.reason is Reason.NO_FACE
@@ -96,7 +96,7 @@ def test_a_stride_stays_close_and_bridges_the_same_gaps(drawn: np.ndarray) -> No
 def test_a_gap_between_two_key_frames_has_the_same_limit(drawn: np.ndarray) -> None:
     gap = drawn.copy()
     gap[11:15] = 128
-    with pytest.raises(ClipError, match=r"frames 11 to 14 of 30 .*, at most 3 "):
+    with pytest.raises(ClipError, match=r"frames 11 to 14 of 30, .*; at most 3 "):
         MouthCropper(CropSettings(max_gap=3))(gap)
 
 
