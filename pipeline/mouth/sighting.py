@@ -1,5 +1,6 @@
 """A face in one frame: where it is, what it looks like, and whether it is the face of another frame."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,10 +21,13 @@ REFITS = 4  # of the mesh, at most
 LIPS = (*landmarks.MOUTH, 0, 17)  # mesh points at the mouth's corners, its top and its bottom
 # In inter-ocular distances. Talkers move by 0.03 to 0.10 within five frames; other faces are 0.49 to 10 away.
 MAX_JUMP = 0.5
+HISTORY = 5  # frames within which a jump counts
 LOOK_SIZE = 3.5  # side of the part of the picture that is compared, in inter-ocular distances: head and surroundings
 LOOK_SIDE = 24  # pixels of the comparison
 # Of a talker five frames apart at least 0.96; of two people, one in the other's place, at most 0.86.
-MIN_LIKENESS = 0.92
+MIN_LIKENESS = 0.89
+FAST_STEP = 0.25  # inter-ocular distances from one frame to the next, from which on pictures are blurred
+MIN_FAST_LIKENESS = 0.7  # of a head that is shaken at 0.2 to 0.7 a frame: 0.75 at least, median 0.96
 NOISE = 16.0  # square gray levels, added to covariance and variance: areas without contrast are alike
 
 
@@ -107,23 +111,28 @@ def _look(luma: np.ndarray, window: np.ndarray) -> np.ndarray:
     return warp(luma, window, LOOK_SIDE, cv2.INTER_LINEAR)
 
 
-def continues(history: Sequence[Sighting], seen: Sighting, luma: np.ndarray, max_step: float) -> bool:
+def continues(history: Sequence[Sighting], seen: Sighting, luma: np.ndarray) -> bool:
     """Whether a face is the one seen before.
 
-    A face that moves smoothly may get further than `MAX_JUMP` within five frames, as long as it looks the same.
+    It is, where it looks as in one of the sightings, or stays where it was in a picture that looks as before. A head
+    that moves fast, or a camera that shakes, may go further than `MAX_JUMP`, up to twice as far as in one of the steps
+    before; and it is blurred, so that less likeness will do.
 
     Args:
       history: sightings of at most five frames before, or the last one, in order.
       seen: the face.
       luma: its picture.
-      max_step: how far it may be from the last sighting, in inter-ocular distances.
     """
     last = history[-1]
-    if jumps(last.pose, seen.pose) > max_step or not is_alike(last, seen, luma):
+    step = max((jumps(one.pose, other.pose) for one, other in itertools.pairwise(history)), default=0.0)
+    slow = MAX_JUMP * max(1.0, (seen.frame - last.frame) / HISTORY)
+    if jumps(last.pose, seen.pose) > max(slow, 2 * step):
         return False
-    return all(
-        jumps(one.pose, seen.pose) <= MAX_JUMP or likeness(one.look, seen.look) >= MIN_LIKENESS for one in history
-    )
+    enough = MIN_LIKENESS if step < FAST_STEP else MIN_FAST_LIKENESS
+    if any(likeness(one.look, seen.look) >= enough for one in history):
+        return True
+    stays = all(jumps(one.pose, seen.pose) <= MAX_JUMP for one in history)
+    return stays and is_alike(last, seen, luma)
 
 
 def is_alike(before: Sighting, seen: Sighting, luma: np.ndarray) -> bool:

@@ -11,10 +11,9 @@ import numpy as np
 
 from pipeline.mouth import sighting
 from pipeline.mouth.path import jumps
-from pipeline.mouth.sighting import MAX_JUMP, Sighting
+from pipeline.mouth.sighting import HISTORY, Sighting
 from pipeline.mouth.stretch import Stretch
 
-HISTORY = 5  # frames within which a jump counts
 MAX_KEY_JUMP = 0.25  # inter-ocular distances between key frames; of a faster face every frame is looked at
 Frame = tuple[int, np.ndarray]  # its number and its picture, uint8 [H, W]
 
@@ -92,10 +91,9 @@ class Tracker:
         last = self._history[-1]
         if picture is self._picture:
             return last._replace(frame=number) if len(self._waiting) == 1 else None
-        max_step = MAX_JUMP * max(1.0, (number - last.frame) / HISTORY)
         recent = [one for one in self._history if number - one.frame <= HISTORY] or [last]
         candidates = itertools.chain([sighting.follow(last, number, picture)], sighting.nearest(last, number, picture))
-        return next((one for one in candidates if one and sighting.continues(recent, one, picture, max_step)), None)
+        return next((one for one in candidates if one and sighting.continues(recent, one, picture)), None)
 
     def _see(self, seen: Sighting) -> None:
         """Takes the waiting frames, of which the last one shows the face."""
