@@ -20,7 +20,7 @@ from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
 from tests import datasets
-from tests.pipeline.conversion.test_faults import limited, rejects, stalled, write_long_video
+from tests.pipeline.conversion.test_faults import MANY, address_space, limited, rejects, stalled, write_endless_video
 from tests.scripts import commands
 
 FLAGS = ("--corpus=grid", "--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1")
@@ -215,15 +215,20 @@ def test_workers_without_the_project_are_refused(many: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_clip_that_ends_its_process_twice_is_rejected(corpus: Path, tmp_path: Path) -> None:
+def test_a_clip_that_ends_its_process_twice_is_rejected(
+    corpus: Path,
+    tmp_path: Path,
+    address_space: int,  # noqa: F811, a fixture
+) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
-    write_long_video(root / "s1/bbaf4p.mp4")
-    with limited(resource.RLIMIT_AS, 8 << 30), cluster(tmp_path) as (address, _):
-        client = begin(root, output, f"--dask={address}", "--max_frames=100000", "--max_reject_fraction=0.2")
+    write_endless_video(root / "s1/bbaf4p.mp4")
+    longest = f"--max_frames={MANY.max_frames}"
+    with limited(resource.RLIMIT_AS, address_space), cluster(tmp_path) as (address, _):
+        client = begin(root, output, f"--dask={address}", longest, "--max_reject_fraction=0.2")
         _, stderr = client.communicate()
     assert client.returncode == 0, stderr
     row = rejects(output)["s1/bbaf4p"]
-    assert row["reason"] == "crashed"
+    assert row["reason"] == "out_of_memory"
     assert row["detail"].startswith("ended the process that converted it 2 times (numpy.core._exceptions")
     assert (output / CRASHES).read_text().startswith("s1/bbaf4p: numpy.core._exceptions._ArrayMemoryError")
     assert len(directory.open_dataset(output).index.id) == 7

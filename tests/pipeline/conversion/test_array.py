@@ -36,7 +36,7 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 def run(corpus: Path, output: Path, part: Part = WHOLE, clips: list[ClipSource] | None = None) -> list[Progress]:
     clips = clips or sources(corpus)
-    work = functools.partial(convert_shard, corpus, None, output, CONFIG, MouthCropper(CONFIG.crop))
+    work = functools.partial(convert_shard, corpus, None, CONFIG, MouthCropper(CONFIG.crop), output)
     return list(convert(clips, corpus, output, CONFIG, part=part, engine=functools.partial(here, work)))
 
 

@@ -219,7 +219,10 @@ def test_a_worker_that_is_killed_and_a_clip_that_stalls(
 
 @pytest.fixture(scope="module")
 def address_space(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """Bytes that a process of the conversion maps for one short clip."""
+    """Bytes that a process of the conversion may map: for a short clip, and for the crops of `write_endless_video`.
+
+    They do not suffice for the array of these crops.
+    """
     root = tmp_path_factory.mktemp("measured")
     datasets.write_grid_clip(root, "s1/bbaf2n", 20)
     program = f"""
@@ -234,16 +237,22 @@ assert [event.outcome.rejected for event in list(made)[1::2]] == [None]
 print(next(line for line in open("/proc/self/status") if line.startswith("VmPeak:")).split()[1])
 """
     command = [sys.executable, "-c", program]
-    return 1024 * int(subprocess.run(command, cwd=commands.ROOT, capture_output=True, check=True, text=True).stdout)
+    printed = subprocess.run(command, cwd=commands.ROOT, capture_output=True, check=True, text=True).stdout
+    return 1024 * int(printed) + 1_700_000_000
+
+
+def write_endless_video(path: Path) -> None:
+    """A video of 36 pictures that is 88,000 frames: crops of 1.1 GB, and as much again for their array."""
+    write_timed(path, [100 * n for n in range(36)])
 
 
 def test_a_clip_that_needs_more_memory_than_there_is(tmp_path: Path, address_space: int) -> None:
     root = tmp_path / "corpus"
     for name in ("bbaf2n", "bbaf3s"):
         datasets.write_grid_clip(root, f"s1/{name}", 20)
-    write_timed(root / "s1/bbaf4p.mp4", [100 * n for n in range(36)])  # 88,000 frames: crops of 1.1 GB, and a copy
+    write_endless_video(root / "s1/bbaf4p.mp4")
     datasets.write_alignment(root / "alignments/s1/bbaf4p.align")
-    with limited(resource.RLIMIT_AS, address_space + (1 << 30)):
+    with limited(resource.RLIMIT_AS, address_space):
         run(root, tmp_path / "out", MANY, max_reject_fraction=0.5)
     row = rejects(tmp_path / "out")["s1/bbaf4p"]
     assert row["reason"] == "out_of_memory"
