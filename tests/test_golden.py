@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inspection import compare
 from pipeline.records import directory
 from pipeline.schema import DataError
 from tests import datasets
@@ -17,7 +16,6 @@ from tests.scripts import commands
 
 CLIPS = ("s1/bbaf2n", "s1/bbaf3s", "s1/bbaf4p", "s2/lgbm2n", "s2/lgbm3s", "s3/pwix6n", "s3/pwix7s")
 BROKEN = "s3/swwz1a"
-BEGUN_SHARD = "golden-train.tfrecord-00000-of-00002"
 CONVERSION = (
     *("--corpus=grid", "--name=golden", "--crop=resize", "--val=2", "--test=0"),
     *("--clips_per_shard=3", "--workers=2", "--max_reject_fraction=0.2"),
@@ -59,17 +57,12 @@ def test_a_conversion_resumes_to_what_an_upgrade_gives(
     resumed = {"dataset": 8, "begun": 3}[state]
     (printed,) = commands.run(["convert", *CONVERSION, f"--source={corpus}", f"--output={output}"])
     assert f"{resumed} were finished" in printed
-    want, got, before = digest(golden_dataset), digest(output), digest(GOLDEN / "dataset")
+    want, got = digest(golden_dataset), digest(output)
+    before = digest(GOLDEN / "dataset")
     shards = [name for name in want if "tfrecord" in name]
     assert len(shards) == 3
-    assert got["index.npz"] == want["index.npz"]
-    made_before = shards if state == "dataset" else [BEGUN_SHARD]
-    assert {name: got[name] for name in made_before} == {name: before[name] for name in made_before}
-    one, other = (directory.open_dataset(root) for root in (golden_dataset, output))
-    found = compare.difference(one, other)
-    assert found.changed.keys() <= {"bytes"}
-    opened = compare.look_into(one, other, compare.worth_opening(one, other, found, max_clips=9))
-    assert max((apart.get("pixels", 0.0) for apart in opened), default=0.0) < 1  # OpenCV resizes, where Pillow did
+    assert {name: got[name] for name in (*shards, "index.npz")} == {name: want[name] for name in (*shards, "index.npz")}
+    assert {name: got[name] for name in shards} == {name: before[name] for name in shards}
     with (output / "rejected.csv").open(encoding="utf-8", newline="") as file:
         assert [(row["id"], row["reason"]) for row in csv.DictReader(file)] == [(BROKEN, "unreadable")]
 

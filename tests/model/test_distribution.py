@@ -15,8 +15,9 @@ from model.workers import Channel, Cluster
 from tests.workers import addresses, ends, start, tf_config
 
 # Largest differences that are allowed of the losses, of the gradients' norms (relative), and of the weights (as a share
-# of the way that they have gone) after 20 steps. Seen: 5e-6, 2e-5, 5e-6, and with CTC 1.4e-3, 4.4e-3, 1.0e-3.
-LAW = {"word": (2e-5, 1e-4, 5e-5), "ctc": (5e-3, 2e-2, 5e-3)}
+# of the way that they have gone) after 20 steps, since rounding grows. Seen, on an EPYC: 2e-4, 7e-4, 3e-4; on a Xeon:
+# 5e-6, 2e-5, 5e-6, and with CTC 1.4e-3, 4.4e-3, 1.0e-3.
+LAW = {"word": (1e-3, 4e-3, 2e-3), "ctc": (5e-3, 2e-2, 5e-3)}
 FIRST = 2e-5  # of the first four steps, relative for norms: a factor that is wrong is seen here
 
 

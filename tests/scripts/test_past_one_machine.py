@@ -20,7 +20,14 @@ from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
 from tests import datasets
-from tests.pipeline.conversion.test_faults import MANY, address_space, limited, rejects, stalled, write_endless_video
+from tests.pipeline.conversion.test_faults import (  # noqa: F401, address_space is a fixture
+    MANY,
+    address_space,
+    limited,
+    rejects,
+    stalled,
+    write_endless_video,
+)
 from tests.scripts import commands
 
 FLAGS = ("--corpus=grid", "--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1")
