@@ -167,6 +167,7 @@ def _run(
     ):
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
+        pieces.clear(output, tasks, job.config)
         setup = functools.partial(pieces.work, job.root, job.origin, output, job.config)
         with contextlib.closing(engine(tasks, setup, how["clip_timeout_s"], logs, DataError)) as events:
             for now in _follow(events, state, log, how["max_reject_fraction"]):

@@ -25,7 +25,7 @@ from pipeline.records.index import Row
 from pipeline.records.storage import Place
 from pipeline.schema import BusyError, ClipError, DataError
 
-VERSION = 2  # of a job's description; 1 had no version, and hashed clips by their `repr`
+VERSION = 3  # of a job's description; 2 tracked faces otherwise; 1 had no version, and hashed clips by their `repr`
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
@@ -71,6 +71,7 @@ def _given(value: Any, root: Path) -> dict[str, Any]:
         given["video"] = value.video.relative_to(root).as_posix()
         given["words"] = [_given(word, root) for word in value.words]
         given["problem"] = bool(value.problem)  # its wording may change
+        given.pop("labels_end", None)  # a check of the labels, which are in `words`
     return given
 
 
@@ -88,7 +89,11 @@ def check(output: Place, job: Job) -> None:
     if finished:
         _check_same(output, directory.read_manifest(output)["conversion"], job)
     elif storage.exists(output / PROGRESS / JOB):
-        _check_same(output, _read(output, JOB, dict), job)
+        begun = _read(output, JOB, dict)
+        _check_same(output, begun, job)
+        if begun.get("version", 1) < VERSION and job.config.crop.mode == "face":
+            way_out = "finish it with that version, or name another --output"
+            raise DataError(f"{output}: begun by a version of this program that cropped faces otherwise; {way_out}")
 
 
 def check_free(output: Place, part: Part = WHOLE) -> None:
@@ -205,7 +210,7 @@ def _remove_leftovers(output: Place, job: Job, part: Part) -> None:
 def _check_same(output: Place, begun: dict[str, Any], job: Job) -> None:
     now = job.description
     changed = identity.differences(*(_settings(each) for each in (begun, now)))
-    if begun.get("version", 1) < VERSION:
+    if begun.get("version", 1) == 1:
         changed += _other_ids(_begun_ids(output), job.ids) or _other_labels(output, job)
     elif begun["clips_sha256"] != now["clips_sha256"]:
         changed += _other_ids(_begun_ids(output), job.ids)

@@ -28,7 +28,7 @@ class Piece:
     """Some clips of a shard, made as if they were a shard of their own.
 
     Attributes:
-      whole: the shard.
+      whole: the shard, without its clips.
       task: its piece.
     """
 
@@ -38,10 +38,10 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Joining:
-    """The last work on a shard: to join its pieces, which are finished."""
+    """The last work on a shard: to join its pieces, which are finished; all of them without their clips."""
 
     whole: ShardTask
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ShardTask, ...]
 
 
 def run(
@@ -57,34 +57,51 @@ def run(
 
     A shard is completed with all clips of its pieces.
     """
-    whole = max(0, len(tasks) - SHARDS * workers) if workers > 1 else len(tasks)
-    pieces = {task: _pieces(task, tasks[whole:], workers) for task in tasks[whole:]}
-    finished: dict[ShardTask, list[Finished]] = {task: [] for task in pieces}
-    left = {task: len(own) for task, own in pieces.items()}
+    whole, pieces = plan(tasks, workers)
+    finished: dict[ShardTask, list[Finished]] = {}
+    left = {bare: list(own) for bare, own in pieces.items()}
     with contextlib.closing(Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
-        for event in pool.run([*tasks[:whole], *(piece for own in pieces.values() for piece in own)]):
+        for event in pool.run([*whole, *(piece for own in pieces.values() for piece in own)]):
             if not isinstance(event, Completed) or isinstance(event.task, ShardTask):
                 yield event
-            elif isinstance(event.task, Joining):
-                yield Completed(event.task.whole, tuple(finished.pop(event.task.whole)))
-            else:
-                shard_task = event.task.whole
-                finished[shard_task] += event.finished
-                left[shard_task] -= 1
-                if not left[shard_task]:
-                    pool.add(Joining(shard_task, pieces[shard_task]))
+                continue
+            shard_task = event.task.whole
+            if isinstance(event.task, Joining):
+                yield Completed(shard_task, tuple(finished.pop(shard_task)))
+                continue
+            finished.setdefault(shard_task, []).extend(event.finished)
+            left[shard_task].remove(event.task)
+            if not left[shard_task]:
+                pool.add(Joining(shard_task, tuple(_bare(piece.task) for piece in pieces[shard_task])))
 
 
-def _pieces(task: ShardTask, tasks: list[ShardTask], workers: int) -> tuple[Piece, ...]:
-    """Cuts a shard into pieces of nearly equal size; small ones if all `tasks` have few clips."""
-    clips = sum(len(each.sources) for each in tasks)
-    size = max(1, min(MAX_CLIPS, clips // (PIECES * workers)))
+def plan(tasks: list[ShardTask], workers: int) -> tuple[list[ShardTask], dict[ShardTask, list[Piece]]]:
+    """Returns the shards to be made whole, and the pieces of the others, which are without their clips."""
+    count = SHARDS * workers if workers > 1 else 0
+    whole, rest = tasks[: max(0, len(tasks) - count)], tasks[max(0, len(tasks) - count) :]
+    size = max(1, min(MAX_CLIPS, sum(len(task.sources) for task in rest) // (PIECES * workers)))
+    return whole, {_bare(task): _cut(task, size) for task in rest}
+
+
+def _bare(task: ShardTask) -> ShardTask:
+    """A shard without its clips, which would be sent to each process."""
+    return dataclasses.replace(task, sources=())
+
+
+def _cut(task: ShardTask, size: int) -> list[Piece]:
+    """Cuts a shard into pieces of nearly equal size."""
     count = -(-len(task.sources) // size)
     bounds = [number * len(task.sources) // count for number in range(count + 1)]
-    return tuple(
-        Piece(task, dataclasses.replace(task, shard=number, shards=count, sources=task.sources[first:stop]))
+    return [
+        Piece(_bare(task), dataclasses.replace(task, shard=number, shards=count, sources=task.sources[first:stop]))
         for number, (first, stop) in enumerate(itertools.pairwise(bounds))
-    )
+    ]
+
+
+def clear(output: Place, tasks: list[ShardTask], config: ConvertConfig) -> None:
+    """Removes the pieces that an earlier run has left of shards."""
+    for task in tasks:
+        shutil.rmtree(_place(output, config, task), ignore_errors=True)
 
 
 def work(root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> Work:
@@ -109,10 +126,14 @@ def _make(
 
 def _folder(output: Place, config: ConvertConfig, task: ShardTask) -> Path:
     """The local directory for the pieces of a shard, which is made if missing."""
-    folder = storage.local_dir(output / PROGRESS) / "pieces" / task.file(config.name)
+    folder = _place(output, config, task)
     with progress.writing(folder):
         (folder / PROGRESS).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _place(output: Place, config: ConvertConfig, task: ShardTask) -> Path:
+    return storage.local_dir(output / PROGRESS) / "pieces" / task.file(config.name)
 
 
 def _join(output: Place, config: ConvertConfig, joining: Joining) -> None:
@@ -122,7 +143,7 @@ def _join(output: Place, config: ConvertConfig, joining: Joining) -> None:
       DataError: the shard cannot be written, or a piece is gone.
     """
     folder, path = _folder(output, config, joining.whole), output / joining.whole.file(config.name)
-    names = [piece.task.file(config.name) for piece in joining.pieces]
+    names = [piece.file(config.name) for piece in joining.pieces]
     with progress.writing(path):
         notes = [progress.finished_note(folder, name) for name in names]
         with storage.replacing(path) as temporary:

@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,20 +28,37 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def tasks(corpus: Path) -> list[ShardTask]:
-    return plan_shards(assign(grid.clips(corpus), SplitRule(val="5", test="1")), CONFIG)
+def shards(corpus: Path, clips_per_shard: int = 7) -> list[ShardTask]:
+    clips = assign(grid.clips(corpus), SplitRule(val="5", test="1"))
+    return plan_shards(clips, dataclasses.replace(CONFIG, clips_per_shard=clips_per_shard))
 
 
 @pytest.mark.parametrize("workers", [2, 3, 16])
 def test_pieces_of_a_shard_are_its_clips_in_order(corpus: Path, workers: int) -> None:
-    whole = tasks(corpus)
-    for task in whole:
-        own = pieces._pieces(task, whole, workers)
+    tasks = shards(corpus)
+    whole, cut = pieces.plan(tasks, workers)
+    assert whole == []
+    for task, (bare, own) in zip(tasks, cut.items(), strict=True):
+        assert (bare.split, bare.shard, bare.shards, bare.sources) == (task.split, task.shard, task.shards, ())
         assert [source.id for piece in own for source in piece.task.sources] == [source.id for source in task.sources]
         assert [(piece.task.shard, piece.task.shards) for piece in own] == [(n, len(own)) for n in range(len(own))]
         sizes = [len(piece.task.sources) for piece in own]
         assert max(sizes) - min(sizes) <= 1
-    assert sum(len(pieces._pieces(task, whole, workers)) for task in whole) >= min(20, workers)
+    assert sum(map(len, cut.values())) >= min(20, 2 * workers)
+
+
+def test_only_the_last_shards_are_made_in_pieces(corpus: Path) -> None:
+    tasks = shards(corpus, clips_per_shard=2)  # 7 of train, 3 of val, 1 of test
+    whole, cut = pieces.plan(tasks, 2)
+    assert (whole, len(cut)) == (tasks[:7], 4)
+    assert pieces.plan(tasks, 1) == (tasks, {})
+
+
+def test_a_piece_is_sent_without_the_clips_of_its_shard(corpus: Path) -> None:
+    _, cut = pieces.plan(shards(corpus, clips_per_shard=100), 2)
+    (piece, *_), *_ = cut.values()
+    assert len(piece.task.sources) == 2
+    assert pickle.dumps(piece).count(b"mp4") == 2
 
 
 def test_pieces_join_to_the_bytes_of_whole_shards(
@@ -56,8 +74,16 @@ def test_pieces_join_to_the_bytes_of_whole_shards(
     assert not (tmp_path / "3" / ".progress").exists()
 
 
-def test_a_job_of_many_shards_makes_the_first_ones_whole(corpus: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, clips_per_shard=2)
+def test_what_a_stopped_run_has_left_of_pieces_goes(corpus: Path, tmp_path: Path) -> None:
     clips = assign(grid.clips(corpus), SplitRule(val="5", test="1"))
-    list(convert(clips, corpus, tmp_path / "out", config, workers=2, max_reject_fraction=0.5))
-    assert len(directory.open_dataset(tmp_path / "out").index) == 19
+    states = convert(clips, corpus, tmp_path / "out", CONFIG, workers=2, max_reject_fraction=0.5)
+    while next(states).converted < 4:
+        pass
+    states.close()
+    folder = next((tmp_path / "out/.progress/pieces").iterdir())
+    (folder / ".half.host-1.tmp").write_bytes(b"half a piece")
+    states = convert(clips, corpus, tmp_path / "out", CONFIG, workers=2, max_reject_fraction=0.5)
+    next(states), next(states)
+    assert not (folder / ".half.host-1.tmp").exists()
+    *_, last = states
+    assert last.left == 0
