@@ -22,8 +22,8 @@ class Key(enum.StrEnum):
     FRAME_COUNT = "frame_count"  # int64: F
     FRAMES = "frames"  # bytes: one value of F*112*112 (raw), or images of up to 584 frames, one below the other
     TRACKED = "tracked"  # int64 [F]: 0 where no face was found and the crop was interpolated, else 1
-    DOUBT = "doubt"  # float, 0 to 1: how doubtful it is that the crops show the talker's lips; missing for 0
-    DOUBT_CAUSE = "doubt_cause"  # bytes: why; missing where there is no doubt
+    DOUBT = "doubt"  # float, 0 to 1: how doubtful it is that the crops show the talker's lips; missing if not scored
+    DOUBT_CAUSE = "doubt_cause"  # bytes: why; missing below 0.5
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word
     WORD_STOP = "words/stop"  # int64 [W]: frame after the last of the word
@@ -106,8 +106,9 @@ class Clip:
       frames: uint8 [F, 112, 112], gray lip frames at `fps` frames per second.
       tracked: bool [F], False where no face was found and the crop was interpolated.
       words: the words of `text` with their frames; empty where the corpus has no word times.
-      doubt: 0 to 1, how doubtful it is that the crops show the talker's lips.
-      doubt_cause: why, one of `mouth.doubt.CAUSES`; empty where there is no doubt.
+      doubt: 0 to 1, how doubtful it is that the crops show the talker's lips; None if it is not scored, as of a fixed
+        box.
+      doubt_cause: why, one of `mouth.doubt.CAUSES`; empty below 0.5.
     """
 
     id: str
@@ -118,11 +119,11 @@ class Clip:
     frames: np.ndarray
     tracked: np.ndarray
     words: tuple[Word, ...]
-    doubt: float = 0.0
+    doubt: float | None = None
     doubt_cause: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.doubt <= 1:
+        if self.doubt is not None and not 0 <= self.doubt <= 1:
             raise ValueError(f"clip {self.id!r}: want a doubt of 0 to 1, got {self.doubt}")
         if self.frames.dtype != np.uint8 or self.frames.shape[1:] != (CROP, CROP):
             got = f"{self.frames.dtype} {self.frames.shape}"

@@ -65,7 +65,11 @@ flags.DEFINE_float(
     upper_bound=1,
 )
 array_flags.define()
-flags.DEFINE_bool("retry_rejected", False, "try the unreadable, timed-out and crashed clips of an earlier run again")
+flags.DEFINE_bool(
+    "retry_rejected",
+    False,
+    "try again the clips of an earlier run that were unreadable, timed out, crashed or out of memory",
+)
 SPLIT = cli.Options(
     SplitRule,
     {

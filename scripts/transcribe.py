@@ -99,11 +99,13 @@ def read(
     return Read(subtitles.joined(parts), stretches, frames, begins)
 
 
-def _unread(read: Read) -> str:
-    """Describes the frames of a video that no stretch holds; empty if there are none."""
-    held = {number for crops in read.stretches for number in range(crops.start, crops.start + len(crops.frames))}
-    missing = [number for number in range(read.frames) if number not in held]
-    return f"{len(missing)} of {read.frames} frames, from frame {missing[0]} on, show no face" if missing else ""
+def _parts(read: Read, fps: float) -> str:
+    """Describes the stretches of a video in seconds, if they are not one that is all of it; else empty."""
+    if len(read.stretches) == 1 and len(read.stretches[0].frames) == read.frames:
+        return ""
+    spans = [(crops.start, crops.start + len(crops.frames)) for crops in read.stretches]
+    seconds = ", ".join(f"{read.begins + start / fps:.2f} to {read.begins + stop / fps:.2f}" for start, stop in spans)
+    return f"read from second {seconds}; elsewhere no face can be followed, and between two another face may follow"
 
 
 def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConfig) -> alignment.Reading:
@@ -135,8 +137,8 @@ def main(argv: list[str]) -> None:
                 with inputs.at_hand(name, values.seconds) as path:
                     one = read(opened, cropper, name, path, values.max_frames, how)
                     out.write(FORMATS[values.format](one.transcript))
-                    if unread := _unread(one):
-                        tqdm.write(f"{printable(name)}: {unread}; they were not read", file=sys.stderr)
+                    if parts := _parts(one, opened.fps):
+                        tqdm.write(f"{printable(name)}: {parts}", file=sys.stderr)
                     if values.overlay:
                         words, output = one.transcript.words, storage.local(values.overlay)
                         overlay.write(path, one.stretches, words, opened.fps, one.begins, output)

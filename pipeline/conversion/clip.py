@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import vocab
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import paths
-from pipeline.corpora.source import ClipSource, printable
+from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.mouth.crop import Crops
 from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
 from pipeline.video import decode
@@ -85,7 +85,9 @@ def _split(
     source: ClipSource, root: Path, config: ConvertConfig, stretches: list[Crops], words: tuple[Word, ...], frames: int
 ) -> Converted:
     """Labels each stretch with the words in it; names the others, and what lies between them."""
-    clips, left_out = [], list(_gaps(stretches, frames))
+    stretches = [_trimmed(crops, words) for crops in stretches]
+    stretches = [crops for crops in stretches if len(crops.frames) >= CONTEXT]
+    clips, left_out = [], list(_gaps(stretches, words, frames))
     for crops in stretches:
         part = dataclasses.replace(source, id=f"{source.id}@{crops.start}")
         try:
@@ -98,12 +100,25 @@ def _split(
     return Converted(tuple(clips), tuple(sorted(left_out, key=lambda part: part[0])))
 
 
-def _gaps(stretches: list[Crops], frames: int) -> Iterator[tuple[int, ClipError]]:
+def _trimmed(crops: Crops, words: tuple[Word, ...]) -> Crops:
+    """A stretch without the frames of words that are only in part within it."""
+    start, stop = crops.start, crops.start + len(crops.frames)
+    first = max((word.stop for word in words if word.start < start < word.stop), default=start)
+    last = min((word.start for word in words if word.start < stop < word.stop), default=stop)
+    kept = slice(first - start, max(first, last) - start)
+    arrays = {name: getattr(crops, name)[kept] for name in ("frames", "tracked", "corners")}
+    return dataclasses.replace(crops, **arrays, start=first)
+
+
+def _gaps(stretches: list[Crops], words: tuple[Word, ...], frames: int) -> Iterator[tuple[int, ClipError]]:
     """The first frame of what lies before, between and after stretches, and an error that says so."""
     spans = [(crops.start, crops.start + len(crops.frames)) for crops in stretches]
-    for (_, stop), (start, _) in itertools.pairwise([(0, 0), *spans, (frames, frames)]):
-        if stop < start:
-            yield stop, ClipError(Reason.FACE_LOST, f"no face to follow in frames {stop} to {start - 1} of {frames}")
+    for (_, begin), (end, _) in itertools.pairwise([(0, 0), *spans, (frames, frames)]):
+        if begin < end:
+            said = " ".join(word.text for word in words if word.start < end and begin < word.stop)
+            where = f"in frames {begin} to {end - 1} of {frames}{said and f', in which {said!r} is said'}"
+            what = f"no stretch of {CONTEXT} frames with a face and whole words"
+            yield begin, ClipError(Reason.FACE_LOST, f"{what} {where}")
 
 
 def _words_within(words: tuple[Word, ...], crops: Crops) -> tuple[Word, ...]:
@@ -140,7 +155,7 @@ def _labelled(
         frames=crops.frames,
         tracked=crops.tracked,
         words=words,
-        doubt=crops.doubt.score,
+        doubt=crops.doubt.score if config.crop.mode == "face" else None,
         doubt_cause=crops.doubt.cause,
     )
 
@@ -182,8 +197,12 @@ def _replace_unknown(text: str, config: ConvertConfig) -> str:
 
 
 def _truncate(source: ClipSource, config: ConvertConfig) -> ClipSource:
-    """Keeps the words of a longer clip up to the first that does not end within `max_frames` frames."""
-    words = tuple(itertools.takewhile(lambda word: round(word.stop * config.fps) <= config.max_frames, source.words))
+    """Keeps the words of a longer clip up to the first that does not lie within `max_frames` frames."""
+
+    def lies_within(word: SpokenWord) -> bool:
+        return word.start * config.fps < config.max_frames and round(word.stop * config.fps) <= config.max_frames
+
+    words = tuple(itertools.takewhile(lies_within, source.words))
     if not words:
         why = "no word ends" if source.words else "without word times, nobody knows what is said"
         raise ClipError(Reason.TOO_LONG, f"{why} in its first {config.max_frames} frames, the limit")

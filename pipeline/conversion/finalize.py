@@ -47,7 +47,7 @@ def finalize(
       DataError: too many clips were rejected, or a shard is not finished.
     """
     still_held()
-    reasons = write_rejects(output / directory.REJECTED, output, tasks, config, max_reject_fraction)
+    reasons, left_out = write_rejects(output / directory.REJECTED, output, tasks, config, max_reject_fraction)
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
 
@@ -66,6 +66,7 @@ def finalize(
         "vocabulary": {"characters": config.characters, "words": sorted({w for t in index.text for w in t.split()})},
         "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
         "rejected": dict(sorted(reasons.items())),
+        **({"left_out": dict(sorted(left_out.items()))} if left_out else {}),
         "index": {"file": directory.INDEX, "sha256": storage.sha256(output / directory.INDEX)},
     }
     tfds_metadata.write(output, manifest)
@@ -75,29 +76,31 @@ def finalize(
 
 def write_rejects(
     table: Place, output: Place, tasks: list[ShardTask], config: ConvertConfig, limit: float
-) -> Counter[str]:
+) -> tuple[Counter[str], Counter[str]]:
     """Writes the rejected clips of finished shards, and parts left out of others, to a table.
 
     Returns:
-      The number of rejected clips for each reason.
+      The number of rejected clips for each reason, and that of parts left out.
 
     Raises:
       DataError: they are too many.
     """
     reasons: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     first, whole = None, True
     with storage.replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(field.name for field in dataclasses.fields(Rejected))
         for shard in progress.read_notes(output, (task.file(config.name) for task in tasks)):
-            rejected = shard.rejected if shard else ()
-            rows.writerows(dataclasses.astuple(reject) for reject in (*rejected, *(shard.left_out if shard else ())))
+            rejected, parts = (shard.rejected, shard.left_out) if shard else ((), ())
+            rows.writerows(dataclasses.astuple(reject) for reject in (*rejected, *parts))
             reasons.update(reject.reason for reject in rejected)
+            left_out.update(part.reason for part in parts)
             first, whole = first or next(iter(rejected), None), whole and shard is not None
     clips = sum(len(task.sources) for task in tasks)
     if too_many(reasons.total(), clips, limit):
         raise DataError(_too_many(reasons, first, clips, limit, whole, table))
-    return reasons
+    return reasons, left_out
 
 
 def _whole(output: Place, shard: str) -> tuple[FinishedShard, str]:
@@ -117,7 +120,7 @@ def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, 
     head, allowed = f"all {clips} clips rejected", ""
     ways = ["finished shards are kept"]
     if reasons.keys() & RETRYABLE:
-        ways.append("--retry_rejected tries unreadable, timed-out and crashed clips again")
+        ways.append("--retry_rejected tries again what was unreadable, timed out, crashed or out of memory")
     if rejected < clips:
         head = f"{rejected} of {clips} clips rejected{'' if whole else ' already'}"
         allowed = f", more than --max_reject_fraction={limit:g} allows"

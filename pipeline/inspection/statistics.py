@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline import vocab
 from pipeline.records.directory import DatasetDir
-from pipeline.records.index import Index
+from pipeline.records.index import NOT_SCORED, Index
 
 DOUBTFUL = 50  # percent, from which on crops are looked at first
 
@@ -37,14 +37,19 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
+    if parts := dataset.manifest.get("left_out"):
+        rows.append(("left out", ", ".join(f"{n} {reason}" for reason, n in parts.items()) + ", parts of split clips"))
     return rows + _changed_clips(dataset)
 
 
 def _doubtful(index: Index) -> str:
     """Counts the clips whose crops may not show the talker's lips, by cause."""
+    if not (scored := np.count_nonzero(index.doubt != NOT_SCORED)):
+        return "not scored"
     causes = counted(index.doubt_cause[np.flatnonzero(index.doubt >= DOUBTFUL)].tolist())
     shown = "; ".join(f"{cause}: {clips}" for cause, clips in causes)
-    return f"{sum(clips for _, clips in causes)} clips" + (f" ({shown})" if causes else "")
+    of = "" if scored == len(index) else f" of the {scored} scored"
+    return f"{sum(clips for _, clips in causes)} clips{of}" + (f" ({shown})" if causes else "")
 
 
 def _changed_clips(dataset: DatasetDir) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.loading import labels, windows
 from pipeline.loading.mixture import sources
 from pipeline.records.directory import DatasetDir
+from pipeline.records.index import NOT_SCORED
 from pipeline.records.integers import narrow
 from pipeline.records.strings import Lookup, StringArray, blocks
 from pipeline.schema import CONTEXT, DataError
@@ -30,7 +31,7 @@ class DataConfig:
       padding: `valid` (F frames give F - 4 windows) or `same` (F windows).
       speakers: only clips of these speakers; empty for all.
       words: only these words, or only sentences of these words; empty for all.
-      max_doubt: only clips whose crops are less doubtful than this, 0 to 1; None for all.
+      max_doubt: only clips whose crops are less doubtful than this, 0 to 1 in hundredths; None for all.
       max_frames: the maximum length of an example, at least 5; None for any length.
       overlong: `skip` longer examples or `truncate` them. A word keeps the frames around its middle. A sentence keeps
         its first frames and the words that end in them.
@@ -206,7 +207,11 @@ def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Exam
     """Keeps only the speakers, the words and the certainty of crops that `config` wants."""
     index = dataset.index
     if config.max_doubt is not None:
-        examples = examples.where(index.doubt[examples.record] < round(100 * config.max_doubt))
+        if len(unscored := np.flatnonzero(index.doubt[examples.record] == NOT_SCORED)):
+            clip = index.id[examples.record[unscored[0]]]
+            why = "its crops are of an older version or a fixed box; leave it out, or convert again"
+            raise DataError(f"{dataset.root}: max_doubt: clip {clip} has no doubt, {why}")
+        examples = examples.where(index.doubt[examples.record] < 100 * config.max_doubt)
     if config.speakers:
         find = Lookup(sorted(set(config.speakers)))
         places = find(index.speaker)

@@ -117,11 +117,11 @@ def load_columns(path: Place, content: bytes, names: list[str]) -> dict[str, np.
 
 
 def _not_yet_known(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns that an index has not, if it was written before crops were doubted."""
+    """The columns that an index has not, if it was written before crops were scored."""
     if "tracked" not in columns or "doubt" in columns:
         return {}
     none = np.zeros(len(columns["tracked"]), np.int32)
-    return {"doubt": none, "doubt_cause": np.zeros(0, np.uint8), "doubt_cause_ends": none}
+    return {"doubt": none - 1, "doubt_cause": np.zeros(0, np.uint8), "doubt_cause_ends": none}
 
 
 def _header(file: np.lib.npyio.NpzFile, name: str) -> tuple[int, int, np.dtype] | None:
@@ -177,7 +177,7 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
     last = columns["pixels"] + frames * per_frame
     yield "want frames that lie in their record", (columns["pixels"] > 0) & (last <= length)
     yield "want 0 <= tracked <= frames", (columns["tracked"] >= 0) & (columns["tracked"] <= frames)
-    yield "want 0 <= doubt <= 100", (columns["doubt"] >= 0) & (columns["doubt"] <= 100)
+    yield "want -1 <= doubt <= 100", (columns["doubt"] >= -1) & (columns["doubt"] <= 100)
     yield "want words that begin in their clips", all(_words_begin_in_clips(columns))
     yield "an id comes twice", StringArray(columns["id"], columns["id_ends"]).is_unique()
 

@@ -25,7 +25,7 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
         Key.WORD_START: [word.start for word in clip.words],
         Key.WORD_STOP: [word.stop for word in clip.words],
     }
-    if clip.doubt:
+    if clip.doubt is not None:
         values[Key.DOUBT] = [clip.doubt]
     if clip.doubt_cause:
         values[Key.DOUBT_CAUSE] = [clip.doubt_cause.encode()]
@@ -83,7 +83,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
             frames=frames,
             tracked=np.array(values[Key.TRACKED], bool),
             words=tuple(Word(*word) for word in words),
-            doubt=next(iter(values[Key.DOUBT]), 0.0),
+            doubt=next(iter(values[Key.DOUBT]), None),
             doubt_cause=next(iter(values[Key.DOUBT_CAUSE]), ""),
         )
     except ValueError as error:

@@ -13,6 +13,7 @@ from pipeline.records.strings import Builder, StringArray, shift_concatenate
 from pipeline.schema import Clip, Word
 
 ENDS = "_ends"  # suffix, in the file, of the ends of a column of strings
+NOT_SCORED = -1  # in place of a doubt
 NUMBERS = ("offset", "length", "pixels", "frames", "tracked", "doubt")  # of a row
 STRINGS = ("id", "speaker", "text", "doubt_cause")
 
@@ -30,14 +31,14 @@ class Row:
     frames: int
     tracked: int  # number of frames in which the mouth was found
     words: tuple[Word, ...]
-    doubt: int = 0  # percent, rounded down
+    doubt: int = -1  # percent, rounded down, or NOT_SCORED
     doubt_cause: str = ""
 
     @classmethod
     def of(cls, clip: Clip, record: bytes, offset: int) -> "Row":
         """The row of a clip whose `record` has its header at byte `offset` of the shard."""
         place = offset, len(record), pixels_offset(record)
-        percent = math.floor(100 * clip.doubt + 1e-3)  # a record rounds to float32
+        percent = NOT_SCORED if clip.doubt is None else math.floor(100 * clip.doubt + 1e-3)  # a record holds float32
         found = len(clip.frames), int(clip.tracked.sum()), clip.words, percent, clip.doubt_cause
         return cls(clip.id, clip.speaker, clip.text, *place, *found)
 

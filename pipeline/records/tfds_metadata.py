@@ -37,7 +37,7 @@ def features(encoding: Encoding) -> dict[str, Any]:
             Key.FRAME_COUNT: _tensor("int64"),
             Key.FRAMES: frames,
             Key.TRACKED: _tensor("bool", [-1]),
-            Key.DOUBT: _sequence(_tensor("float32")),  # of none or one, since most records have none
+            Key.DOUBT: _sequence(_tensor("float32")),  # one or, if it is not scored, none
             Key.DOUBT_CAUSE: _sequence(_text()),
             "words": _sequence(_dict({key.removeprefix("words/"): kind for key, kind in word.items()})),
         }

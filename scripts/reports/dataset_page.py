@@ -9,6 +9,7 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.inspection import preview, report, statistics
 from pipeline.records import directory, identity
 from pipeline.records.directory import DatasetDir
+from pipeline.records.index import NOT_SCORED
 from pipeline.schema import Clip
 from scripts.reports import charts, page
 from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
@@ -75,7 +76,9 @@ def _doubtful(dataset: DatasetDir, pictures: list[Picture]) -> Section:
     """The clips to look at first."""
     index = dataset.index
     if not pictures:
-        return Section("In doubt", wide=[Text("No clip is in doubt.")])
+        scored = np.any(index.doubt != NOT_SCORED)
+        said = "No clip is in doubt." if scored else "Crops are not scored: of an older version, or a fixed box."
+        return Section("In doubt", wide=[Text(said)])
     rows = []
     for record in report.doubtful(index, MAX_WORST).tolist():
         row, split = index.row(record), dataset.splits[index.split[record]]
@@ -155,15 +158,21 @@ def _worst(dataset: DatasetDir, share: np.ndarray, lossy: int) -> Table:
 
 
 def _rejects(dataset: DatasetDir) -> Section:
-    counts = sorted(dataset.manifest["rejected"].items(), key=lambda entry: (-entry[1], entry[0]))
-    if not counts:
+    counts, parts = (_counts(dataset.manifest.get(key, {})) for key in ("rejected", "left_out"))
+    if not counts and not parts:
         return Section("Rejects", wide=[Text("No clip was rejected.")])
     listed = report.rejects(dataset, MAX_REJECTS)
     rows = [(reject.reason, reject.id, reject.source, reject.detail) for reject in listed]
-    more = sum(count for _, count in counts) - len(rows)
+    more = sum(count for _, count in counts + parts) - len(rows)
     table = Table(("reason", "clip", "source", "detail"), rows, f"The first {MAX_REJECTS} of each reason", more)
     missing = Text(f"{directory.REJECTED} is missing, so clips and details are unknown.")
-    return Section("Rejects", [Bars("Clips rejected, by reason", counts)], [table if listed else missing])
+    drawn = [Bars("Clips rejected, by reason", counts)] if counts else []
+    drawn += [Bars("Parts of split clips left out, by reason", parts)] if parts else []
+    return Section("Rejects", drawn, [table if listed else missing])
+
+
+def _counts(reasons: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def _clips(dataset: DatasetDir, pictures: list[Picture], seed: int) -> Section:

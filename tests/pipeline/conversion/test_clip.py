@@ -11,11 +11,14 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
+from pipeline.inspection import statistics
 from pipeline.mouth.crop import MouthCropper
 from pipeline.records import directory
 from pipeline.schema import ClipError, DataError, Reason, Word
 from pipeline.synthetic.corpus import SyntheticConfig, render
+from scripts.reports import dataset_page
 from tests import videos
+from tests.scripts import pages
 
 SPLIT = ConvertConfig(name="tiny", on_gap="split")
 WORDS = (
@@ -51,22 +54,36 @@ def converted(video: Path, words: tuple[SpokenWord, ...], config: ConvertConfig 
 def test_each_stretch_with_a_face_keeps_the_words_that_lie_in_it(cut: Path) -> None:
     found = converted(cut, WORDS)
     assert [(clip.id, clip.text, len(clip.frames)) for clip in found.clips] == [
-        ("talk@0", "bin at", 20),
+        ("talk@0", "bin at", 19),  # without the first frame of "by"
         ("talk@30", "two now", 25),
     ]
     assert found.clips[0].words == (Word("bin", 5, 15), Word("at", 15, 19))
     assert found.clips[1].words == (Word("two", 0, 10), Word("now", 11, 18))
     ((frame, error),) = found.left_out
-    assert (frame, error.reason) == (20, Reason.FACE_LOST)
-    assert error.detail == "no face to follow in frames 20 to 29 of 55"
+    assert (frame, error.reason) == (19, Reason.FACE_LOST)
+    where = "in frames 19 to 29 of 55, in which 'by' is said"
+    assert error.detail == f"no stretch of 5 frames with a face and whole words {where}"
 
 
 def test_crops_of_a_stretch_are_nearly_those_of_its_frames_alone(cut: Path) -> None:
     luma = videos.read(cut).luma
     for clip, frames in zip(converted(cut, WORDS).clips, (luma[:20], luma[30:]), strict=True):
         (alone,) = MouthCropper(SPLIT.crop)(frames)
-        off = np.abs(clip.frames.astype(int) - alone.frames)
+        off = np.abs(clip.frames.astype(int) - alone.frames[: len(clip.frames)])
         assert off.mean() < 2  # near its ends other frames are looked at
+
+
+def test_a_word_over_a_cut_is_in_neither_stretch(talkers: list[np.ndarray], tmp_path: Path) -> None:
+    one, other = talkers
+    video = videos.write(tmp_path / "cut.mp4", [*one[:20], *np.roll(other, 60, axis=2)[:25]])
+    words = (SpokenWord("bin", 0.2, 0.6), SpokenWord("by", 0.72, 0.96), SpokenWord("two", 1.2, 1.6))
+    found = converted(video, words)
+    assert [(clip.id, clip.text, len(clip.frames)) for clip in found.clips] == [
+        ("talk@0", "bin", 18),
+        ("talk@24", "two", 21),
+    ]
+    ((frame, error),) = found.left_out
+    assert (frame, error.detail.partition(" in ")[2]) == (18, "frames 18 to 23 of 45, in which 'by' is said")
 
 
 def test_a_clip_without_a_gap_keeps_its_name_and_text(talkers: list[np.ndarray], tmp_path: Path) -> None:
@@ -121,9 +138,14 @@ def test_a_conversion_counts_clips_and_names_what_is_left_out_of_them(cut: Path,
     dataset = directory.open_dataset(tmp_path / "out")
     assert sorted(dataset.index.id) == ["talk@0", "talk@30"]
     assert dataset.manifest["rejected"] == {"bad_transcript": 1}
+    assert dataset.manifest["left_out"] == {"face_lost": 1}
+    assert dict(statistics.summary(dataset))["left out"] == "1 face_lost, parts of split clips"
+    page = pages.check(dataset_page.html(dataset, 1, 0))
+    assert "Parts of split clips left out, by reason" in page.text
+    assert not [text for text in page.text if text.startswith("and ")]
     with (tmp_path / "out" / directory.REJECTED).open(newline="") as file:
         rows = [(row["id"], row["reason"]) for row in csv.DictReader(file)]
-    assert rows == [("mute", "bad_transcript"), ("talk@20", "face_lost")]
+    assert rows == [("mute", "bad_transcript"), ("talk@19", "face_lost")]
     assert not any(directory.verify(dataset))
     more = [*sources, ClipSource("more", cut, None, "bin", (), "")]
     with pytest.raises(DataError, match=r"other clips or settings \(1 clips new, such as 'more'\); use another"):

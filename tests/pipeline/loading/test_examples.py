@@ -1,11 +1,13 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.loading import examples
 from pipeline.loading.examples import DataConfig, Examples, select_examples
 from pipeline.records.directory import DatasetDir
+from pipeline.records.index import NOT_SCORED
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 from tests import datasets
@@ -166,6 +168,14 @@ def test_twin_letters_need_a_window_more(tmp_path_factory: pytest.TempPathFactor
 def test_filters_that_leave_nothing_are_refused(spoken: DatasetDir, chosen: dict[str, object], match: str) -> None:
     with pytest.raises(DataError, match=match):
         select_examples(spoken, "train", dataclasses.replace(SENTENCE, **chosen))
+
+
+def test_clips_without_a_doubt_are_not_chosen_by_it(spoken: DatasetDir) -> None:
+    unscored = dataclasses.replace(spoken.index, doubt=np.full(4, NOT_SCORED))
+    with pytest.raises(DataError, match=r"max_doubt: clip s1/a has no doubt, its crops are of an older version or"):
+        select_examples(
+            dataclasses.replace(spoken, index=unscored), "train", dataclasses.replace(SENTENCE, max_doubt=0.5)
+        )
 
 
 def test_whole_leaves_nothing_out() -> None:

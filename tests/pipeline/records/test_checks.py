@@ -128,7 +128,7 @@ def recast(name: str, to: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict]
         (change("frames", 0, 2**60), "a record has more frames than bytes for them"),
         (change("frames", 0, 0), "a record has more frames than bytes for them"),
         (change("tracked", 0, 11), "want 0 <= tracked <= frames"),
-        (change("doubt", 0, 101), "want 0 <= doubt <= 100"),
+        (change("doubt", 0, 101), "want -1 <= doubt <= 100"),
         (change("word_start", 0, -1), "want words that begin in their clips"),
         (change("word_stop", 0, 1), "want words that begin in their clips"),
         (change("id", 9, ord("0")), "an id comes twice"),

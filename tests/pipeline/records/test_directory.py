@@ -12,7 +12,7 @@ from pipeline.records import directory, storage, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.records.example import to_example
-from pipeline.records.index import Row
+from pipeline.records.index import NOT_SCORED, Row
 from pipeline.records.strings import StringArray
 from pipeline.schema import DataError
 from tests import datasets
@@ -86,14 +86,14 @@ def test_the_index_round_trips(dataset: DatasetDir, tmp_path: Path) -> None:
     assert (tmp_path / "again.npz").read_bytes() == (dataset.root / directory.INDEX).read_bytes()
 
 
-def test_an_index_from_before_crops_were_doubted_says_nothing_of_doubt(dataset: DatasetDir) -> None:
+def test_an_index_from_before_crops_were_scored_says_so(dataset: DatasetDir) -> None:
     path = dataset.root / directory.INDEX
     columns = {name: column for name, column in np.load(path).items() if not name.startswith("doubt")}
     np.savez_compressed(path, **columns)
     manifest = dataset.manifest | {"index": {"file": directory.INDEX, "sha256": storage.sha256(path)}}
     storage.write_json(dataset.root / directory.MANIFEST, manifest)
     index = directory.open_dataset(dataset.root).index
-    assert index.doubt.tolist() == [0] * 6
+    assert index.doubt.tolist() == [NOT_SCORED] * 6
     assert index.doubt_cause.tolist() == [""] * 6
     assert index.id.tolist() == dataset.index.id.tolist()
 

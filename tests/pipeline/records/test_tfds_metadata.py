@@ -127,6 +127,6 @@ def _check_same(example: dict, clip: Clip, levels: int) -> None:
     spoken = zip(*(example["words"][key].numpy().tolist() for key in ("text", "start", "stop")), strict=True)
     assert [Word(text.decode(), start, stop) for text, start, stop in spoken] == list(clip.words)
     assert example["tracked"].numpy().tolist() == clip.tracked.tolist()
-    assert example["doubt"].numpy().tolist() == [np.float32(clip.doubt)] * (clip.doubt > 0)
+    assert example["doubt"].numpy().tolist() == [np.float32(clip.doubt)]
     assert example["doubt_cause"].numpy().tolist() == [clip.doubt_cause.encode()] * bool(clip.doubt_cause)
     assert (example["fps"].numpy(), example["frame_count"].numpy()) == (clip.fps, len(clip.frames))
