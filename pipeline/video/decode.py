@@ -55,9 +55,21 @@ class Video:
         Raises:
           ClipError: as `opened`.
         """
+        try:
+            yield from self._read()
+        except ClipError:
+            if not self._is_full:
+                raise
+            self.truncated = True
+
+    @property
+    def _is_full(self) -> bool:
+        return self._truncate and len(self.times) == self._limit
+
+    def _read(self) -> Iterator[np.ndarray]:
         shape = None
         for time, gray in self._frames:
-            if self._truncate and len(self.times) == self._limit:
+            if self._is_full:
                 self.truncated = True
                 return
             _check_length(len(self.times) + 1, self._limit, self._path)
@@ -81,7 +93,8 @@ def opened(
         for the start, other containers are decoded from their beginning.
       fps: output frames per second.
       max_frames: the maximal number of frames; None for no limit.
-      truncate: stop reading after `max_frames` instead of raising TOO_LONG.
+      truncate: stop reading after `max_frames` instead of raising TOO_LONG. Errors behind them are ignored, but for
+        those of the few pictures that the decoder reads ahead, of which the last frames may be predicted.
 
     Raises, also while the frames are iterated over:
       ClipError: UNREADABLE (no such file, not a video, damaged in the middle, or an mp4 without its index), NO_VIDEO,

@@ -201,6 +201,19 @@ def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     assert videos.read(path, max_frames=40, truncate=True).truncated
 
 
+@pytest.mark.parametrize("damaged", [51, 52, 53])
+def test_damage_right_behind_max_frames_is_ignored(tmp_path: Path, damaged: int) -> None:
+    path = videos.write(tmp_path / "a.mkv", videos.numbered(60), encoder={"bf": "0"})
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][damaged]
+        data = bytearray(path.read_bytes())
+        data[packet.pos + 12 : packet.pos + packet.size] = b"\xff" * (packet.size - 12)
+    path.write_bytes(data)
+    reject(path, Reason.UNREADABLE, f"damaged after picture {damaged}")
+    seen = videos.read(path, max_frames=50, truncate=True)
+    assert (videos.numbers(seen.luma), seen.truncated) == (list(range(50)), True)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
 def test_truncated_mp4(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.mp4"
