@@ -64,7 +64,9 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
 
 
 def _from_first_frame(source: ClipSource, begins: float) -> ClipSource:
-    """Moves the times of words, which are on the video's clock, to the first frame's."""
+    """Moves the times of words that are on the video's clock to the first frame's."""
+    if source.times_from_first_frame:
+        return source
     moved = (dataclasses.replace(word, start=word.start - begins, stop=word.stop - begins) for word in source.words)
     return dataclasses.replace(source, words=tuple(moved))
 

@@ -1,8 +1,8 @@
 """LRW (Chung and Zisserman, ACCV 2016): one of 500 words per clip, in the middle of 29 frames at 25 fps, 256x256.
 
 Layout: `ABOUT/train/ABOUT_00001.mp4` (train, val, test: the published split) beside `ABOUT_00001.txt`, which has the
-word's duration in a line `Duration: 0.47 seconds`. A clip without a `.txt` has no word time. The corpus names no
-speakers.
+word's duration in a line `Duration: 0.47 seconds`. A clip without a `.txt` has no word time. Words are in the middle of
+the frames, whatever the container's clock. The corpus names no speakers.
 """
 
 import re
@@ -79,4 +79,5 @@ def _clip(root: Path, word: str, split: str, video: Path, label: Path | None) ->
         speaker="",
         split=split,
         problem=problem,
+        times_from_first_frame=True,
     )

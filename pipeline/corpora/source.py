@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class SpokenWord:
-    """A word and its time, in seconds of the video's clock."""
+    """A word and its time, in seconds of the clock that its clip's `times_from_first_frame` names."""
 
     text: str
     start: float
@@ -18,7 +18,8 @@ class SpokenWord:
 class ClipSource:
     """One clip of a corpus.
 
-    The identity of a conversion hashes the names and values of all fields, the wording of `problem` included.
+    The identity of a conversion hashes the fields that decide its bytes: not the wording of `problem`, and neither
+    `labels_end` nor the fields at their default.
 
     Attributes:
       id: unique in the corpus, such as `s1/bbaf2n`.
@@ -30,6 +31,8 @@ class ClipSource:
       split: the published split; None where there is none.
       labels_end: seconds at which the label file ends, closing silence included; None where it does not say.
       problem: why the transcript is unusable, else empty. Conversion rejects such a clip with this text.
+      times_from_first_frame: whether 0 s of `words` is the first frame, instead of the beginning of the container's
+        clock, from which a video may begin late.
     """
 
     id: str
@@ -41,6 +44,7 @@ class ClipSource:
     split: str | None = None
     problem: str = ""
     labels_end: float | None = None
+    times_from_first_frame: bool = False
 
 
 def printable(name: str) -> str:

@@ -9,10 +9,11 @@ import pytest
 from pipeline.conversion.clip import Converted, convert_clip
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
+from pipeline.corpora import lrw
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.inspection import statistics
-from pipeline.mouth.crop import MouthCropper
+from pipeline.mouth.crop import CropSettings, MouthCropper
 from pipeline.records import directory
 from pipeline.schema import ClipError, DataError, Reason, Word
 from pipeline.synthetic.corpus import SyntheticConfig, render
@@ -111,6 +112,18 @@ def test_words_are_on_the_clock_of_the_container(talkers: list[np.ndarray], tmp_
     assert clip.words == (Word("bin", 5, 15), Word("at", 15, 19))
     with pytest.raises(ClipError, match=r"'bin' is said .* before it"):
         converted(video, (SpokenWord("bin", 0.1, 0.3),))
+
+
+@pytest.mark.parametrize("begins", [0.0, 0.04, 0.4])
+def test_words_in_the_middle_of_the_frames_are_there_whatever_the_clock(tmp_path: Path, begins: float) -> None:
+    clip = tmp_path / "ABOUT/train/ABOUT_00001.mp4"
+    clip.parent.mkdir(parents=True)
+    videos.write(clip, videos.numbered(29), begins=begins, sound=(0.0, 1.2))
+    clip.with_suffix(".txt").write_text("Duration: 0.47 seconds\n")
+    (source,) = lrw.clips(tmp_path)
+    whole = CropSettings(mode="resize")
+    (found,) = convert_clip(source, tmp_path, ConvertConfig(name="tiny", crop=whole), MouthCropper(whole)).clips
+    assert found.words == (Word("about", 9, 20),)  # 8.6 to 20.4 of 29 frames
 
 
 @pytest.mark.parametrize(("labels_end", "is_sound"), [(0.5, True), (1.9, True), (2.1, False), (None, True)])

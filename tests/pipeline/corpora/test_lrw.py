@@ -32,6 +32,7 @@ def test_the_word_is_in_the_middle_of_the_clip(tmp_path: Path) -> None:
         words=(SpokenWord("about", word.start, word.stop),),
         speaker="",
         split="train",
+        times_from_first_frame=True,
     )
 
 

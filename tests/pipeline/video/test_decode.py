@@ -201,8 +201,8 @@ def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     assert videos.read(path, max_frames=40, truncate=True).truncated
 
 
-@pytest.mark.parametrize("damaged", [51, 52, 53])
-def test_damage_right_behind_max_frames_is_ignored(tmp_path: Path, damaged: int) -> None:
+def test_damage_right_behind_max_frames_is_ignored(tmp_path: Path) -> None:
+    damaged = 51  # the last frame is read once picture 50 is
     path = videos.write(tmp_path / "a.mkv", videos.numbered(60), encoder={"bf": "0"})
     with av.open(str(path)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][damaged]
