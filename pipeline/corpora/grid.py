@@ -3,8 +3,11 @@
 Layout: `s1/bbaf2n.mpg` (or another video format, or a directory of images `s1/bbaf2n/`), also in the folders of
 `PLACES`, such as that of the high-quality videos, with `alignments/s1/bbaf2n.align`, `align/s1/…` or `s1/align/…`. A
 line of an alignment is `start stop word` in units of 1/25000 s; without a word, or with a mark of `words.SILENCE`, it
-is silence. Lines are sorted by start. An alignment covers its clip: the last line ends where the clip does. The
-transcript of a clip without an alignment is the sentence that its name encodes.
+is silence. Lines are sorted by start. The transcript of a clip without an alignment is the sentence that its name
+encodes.
+
+An alignment covers its clip: the last line ends where the clip does, as conversion checks to a second. Nothing else
+tells samples of 8, 16, 44.1 or 48 kHz from these units. Those of 20 to 32 kHz pass; GRID's own sound has 25, its units.
 """
 
 import operator

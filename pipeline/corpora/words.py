@@ -1,7 +1,9 @@
 """Word times of label files: the marks of silence, and one rule of times for every layout.
 
 Words are in the order in which they are spoken, each begins where the one before it ends or later, and on average they
-last as long as words do. So times in another unit than the layout's are found without opening the video.
+last as long as words do. So times in most other units than the layout's are found without opening the video. A unit
+within a few times the layout's, such as the samples of another rate, shows only where labels end
+(`ClipSource.labels_end`).
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ SILENCE = frozenset(
 MAX_OVERLAP = 0.04  # seconds by which neighbours overlap: a frame at 25 fps, to which aligners round
 MIN_MEAN, MAX_MEAN = 0.04, 5.0  # seconds that the words of a clip last on average; speech has 0.1 to 0.6
 TYPICAL = 0.25  # seconds of a word
+CLEARLY = 4  # times nearer to `TYPICAL` are words in a unit that fits clearly better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,7 @@ def by_start(words: Sequence[SpokenWord]) -> list[SpokenWord]:
 def check(words: Sequence[SpokenWord], name: str, unit: Unit = SECONDS) -> None:
     """Checks the times of words that are in the order in which they are spoken.
 
-    A word may last 0 s; a record gives it one frame.
+    A word may last 0 s; a record gives it one frame. One word alone says nothing of the unit.
 
     Args:
       words: without silences, in seconds.
@@ -61,9 +64,9 @@ def check(words: Sequence[SpokenWord], name: str, unit: Unit = SECONDS) -> None:
       unit: what the file counts in.
 
     Raises:
-      ValueError: a time is negative or not a number, or a word ends before it begins; words last less than `MIN_MEAN`
-        or more than `MAX_MEAN` seconds on average; or a word begins before the one before it, or more than
-        `MAX_OVERLAP` seconds before its end.
+      ValueError: a time is negative or not a number, or a word ends before it begins; several words last less than
+        `MIN_MEAN` or more than `MAX_MEAN` seconds on average, and another unit fits clearly better; or a word begins
+        before the one before it, or more than `MAX_OVERLAP` seconds before its end.
     """
     for word in words:
         if not 0 <= word.start <= word.stop < math.inf:
@@ -73,20 +76,18 @@ def check(words: Sequence[SpokenWord], name: str, unit: Unit = SECONDS) -> None:
 
 
 def _check_unit(words: Sequence[SpokenWord], name: str, unit: Unit) -> None:
-    if not words:
+    mean = sum(word.stop - word.start for word in words) / max(1, len(words))
+    if len(words) < 2 or mean == 0 or MIN_MEAN - 1e-9 <= mean <= MAX_MEAN:
         return
-    mean = sum(word.stop - word.start for word in words) / len(words)
-    if not MIN_MEAN - 1e-9 <= mean <= MAX_MEAN:
+    best = min(UNITS, key=lambda other: _misfit(mean * unit.per_second / other.per_second))
+    if _misfit(mean) > _misfit(mean * unit.per_second / best.per_second) + math.log(CLEARLY):
         ends = f"words last {mean:.3g} s on average, and the last one ends at {words[-1].stop:.3g} s"
-        raise ValueError(f"{name}: {ends}; want {unit.name}{_guess(mean * unit.per_second)}")
+        raise ValueError(f"{name}: {ends}; want {unit.name}; these look like {best.name}")
 
 
-def _guess(mean: float) -> str:
-    """Names the unit in which a word of `mean` units lasts most nearly as long as words do."""
-    if mean == 0:
-        return ""
-    unit = min(UNITS, key=lambda unit: abs(math.log(mean / unit.per_second / TYPICAL)))
-    return f"; these look like {unit.name}"
+def _misfit(mean: float) -> float:
+    """How far words of `mean` seconds are from usual ones, as a logarithm."""
+    return abs(math.log(mean / TYPICAL))
 
 
 def _check_order(words: Sequence[SpokenWord], name: str) -> None:

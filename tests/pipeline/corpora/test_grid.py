@@ -122,7 +122,12 @@ def test_implausible_times_are_the_problem_of_their_clip(tmp_path: Path, text: s
     assert clip.words == ()
 
 
-@pytest.mark.parametrize("unit", [16_000, 48_000, 50_000])
+def test_samples_of_grids_own_sound_are_its_units(tmp_path: Path) -> None:
+    align(tmp_path, "a.align", in_unit(25_000))  # samples a second
+    assert grid.read_alignment(tmp_path / "a.align", tmp_path)[1] == 2.98
+
+
+@pytest.mark.parametrize("unit", [8_000, 16_000, 44_100, 48_000, 50_000])
 def test_samples_of_another_rate_show_in_the_end_of_the_labels(tmp_path: Path, unit: int) -> None:
     align(tmp_path, "a.align", in_unit(unit))
     end = grid.read_alignment(tmp_path / "a.align", tmp_path)[1]

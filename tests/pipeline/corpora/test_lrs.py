@@ -141,6 +141,12 @@ def test_labels_of_the_same_words(tmp_path: Path, label: str) -> None:
     assert [(word.text, word.start) for word in clip.words] == [(word.text, word.start) for word in TIMES]
 
 
+def test_one_word_may_be_short(tmp_path: Path) -> None:
+    write_clip(tmp_path, "test/t/00001", "Text: I\nWORD START END\nI 0.05 0.08\n")
+    (clip,) = lrs.clips(tmp_path)
+    assert (clip.problem, clip.words) == ("", (SpokenWord("i", 0.05, 0.08),))
+
+
 def test_a_silence_mark_may_be_a_word(tmp_path: Path) -> None:
     write_clip(tmp_path, "test/t/00001", "Text: THE SP\nWORD START END\nTHE 0 0.2\nSP 0.2 0.5\n")
     (clip,) = lrs.clips(tmp_path)

@@ -18,6 +18,10 @@ def spoken(*times: tuple[float, float]) -> list[SpokenWord]:
     [
         [],
         [(0, 0.04)],
+        [(0, 0)],
+        [(0.05, 0.08)],
+        [(0.05, 0.08), (0.08, 0.1)],  # no other unit fits better
+        [(0, 0), (0, 0)],
         [(0, 0.3), (0.3, 0.5), (0.9, 1.2)],
         [(0, 0.3), (0.26, 0.5)],  # a frame of overlap
         [(0, 0.3), (0.3, 0.3), (0.3, 0.6)],  # a word of no length
@@ -37,7 +41,6 @@ def test_times_that_are_accepted(times: list[tuple[float, float]]) -> None:
         ([(math.nan, 0.3)], "want 0 <= start <= stop"),
         ([(0, math.nan)], "want 0 <= start <= stop"),
         ([(0, math.inf)], "want 0 <= start <= stop"),
-        ([(0, 0)], r"words last 0 s on average, and the last one ends at 0 s; want seconds$"),
         ([(0, 0.3), (0.25, 0.5)], r"'a' \(0 to 0\.3 s\) and 'b' \(0\.25 to 0\.5 s\) overlap by 0\.05 s; want 0\.04"),
         ([(0, 1), (0.96, 0.97), (0.97, 1.3), (1.2, 1.4)], "'c' .* and 'd' .* overlap by 0.1 s"),
         ([(0, 1), (0.97, 0.98), (0.95, 1.2)], r"'c' .* before 'b' .*; want words in the order of the text"),
@@ -50,6 +53,14 @@ def test_times_that_are_accepted(times: list[tuple[float, float]]) -> None:
 def test_times_that_are_refused(times: list[tuple[float, float]], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         words.check(spoken(*times), "x.txt")
+
+
+@pytest.mark.parametrize(("mean", "unit"), [(0.0002, "frames"), (0.02, "milliseconds"), (0.03, None)])
+def test_a_unit_is_refused_where_another_fits_clearly_better(mean: float, unit: str | None) -> None:
+    # words of 0.02 s in units of 1/25000 s are of 0.5 s in milliseconds; those of 0.03 s would be of 0.75 s
+    times = spoken((1, 1 + mean), (2, 2 + mean))
+    with contextlib.nullcontext() if unit is None else pytest.raises(ValueError, match=f"these look like {unit}"):
+        words.check(times, "x.align", words.Unit("units of 1/25000 s", 25_000))
 
 
 @pytest.mark.parametrize("mark", ["", "sil", "SIL", "sp", "spn", "<eps>", "<EPS>", "!SIL", "</s>"])
