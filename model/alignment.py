@@ -11,7 +11,10 @@ therefore get their windows in three steps:
    between the clip's own rest and speech, as sound's energy is in Rabiner and Sambur, "An algorithm for determining the
    endpoints of isolated utterances", 1975.
 3. Talkers open their mouths before they speak. The first and the last word are cut to `LONGEST` windows, or to the
-   longest word between them.
+   longest word between them: the first to its last ones, the last to its first ones, a single word to those around the
+   middle of its labels.
+
+`PAUSE` and `LONGEST` count windows and were set at 25 frames a second; at 50 they last half as long.
 """
 
 import dataclasses
@@ -25,7 +28,7 @@ import tensorflow as tf
 
 from model.decoding import Hypothesis, log_softmax
 
-PAUSE = 5  # windows: shorter stillness between words is speech
+PAUSE = 5  # windows, 0.2 s at 25 frames a second: shorter stillness between words is speech
 STILL = 0.25  # the threshold of motion, of the way from its 10th to its 90th percentile over the clip
 LONGEST = 10  # windows, 0.4 s at 25 frames a second
 
@@ -130,12 +133,20 @@ def _spans(said: list[tuple[int, int]], moved: np.ndarray) -> list[tuple[int, in
     middles = [(stop + start + 1) // 2 for (_, stop), (start, _) in itertools.pairwise(said)]
     cells, speech = itertools.pairwise([0, *middles, len(moved)]), _speech(moved)
     spans = [_liveliest(speech, moved, cell, own) for cell, own in zip(cells, said, strict=True)]
-    if len(spans) > 2:
-        longest = max(LONGEST, *(stop - start for start, stop in spans[1:-1]))
-        (start, stop), (last_start, last_stop) = spans[0], spans[-1]
-        spans[0] = max(start, stop - longest), stop
-        spans[-1] = last_start, min(last_stop, last_start + longest)
+    if len(spans) == 1:
+        return [_around(spans[0], said[0])]
+    longest = max([LONGEST, *(stop - start for start, stop in spans[1:-1])])
+    (start, stop), (last_start, last_stop) = spans[0], spans[-1]
+    spans[0] = max(start, stop - longest), stop
+    spans[-1] = last_start, min(last_stop, last_start + longest)
     return spans
+
+
+def _around(span: tuple[int, int], own: tuple[int, int]) -> tuple[int, int]:
+    """Cuts the span of a single word to `LONGEST` windows around the middle of its `own` labels in it."""
+    middle = (max(span[0], own[0]) + min(span[1], own[1])) // 2
+    start = max(span[0], middle - LONGEST // 2)
+    return start, min(span[1], middle + LONGEST - LONGEST // 2)
 
 
 def _liveliest(

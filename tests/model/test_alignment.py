@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -115,10 +116,26 @@ def _spans(path: str, moved: str) -> list[tuple[str, int, int]]:
         ("..b........l....", "1988911111111111", [("b", 1, 5), ("l", 11, 12)]),
         # a mouth that opens long before the first word, and closes long after the last
         (PADDED.format("b..l..s"), "111" + "9" * 41 + "111", [("b", 12, 22), ("l", 22, 25), ("s", 25, 35)]),
+        # the same without a word between them, and of a single word
+        (PADDED.format("b..l"), "111" + "9" * 38 + "111", [("b", 12, 22), ("l", 22, 32)]),
+        (PADDED.format("b"), "111" + "9" * 35 + "111", [("b", 15, 25)]),
+        ("b" * 16 + "." * 25, "1" * 10 + "9" * 28 + "111", [("b", 10, 18)]),
         # the word between them is longer than ten windows
         (PADDED.format("b..lllllllllll..s"), "111" + "9" * 51 + "111", [("b", 9, 22), ("l", 22, 35), ("s", 35, 48)]),
     ],
-    ids=["held", "brief", "one movement", "pause", "no pause", "still", "mouth opens", "long words"],
+    ids=[
+        "held",
+        "brief",
+        "one movement",
+        "pause",
+        "no pause",
+        "still",
+        "mouth opens",
+        "two",
+        "one",
+        "held one",
+        "long",
+    ],
 )
 def test_words_last_as_long_as_the_lips_move(path: str, moved: str, spans: list[tuple[str, int, int]]) -> None:
     assert _spans(path, moved) == spans
@@ -131,7 +148,13 @@ def test_words_are_in_order_and_do_not_overlap(drawn: list[tuple[str, str]]) -> 
     edges = [edge for _, start, stop in found for edge in (start, stop)]
     assert edges == sorted(edges)
     assert all(0 <= start < stop <= len(path) for _, start, stop in found)
-    assert found == _spans(path, moved)
+    places = itertools.groupby(range(len(path)), path.__getitem__)
+    own = [(unit, list(windows)) for unit, windows in places if unit != "."]
+    assert [word for word, _, _ in found] == [unit for unit, _ in own]
+    for (_, start, stop), (_, labels) in list(zip(found, own, strict=True))[1:-1]:
+        assert max(start, labels[0]) < min(stop, labels[-1] + 1)  # they meet
+    longest = max([10, *(stop - start for _, start, stop in found[1:-1])])
+    assert all(stop - start <= longest for _, start, stop in found)
 
 
 def test_motion_is_the_usual_change_of_a_frame_in_gray_levels() -> None:
