@@ -21,7 +21,10 @@ _loss_rows = tf.function(losses.rows, reduce_retracing=True, autograph=False)
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """An example: truth, reading, log probability of the reading in nats, and its words with their windows."""
+    """An example: truth, reading, log probability of the reading in nats, and its words with their windows.
+
+    Single words, and texts whose times are not compared, have no `words`.
+    """
 
     id: str
     truth: str
@@ -65,21 +68,22 @@ def evaluate(
       batches: one pass over the examples; keys in `model.batch`.
       vocabulary: what the labels stand for.
       how: texts are decoded, by default greedily.
-      said: the words of an example, by its id, with the windows in which they are said; None where that is unknown.
+      said: the words of an example, by its id, with the windows in which they are said, to compare with those of the
+        words read in texts; None where that is unknown or not asked for.
 
     Raises:
       RunError: no example at all, or one that comes twice.
     """
     metrics, times, predictions, loss = TextMetrics(), TimeErrors(), [], 0.0
+    texts = model.config.head == "ctc"
     for batch in batches:
-        rows, batch_loss = _read(model, batch, vocabulary, how)
+        rows, batch_loss = _read(model, batch, vocabulary, how, timed=texts and said is not None)
         predictions.extend(rows)
         loss += batch_loss
     _refuse_repeats(predictions)
     for row in predictions:
         metrics.add(row.truth, row.hypothesis)
         times.add(said(row.id) if said else (), row.words)
-    texts = model.config.head == "ctc"
     values = {"loss": loss / len(predictions), **(metrics.of_sentences() if texts else metrics.of_words())}
     places = metrics.places() if texts else ()
     return Report(len(predictions), values, places, metrics.confusion, tuple(predictions), times)
@@ -104,8 +108,9 @@ def _read(
     batch: Mapping[str, tf.Tensor],
     vocabulary: Vocabulary,
     how: DecodeConfig,
+    timed: bool,
 ) -> tuple[list[Prediction], float]:
-    """Returns the predictions of the rows that count, and the sum of their losses."""
+    """Returns the predictions of the rows that count, `timed` with their words, and the sum of their losses."""
     head = model.config.head
     chosen = fields.select(batch, KEYS)
     logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))
@@ -113,11 +118,13 @@ def _read(
     hypotheses = decode(head, values, lengths, how)
     names, weights = np.asarray(batch[fields.IDS]).tolist(), chosen[fields.WEIGHTS].numpy()
     labels, label_lengths = chosen[fields.LABELS].numpy(), chosen[fields.LABEL_LENGTHS].numpy()
-    rows, moved = [], alignment.motion(batch[fields.WINDOWS])
+    rows, moved = [], alignment.motion(batch[fields.WINDOWS]) if timed else None
     for row in np.flatnonzero(weights > 0).tolist():
-        read = alignment.read(head, values[row], int(lengths[row]), hypotheses[row], vocabulary, moved[row])
+        found, words = hypotheses[row], ()
+        if timed:
+            words = alignment.read(head, values[row], int(lengths[row]), found, vocabulary, moved[row]).words
         truth = vocabulary.decode(labels[row, : label_lengths[row]].tolist())
-        rows.append(Prediction(names[row].decode(), truth, read.text, read.score, read.words))
+        rows.append(Prediction(names[row].decode(), truth, vocabulary.decode(found.labels), found.score, words))
     return rows, float(tf.reduce_sum(_loss_rows(head, logits, chosen)))
 
 

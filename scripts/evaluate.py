@@ -53,7 +53,8 @@ def main(argv: list[str]) -> None:
     _check_among(data)
     how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
     clip, output = score_page.clips(data, values.split, opened.data), _output()
-    report = experiment.score(opened.model, data, values.split, opened.data, values.batch_size, how, damaged)
+    model, config = opened.model, opened.data
+    report = experiment.score(model, data, values.split, config, values.batch_size, how, damaged, timed=True)
     guess = statistics.best_guess([row.truth for row in report.predictions])
     words = len(opened.words)
     _print(report, words, guess, damaged)

@@ -225,14 +225,15 @@ def score(
     batch_size: int,
     how: DecodeConfig = GREEDY,
     damaged: Damaged | None = None,
+    timed: bool = False,
 ) -> Report:
     """Scores every example of a split once, whole and in index order; `how` decodes the texts.
 
-    Times of words are compared where sentences are read and the data has word times.
+    If `timed`, times of words are compared where sentences are read and the data has word times.
     """
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
     read = batches(data, split, config.whole(), order, damaged=damaged)
-    said = _said(data, split, config.padding) if config.unit == "sentence" else None
+    said = _said(data, split, config.padding) if timed and config.unit == "sentence" else None
     return evaluate(model, read, config.vocabulary, how, said)
 
 

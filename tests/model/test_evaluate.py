@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model import losses
+from model import alignment, losses
 from model.alignment import Word
 from model.errors import RunError
 from model.evaluate import Prediction, evaluate, worst
@@ -51,14 +51,30 @@ def test_texts_are_read_over_their_true_lengths(batch: Callable) -> None:
 def test_the_times_of_words_that_are_right_are_compared(batch: Callable) -> None:
     model = LipReader(LipReaderConfig(classes=3, width=0.0625, lstm_units=5, head="ctc"), seed=4)
     batches = [batch(labels=((1, 2), (0,), (2,)))]
-    read = {row.id: row.words for row in evaluate(model, batches, WORDS).predictions}
+    read = {row.id: row.words for row in evaluate(model, batches, WORDS, said=lambda name: ()).predictions}
     assert any(read.values())
     moved = {name: [Word(w.text, w.start - 2, w.stop + 1, 1.0) for w in words] for name, words in read.items()}
     times = evaluate(model, batches, WORDS, said=moved.__getitem__).times
     assert times.result() == {"start": 2, "stop": 1, "start_90": 2, "stop_90": 1}
     assert len(times) == sum(map(len, read.values()))
     others = evaluate(model, batches, WORDS, said=lambda name: [Word("other", 0, 1, 1.0)])
-    assert len(others.times) == len(evaluate(model, batches, WORDS).times) == 0
+    assert len(others.times) == 0
+
+
+def test_without_times_to_compare_no_word_is_aligned(
+    reader: LipReader, batch: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LipReader(LipReaderConfig(classes=3, width=0.0625, lstm_units=5, head="ctc"), seed=4)
+    timed = evaluate(model, [batch()], WORDS, said=lambda name: ())
+    monkeypatch.delattr(alignment, "motion")
+    monkeypatch.delattr(alignment, "read")
+    plain = evaluate(model, [batch()], WORDS)
+    assert [row.words for row in plain.predictions] == [(), (), ()]
+    assert [(row.hypothesis, row.score) for row in plain.predictions] == [
+        (" ".join(word.text for word in row.words), row.score) for row in timed.predictions
+    ]
+    single = evaluate(reader, [batch()], WORDS, said=lambda name: [Word("lay", 0, 1, 1.0)])
+    assert len(single.times) == 0
 
 
 def test_no_example_is_refused(reader: LipReader, batch: Callable) -> None:
