@@ -1,7 +1,8 @@
 """Follows one mouth at a time through frames that come one by one.
 
 Landmarks are taken on key frames, every few frames. Between two key frames that show the same face nearly at the same
-place, poses are interpolated. Elsewhere every frame is looked at.
+place, poses are interpolated, if the pictures between look there as one of the two does. Elsewhere every frame is
+looked at.
 """
 
 import itertools
@@ -22,8 +23,8 @@ class Tracker:
     """Divides a clip into stretches, each of one face without a cut or a long gap.
 
     A stretch begins with the largest face. It ends where that face is not seen for more than `max_gap` frames: it is
-    lost, or another face or another place is seen. Up to `max_gap` frames are bridged within a stretch, and at the
-    beginning and the end of the clip. Memory holds `stride` or `max_gap` pictures, beside those of `Stretch`.
+    lost, or another face or another place is seen. Up to `max_gap` frames are bridged within a stretch, and those without
+    any face at the beginning and the end of the clip. Memory holds `stride` or `max_gap` pictures, beside those of `Stretch`.
 
     Attributes:
       stretches: in order.
@@ -49,13 +50,15 @@ class Tracker:
                 self._take(block)
                 block.clear()
         self._take(block)
+        while self._waiting and self._history and any(sighting.largest(*frame) for frame in self._waiting):
+            self._lose()  # a cut just before the end
         if self._history:
             self._settle(self._waiting, self._history[-1].pose, [False] * len(self._waiting))
             self.stretches[-1].finish()
 
     def _take(self, block: list[Frame]) -> None:
         """Takes the frames up to the next key frame."""
-        if block and self._history and not self._waiting and (key := self._key(*block[-1])) is not None:
+        if block and self._history and not self._waiting and (key := self._key(block)) is not None:
             self._settle(block, key.pose, [True] * len(block))
             self._remember(key)
             self._picture = block[-1][1]
@@ -63,16 +66,16 @@ class Tracker:
         for frame in block:
             self._look(*frame)
 
-    def _key(self, number: int, picture: np.ndarray) -> Sighting | None:
-        """The face in a key frame if it agrees with the last sighting, else None."""
-        last = self._history[-1]
+    def _key(self, block: list[Frame]) -> Sighting | None:
+        """The face in the last frame of a block, if it agrees with the last sighting and all pictures between do."""
+        last, (number, picture) = self._history[-1], block[-1]
         if picture is self._picture:
             return last._replace(frame=number)
         key = sighting.follow(last, number, picture)
-        agrees = (
-            key is not None and jumps(last.pose, key.pose) <= MAX_KEY_JUMP and sighting.is_alike(last, key, picture)
-        )
-        return key if agrees else None
+        if key is None or jumps(last.pose, key.pose) > MAX_KEY_JUMP or not sighting.is_alike(last, key, picture):
+            return None
+        between = [one for _, one in block[:-1]]
+        return key if sighting.are_alike(last, between, (self._picture, picture)) else None
 
     def _look(self, number: int, picture: np.ndarray) -> None:
         """Takes one frame by itself."""

@@ -47,6 +47,16 @@ def test_one_talker_is_alike_and_two_are_not(clip: Clips) -> None:
     assert max(different) < 0.87 < sighting.MIN_LIKENESS < 0.95 < min(same)
 
 
+def test_pictures_between_two_of_a_talker_are_alike(clip: Clips) -> None:
+    for name, other in itertools.pairwise(TALKERS):
+        luma = clip(name)[20:26]
+        seen = sighting.largest(0, luma[0])
+        ends = luma[0], luma[5]
+        assert sighting.are_alike(seen, luma[1:5], ends)
+        for frame in (clip(other)[22], np.zeros_like(luma[0]), np.full_like(luma[0], 255), luma[2] // 2):
+            assert not sighting.are_alike(seen, [luma[1], frame, luma[3], luma[4]], ends)
+
+
 def test_the_mesh_is_surer_of_a_face_that_is_upright(clip: Clips) -> None:
     """The detector takes faces upside down for upright ones; the mesh tells which way up they are."""
     upright, upside_down = [], []

@@ -117,13 +117,46 @@ def test_two_people_at_the_same_place_are_told_apart(clip: Clips) -> None:
     assert "another face or place from frame 40 of 75 on" in refused(np.concatenate([anna[:40], ben[40:]]))
 
 
-def test_another_face_for_some_frames_is_a_gap(clip: Clips) -> None:
-    anna = clip(ANNA)
-    anna[20:24] = clip(BEN)[20:24]
+@pytest.mark.parametrize("start", range(20, 25))
+@pytest.mark.parametrize("what", ["another face", "black"])
+def test_another_face_for_some_frames_is_a_gap(clip: Clips, what: str, start: int) -> None:
+    """Wherever they begin between two key frames."""
+    anna, ben = clip(ANNA), clip(BEN)
+    flash = slice(start, start + 4)
+    anna[flash] = ben[flash] if what == "another face" else 0
     [crops] = MouthCropper(CropSettings())(anna)
-    assert untracked(crops) == [20, 21, 22, 23]
+    assert untracked(crops) == [*range(start, start + 4)]
     [sound] = MouthCropper(CropSettings())(clip(ANNA))
     assert np.abs(crops.corners - sound.corners).max() < 3
+
+
+def test_a_single_frame_of_another_face_is_a_gap(clip: Clips) -> None:
+    anna = clip(ANNA)
+    for at in range(20, 25):
+        flash = anna.copy()
+        flash[at] = clip(BEN)[at]
+        assert untracked(MouthCropper(CropSettings())(flash)[0]) == [at]
+
+
+def test_a_face_that_most_frames_do_not_show_is_not_tracked(clip: Clips) -> None:
+    """All key frames show Anna, all others Ben."""
+    anna = clip(ANNA)
+    others = np.flatnonzero(np.arange(70) % 5)
+    anna[others] = clip(BEN)[others]
+    [crops] = MouthCropper(CropSettings())(anna)
+    assert untracked(crops) == others.tolist()
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 6, 69, 70, 72, 74])
+def test_a_cut_near_either_end_is_a_cut(clip: Clips, at: int) -> None:
+    both = np.concatenate([clip(ANNA)[:at], clip(BEN)[at:]])
+    assert f"another face or place from frame {at} of 75 on" in refused(both)
+    assert spans(split(both)) == [span for span in ((0, at), (at, 75)) if span[1] - span[0] >= 5]
+
+
+def test_a_cut_after_black_frames_at_the_end(clip: Clips) -> None:
+    both = np.concatenate([clip(ANNA)[:70], 0 * clip(ANNA)[:2], clip(BEN)[72:]])
+    assert "another face or place from frame 72 of 75 on" in refused(both)
 
 
 def test_the_larger_face_is_kept_after_a_frame_without_it(clip: Clips) -> None:
