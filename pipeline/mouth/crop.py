@@ -99,9 +99,9 @@ class MouthCropper:
 
         Returns:
           One `Crops` for all frames; with `on_gap="split"` one for each stretch with a face, in order. A stretch has
-          at least five frames. It begins and ends with a tracked frame, but for up to `max_gap` frames without a face
-          at the beginning and the end of the clip: those are bridged in both modes, so that both give the same `Crops`
-          for a clip that is not rejected.
+          at least five frames, or those of a shorter clip. It begins and ends with a tracked frame, but for up to
+          `max_gap` frames without a face at the beginning and the end of the clip: those are bridged in both modes, so
+          that both give the same `Crops` for a clip that is not rejected.
 
         Raises:
           ClipError: NO_FACE where no frame shows one, FACE_LOST where a gap is longer than `max_gap` or where another
@@ -117,7 +117,7 @@ class MouthCropper:
         if self.on_gap == "reject":
             _check_whole(tracker.stretches, tracker.frames, self.settings.max_gap)
             return [_crops(tracker.stretches[0])]
-        long = [stretch for stretch in tracker.stretches if len(stretch) >= CONTEXT]
+        long = [stretch for stretch in tracker.stretches if len(stretch) >= min(CONTEXT, tracker.frames)]
         if not long:
             raise ClipError(Reason.NO_FACE, f"no face in {CONTEXT} frames in a row, of {tracker.frames}, {OUTSIDE}")
         return [_crops(stretch) for stretch in long]

@@ -4,13 +4,14 @@ Each cause has a measure. It is scaled so that a score of 0.5, from which on cro
 of sound clips (801 of GRID's first two talkers, ten of others, 60 drawn ones) and those of bad ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from pipeline.mouth import path
-from pipeline.mouth.sighting import Sighting
+from pipeline.mouth.sighting import Sighting, likenesses
 from pipeline.mouth.stretch import Stretch
 
 HIDDEN = "the mouth is hidden"
@@ -18,19 +19,29 @@ FAINT = "hardly seen as a face"
 FLAT = "hardly any contrast"
 UNSTEADY = "the crop moves unusually"
 TURNED = "the face is turned far"
-CAUSES = (HIDDEN, FAINT, FLAT, UNSTEADY, TURNED)
+STILL = "the lips do not move"
+CHANGED = "one face turns into another"
+SELDOM = "the face is seldom seen"
+CAUSES = (HIDDEN, FAINT, FLAT, TURNED, STILL, CHANGED, UNSTEADY, SELDOM)  # the most telling first
 
 # The value of each measure at a score of 0.5.
 LIPS = 0.25  # of the crop's deviation. Sound: 0.39 and more. Behind a hand: 0.11 to 0.34; half behind a mask: 0.01.
+CHANGE = 0.12  # of the crop's deviation, a fifth of the time. Sound: 0.16 and more. Stills: 0 to 0.11, by compression.
+UNLIKE = 0.17  # 1 less the likeness over a second. Sound: 0.13 at most, 0.05 in 99 of 100. Dissolves: 0.21 and more.
 LOGIT = 25.0  # of the mesh, median. Sound: 32 and more. Squeezed or masked faces, a mouth outside the picture: 2 to 25.
 CONTRAST = 8.0  # gray levels, the crop's deviation. Sound: 13 and more. Against the light: 4.
-MOTION = 0.25  # inter-ocular distances within five frames. Sound: 0.10 at most, but for damaged pictures. A cut: 0.5.
+LAG = 0.15  # inter-ocular distances. Sound: 0.03 at most. A nod: 0.06; a head that is shaken, or jumps: 0.2 and more.
 ROLL = np.pi / 3  # of the head. Sound: 6 degrees at most; people hardly tilt their heads further than 45.
 YAW = 0.4  # the nose's way to one side, in inter-ocular distances. Sound: 0.10 at most; at 45 degrees about 0.4.
 
 LOOK_EVERY = 5  # frames
+LAG_SIGMA = 2.0  # frames of smoothing for which the lag is taken
+CHANGES = 8  # between looks: a talker may be silent for a second
+APART = 5  # looks, a second: a dissolve takes about as long
+MOST_LOOKS = 500  # that are compared with each other
 HIDDEN_LOOKS = 4  # in a row: a mouth that is hidden for less than 16 frames is not doubtful
 ROWS = slice(40, 76)  # of the crop: the lips
+LIP_CELLS = (slice(5, 11), slice(2, 12))  # rows and columns around the lips, of a crop reduced to 14x14
 STEPS = np.arange(ROWS.stop - ROWS.start) - (ROWS.stop - ROWS.start - 1) / 2
 DETREND = np.eye(len(STEPS)) - 1 / len(STEPS) - np.outer(STEPS, STEPS) / (STEPS @ STEPS)  # takes mean and slope out
 HALVES = (slice(32, 54), slice(58, 80))  # columns of the crop: the mouth's halves, without its middle
@@ -52,7 +63,7 @@ CERTAIN = Doubt(0.0, "")
 
 
 def of(stretch: Stretch) -> Doubt:
-    """The doubt of a finished stretch: the cause with the largest score."""
+    """The doubt of a finished stretch: the largest score of all causes, and the first cause that makes it doubtful."""
     looks = _spread(stretch.sightings)
     crops = [stretch.crops[seen.frame - stretch.start] for seen in looks]
     deviations = np.array([cv2.meanStdDev(crop)[1].item() for crop in crops])
@@ -64,12 +75,14 @@ def of(stretch: Stretch) -> Doubt:
         HIDDEN: 1 - 0.5 * longest_low(shown, HIDDEN_LOOKS) / LIPS,
         FAINT: 1 - 0.5 * np.median([seen.logit for seen in looks]) / LOGIT,
         FLAT: 1 - 0.5 * np.median(deviations) / CONTRAST,
-        UNSTEADY: 0.5 * max_jump(poses) / MOTION,
+        UNSTEADY: 0.5 * lag(poses) / LAG,
         TURNED: 0.5 * turned,
+        STILL: 1 - 0.5 * lip_change(crops) / CHANGE,
+        CHANGED: 0.5 * (1 - likeness_over_time([seen.look for seen in looks])) / UNLIKE,
+        SELDOM: 1 - np.mean(stretch.tracked),
     }
-    cause = max(CAUSES, key=scores.__getitem__)
-    score = round(float(np.clip(scores[cause], 0, 1)), 3)
-    return Doubt(score, cause if score >= 0.5 else "")
+    score = float(np.clip(max(scores.values()), 0, 1))
+    return Doubt(round(score, 3), next((cause for cause in CAUSES if scores[cause] >= 0.5), ""))
 
 
 def _spread(sightings: list[Sighting]) -> list[Sighting]:
@@ -103,10 +116,43 @@ def longest_low(values: np.ndarray, count: int) -> float:
     return float(windows.max(axis=1).min())
 
 
-def max_jump(poses: np.ndarray) -> float:
-    """The largest jump within five frames of complex [F, 2], in inter-ocular distances."""
-    gaps = range(1, min(5, len(poses) - 1) + 1)
-    return max((path.jumps(poses[:-gap], poses[gap:]).max() for gap in gaps), default=0.0)
+def lip_change(crops: Sequence[np.ndarray]) -> float:
+    """How much the lips change from one crop to the next, uint8 [112, 112] each, `LOOK_EVERY` frames apart.
+
+    Returns:
+      Root mean square, relative to the crop's deviation, that a fifth of the changes exceed; infinity where there are
+      fewer than `CHANGES`.
+    """
+    if len(crops) <= CHANGES:
+        return np.inf
+    small = np.stack([cv2.resize(crop, (14, 14), interpolation=cv2.INTER_AREA) for crop in crops]).astype(np.float32)
+    lips = small[:, *LIP_CELLS] - small[:, *LIP_CELLS].mean(axis=(1, 2), keepdims=True)
+    changes = np.sqrt(np.mean(np.diff(lips, axis=0) ** 2, axis=(1, 2)))
+    return float(np.quantile(changes / (small[1:].std(axis=(1, 2)) + 1), 0.8))
+
+
+def likeness_over_time(looks: Sequence[np.ndarray]) -> float:
+    """How alike the looks before and after some second are, at the second where they are least.
+
+    Of those looks the two that are most alike count: a head that is turned aside turns back.
+
+    Args:
+      looks: uint8 [24, 24] each, `LOOK_EVERY` frames apart.
+
+    Returns:
+      Up to 1, as of `likenesses`; 1 where there are too few looks.
+    """
+    looks = looks[:: 1 + len(looks) // MOST_LOOKS]
+    if len(looks) <= APART:
+        return 1.0
+    before = np.maximum.accumulate(likenesses(np.stack(looks)), axis=0)
+    both = np.maximum.accumulate(before[:, ::-1], axis=1)[:, ::-1]
+    return float(np.diagonal(both, APART).min())
+
+
+def lag(poses: np.ndarray) -> float:
+    """How far a smoothed crop is from the mouth, poses complex [F, 2], at most; in inter-ocular distances."""
+    return float(path.jumps(path.smooth(poses, LAG_SIGMA), poses).max())
 
 
 def yaw(points: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pipeline.schema import CROP
 
 # The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
 TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
+MAX_LAG = 0.4  # inter-ocular distances: twice as much, and a mouth is half outside its crop
 # The weights [4, 468] of the landmarks in the centres of the right and the left eye, the tip of the nose and the mouth.
 WEIGHTS = np.zeros((4, landmarks.POINTS))
 for _row, _spots in enumerate((landmarks.RIGHT_EYE, landmarks.LEFT_EYE, (landmarks.NOSE,), landmarks.MOUTH)):
@@ -54,6 +55,16 @@ def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
     weights /= weights.sum()
     padded = np.concatenate([path[:1].repeat(width, 0), path, path[-1:].repeat(width, 0)])
     return sum(w * padded[i : i + len(path)] for i, w in enumerate(weights))
+
+
+def steady(poses: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooths poses [F, 2] as `smooth` does, but moves none by more than `MAX_LAG`.
+
+    A mouth that moves fast so stays in the crop, however long the smoothing.
+    """
+    away = smooth(poses, sigma) - poses
+    most = MAX_LAG * np.abs(poses[:, 1:])
+    return poses + away * most / np.maximum(np.abs(away), most)
 
 
 def reach(sigma: float) -> int:

@@ -28,8 +28,8 @@ LOOK_SIDE = 24  # pixels of the comparison
 MIN_LIKENESS = 0.89
 FAST_STEP = 0.25  # inter-ocular distances from one frame to the next, from which on pictures are blurred
 MIN_FAST_LIKENESS = 0.7  # of a head that is shaken at 0.2 to 0.7 a frame: 0.75 at least, median 0.96
-# Mean square difference of pictures two frames apart at most, of their variance. Of a talker: 0.015 (99%), 0.05 at most;
-# of another person 0.43 and more, of black 10 and more. Where it is more, frames are looked at one by one.
+# The mean square difference of pictures at most two frames apart, relative to their variance. Of a talker 0.05 at most,
+# 0.015 in 99 of 100; of another person 0.43 and more, of black 10 and more.
 MAX_CHANGE = 0.1
 NOISE = 16.0  # square gray levels, added to covariance and variance: areas without contrast are alike
 
@@ -55,7 +55,13 @@ class Sighting(NamedTuple):
 
 
 def follow(before: Sighting, frame: int, luma: np.ndarray) -> Sighting | None:
-    """The face where the one of an earlier frame was, or None."""
+    """The face at the place of one that an earlier frame shows, or None: the mesh alone is run, without a detector.
+
+    Args:
+      before: the face in the earlier frame.
+      frame: the number of this one.
+      luma: its picture, uint8 [H, W].
+    """
     return _sighting(frame, luma, landmarks.mesh()(luma, landmarks.square_of_points(before.points)))
 
 
@@ -111,6 +117,7 @@ def _sighting(frame: int, luma: np.ndarray, fit: landmarks.Fit) -> Sighting | No
 
 
 def _look(luma: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """The part of a picture that is compared, uint8 [24, 24]; `window` as in `Sighting`."""
     return warp(luma, window, LOOK_SIDE, cv2.INTER_LINEAR)
 
 
@@ -148,7 +155,7 @@ def is_alike(before: Sighting, seen: Sighting, luma: np.ndarray) -> bool:
 def are_alike(seen: Sighting, between: Sequence[np.ndarray], ends: tuple[np.ndarray, np.ndarray]) -> bool:
     """Whether, around a face, each picture between two others differs little from one of them.
 
-    It is stricter than `is_alike` and costs a tenth of it: to light and contrast too the pictures have to be alike.
+    Stricter and cheaper than `is_alike`: light and contrast count too.
 
     Args:
       seen: the face in the first picture.
@@ -168,12 +175,23 @@ def are_alike(seen: Sighting, between: Sequence[np.ndarray], ends: tuple[np.ndar
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation, up to 1, of two looks: of their upper or lower halves, since a hand hides only one of them."""
-    half = LOOK_SIDE // 2
-    return max(_correlation(one[:half], other[:half]), _correlation(one[half:], other[half:]))
+    """How alike two looks are, as of `likenesses`."""
+    return float(likenesses(np.stack([one, other]))[0, 1])
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    norm = np.sqrt(np.mean(one * one) * np.mean(other * other))
-    return float((np.mean(one * other) + NOISE) / (norm + NOISE))
+def likenesses(looks: np.ndarray) -> np.ndarray:
+    """How alike each two of some looks are: the correlation of their upper or lower halves, whichever is larger.
+
+    A hand hides only one of them.
+
+    Args:
+      looks: uint8 [N, 24, 24].
+
+    Returns:
+      float32 [N, N], up to 1.
+    """
+    halves = looks.reshape(len(looks), 2, -1).swapaxes(0, 1).astype(np.float32)
+    halves -= halves.mean(axis=2, keepdims=True)
+    covariances = halves @ halves.swapaxes(1, 2) / halves.shape[2]
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    return np.max((covariances + NOISE) / (deviations[:, :, None] * deviations[:, None] + NOISE), axis=0)

@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.mouth.path import crop_affines, crop_corners, reach, smooth
+from pipeline.mouth.path import MAX_LAG, crop_affines, crop_corners, reach, steady
 from pipeline.mouth.sighting import Sighting
 from pipeline.mouth.warp import cut, warp
 from pipeline.schema import CROP
 
 BATCH = 16  # frames that are smoothed at a time
-# In inter-ocular distances around the crop: how far smoothing may move it from the pose of its own frame.
-SLACK = 1.0
 
 
 class Part(NamedTuple):
@@ -69,7 +67,7 @@ class Stretch:
         """Cuts the crops up to a frame whose smoothed pose no later frame changes."""
         done = len(self.crops)
         first = max(0, done - reach(self._smoothing))
-        path = smooth(np.array(self.poses[first:]), self._smoothing)[done - first : stop - first]
+        path = steady(np.array(self.poses[first:]), self._smoothing)[done - first : stop - first]
         affines = crop_affines(path, self._margin)
         self.corners.append(crop_corners(affines))
         for affine in affines:
@@ -80,7 +78,7 @@ class Stretch:
 
 def _around(luma: np.ndarray, pose: np.ndarray, margin: float) -> Part:
     """The part of a picture that the crop of a frame can need, in no more detail than it needs."""
-    half = np.abs(pose[1]) * (margin / np.sqrt(2) + SLACK)
+    half = np.abs(pose[1]) * (margin / np.sqrt(2) * (1 + MAX_LAG) + MAX_LAG)
     factor = max(1, int(np.abs(pose[1]) * margin / CROP))
     centre = np.array([pose[0].real, pose[0].imag])
     part, corner = cut(luma, centre - half, centre + half, factor)

@@ -23,8 +23,9 @@ class Tracker:
     """Divides a clip into stretches, each of one face without a cut or a long gap.
 
     A stretch begins with the largest face. It ends where that face is not seen for more than `max_gap` frames: it is
-    lost, or another face or another place is seen. Up to `max_gap` frames are bridged within a stretch, and those without
-    any face at the beginning and the end of the clip. Memory holds `stride` or `max_gap` pictures, beside those of `Stretch`.
+    lost, or another face or another place is seen. Up to `max_gap` frames are bridged within a stretch, and at the
+    beginning and the end of the clip where they show no other face. Memory holds `stride` or `max_gap` pictures, beside
+    those of `Stretch`.
 
     Attributes:
       stretches: in order.
@@ -78,7 +79,7 @@ class Tracker:
         return key if sighting.are_alike(last, between, (self._picture, picture)) else None
 
     def _look(self, number: int, picture: np.ndarray) -> None:
-        """Takes one frame by itself."""
+        """Takes one frame by itself: the face is looked for in its picture."""
         self._waiting.append((number, picture))
         seen = self._find(number, picture)
         self._picture = picture
@@ -99,7 +100,7 @@ class Tracker:
         return next((one for one in candidates if one and sighting.continues(recent, one, picture)), None)
 
     def _see(self, seen: Sighting) -> None:
-        """Takes the waiting frames, of which the last one shows the face."""
+        """Takes the waiting frames into the stretch, or into a new one; the last of them shows its face, `seen`."""
         if not self._history:
             if self._waiting[0][0] > 0:  # a gap is bridged at the beginning of the clip only
                 self._waiting = self._waiting[-1:]

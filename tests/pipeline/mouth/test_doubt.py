@@ -5,8 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.mouth import doubt
+from pipeline.mouth import doubt, path
 from pipeline.mouth.crop import Crops, CropSettings, MouthCropper
+from tests import videos
 from tests.pipeline.mouth.conftest import read
 
 Clips = Callable[[str], np.ndarray]
@@ -122,8 +123,50 @@ def test_the_longest_low(values: list[int], count: int, level: int) -> None:
     assert doubt.longest_low(np.array(values), count) == level
 
 
-def test_the_largest_jump_is_within_five_frames() -> None:
-    poses = np.stack([np.arange(20) * (1 + 0j), np.full(20, 50 + 0j)], axis=1)  # a fiftieth of an eye distance a frame
-    assert doubt.max_jump(poses) == pytest.approx(0.1)
-    assert doubt.max_jump(poses[:3]) == pytest.approx(0.04)
-    assert doubt.max_jump(poses[:1]) == 0
+def test_the_lag_of_a_smoothed_crop() -> None:
+    """A jump lags by almost half of it, steady motion not at all."""
+    at = np.arange(40)
+    poses = np.stack([50.0 * (at >= 20), np.full(40, 50)], axis=1).astype(complex)
+    assert doubt.lag(poses) == pytest.approx(0.4, abs=0.01)
+    poses[:, 0] = 5 * at
+    assert doubt.lag(poses[:1]) == pytest.approx(0)
+    np.testing.assert_allclose(path.smooth(poses, doubt.LAG_SIGMA)[6:-6], poses[6:-6])
+
+
+@pytest.mark.parametrize("crf", ["18", "35"])
+@pytest.mark.parametrize("noise", [0.0, 4.0])
+def test_a_still_picture_does_not_talk(clip: Clips, tmp_path: Path, noise: float, crf: str) -> None:
+    """Compression makes it flicker."""
+    noises = np.random.default_rng(0).normal(0, noise, (75, 288, 360))
+    still = list(np.clip(clip(TALKERS[0])[0] + noises, 0, 255).astype(np.uint8))
+    assert crop(read(videos.write(tmp_path / "still.mp4", still, encoder={"crf": crf}))).doubt.cause == doubt.STILL
+
+
+def test_a_frozen_picture_does_not_talk(clip: Clips) -> None:
+    luma = list(clip(TALKERS[0]))
+    assert crop(luma[:1] * 75).doubt.cause == doubt.STILL
+    assert crop(luma[:45] + luma[45:46] * 30).doubt.cause == ""  # it talks for more than a second before
+    assert crop(luma[:1] * 30).doubt.cause == ""  # a talker may be silent for a second
+
+
+@pytest.mark.parametrize("frames", [20, 30, 45])
+@pytest.mark.parametrize(("one", "other"), [("brbk7n", "pwij3p"), ("lbax4n", "sbia1a"), ("sbia1a", "lbax4n")])
+def test_a_slow_dissolve(clip: Clips, one: str, other: str, frames: int) -> None:
+    weight = np.clip((np.arange(75) - 37 + frames // 2) / frames, 0, 1)[:, None, None]
+    both = (clip(f"{one}.mpg") * (1 - weight) + clip(f"{other}.mpg") * weight).astype(np.uint8)
+    assert crop(both).doubt.cause == doubt.CHANGED
+
+
+def test_a_face_that_is_seldom_seen(clip: Clips) -> None:
+    luma = clip(TALKERS[0])
+    luma[np.flatnonzero(np.arange(70) % 5)] = 0
+    assert crop(luma).doubt == (0.747, doubt.SELDOM)
+
+
+def test_likeness_over_time_forgives_what_passes() -> None:
+    """Looks that are different for a while, and looks that stay different."""
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 24, 24), np.uint8)
+    assert doubt.likeness_over_time([one] * 6 + [other] * 9 + [one] * 6) == pytest.approx(1)
+    assert doubt.likeness_over_time([one] * 6 + [other] * 9) < 0.3
+    assert doubt.likeness_over_time([one] * 4 + [other]) == 1
+    assert doubt.likeness_over_time([one, other] * 600) == pytest.approx(1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.mouth.path import crop_affines, crop_corners, smooth
+from pipeline.mouth.path import crop_affines, crop_corners, steady
 from pipeline.mouth.stretch import Stretch
 from pipeline.mouth.warp import warp
 
@@ -27,11 +27,23 @@ def test_crops_cut_as_they_come_are_those_of_the_whole_path(frames: int, sigma: 
     luma = pictures(frames, (200, 240))
     rng = np.random.default_rng(frames)
     poses = np.stack([120 + 100j + rng.normal(0, 3, frames), 45 * np.exp(1j * rng.normal(0, 0.1, frames))], axis=1)
-    affines = crop_affines(smooth(poses, sigma), 1.6)
+    affines = crop_affines(steady(poses, sigma), 1.6)
     crops, corners = cut(luma, poses, sigma)
     np.testing.assert_allclose(corners, crop_corners(affines), atol=1e-3)
     whole = [warp(f, a, 112) for f, a in zip(luma, affines, strict=True)]
     assert np.abs(crops.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [2.0, 10.0, 50.0])
+def test_a_head_that_moves_far_stays_in_its_crop(sigma: float) -> None:
+    """To and fro by four inter-ocular distances, and nearer and farther, in pictures of fine detail."""
+    rng, at = np.random.default_rng(0), np.arange(80)
+    luma = rng.integers(0, 256, (80, 270, 480), np.uint8)
+    poses = np.stack([240 + 90 * np.sin(at / 6) + 135j, 45 * (1 + 0.5 * np.sin(at / 9) + 0j)], axis=1)
+    path = steady(poses, sigma)
+    assert (np.abs(path - poses) / np.abs(poses[:, 1:])).max() <= 0.4 + 1e-9
+    whole = [warp(f, a, 112) for f, a in zip(luma, crop_affines(path, 1.6), strict=True)]
+    assert np.abs(cut(luma, poses, sigma)[0].astype(int) - whole).max() <= 4
 
 
 def test_a_crop_at_the_edge_repeats_the_border() -> None:
