@@ -107,6 +107,13 @@ def test_a_face_that_is_on_no_key_frame_is_found(drawn: np.ndarray) -> None:
     assert np.flatnonzero(~crops.tracked).tolist() == [0, 5, 9]
 
 
+@pytest.mark.parametrize("on_gap", ["reject", "split"])
+def test_a_clip_shorter_than_a_window_is_cropped_whole(drawn: np.ndarray, on_gap: str) -> None:
+    for frames in (1, 4):
+        [crops] = MouthCropper(CropSettings(), on_gap)(drawn[:frames])
+        assert (crops.start, crops.tracked.tolist()) == (0, [True] * frames)
+
+
 def test_a_rotated_picture_gives_the_same_crops(drawn: np.ndarray) -> None:
     """The crop does not depend on the roll of the head in the picture."""
     upright = MouthCropper(CropSettings())(drawn[:8])[0]
