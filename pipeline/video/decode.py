@@ -37,7 +37,7 @@ class Video:
     Attributes:
       begins: second of the container's clock at which the first frame is shown, known from the first frame on.
       times: seconds of the container's clock at which the picture of each frame begins, one a frame so far.
-      truncated: whether frames beyond `max_frames` were left out, known after the last frame.
+      truncated: whether frames beyond `max_frames`, or damage, were left out, known after the last frame.
     """
 
     begins: float
