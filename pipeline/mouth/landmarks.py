@@ -60,7 +60,7 @@ class Mesh:
         self._network.invoke()
         logit = self._network.get_tensor(self._logit).item()
         points = self._network.get_tensor(self._points).reshape(POINTS, 3)[:, :2]  # [1, 1, 1, 1404] -> [468, 2]
-        return Fit(points @ roi[:, :2].T + roi[:, 2], logit)
+        return Fit((roi[:, :2] @ points.T + roi[:, 2:]).T, logit)
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def square_of_face(face: Face, turned: bool = False) -> np.ndarray:
 def square_of_points(points: np.ndarray) -> np.ndarray:
     """The mesh's square in the next frame, as of `square`, from landmarks [468, 2] of this frame."""
     low, high = points.min(axis=0), points.max(axis=0)
-    across = points[list(LEFT_EYE)].mean(axis=0) - points[list(RIGHT_EYE)].mean(axis=0)
+    across = points[LEFT_EYE[0]] + points[LEFT_EYE[1]] - points[RIGHT_EYE[0]] - points[RIGHT_EYE[1]]
     return square((low + high) / 2, ROI_SCALE * max(high - low), across)
 
 
@@ -91,5 +91,5 @@ def square(centre: np.ndarray, side: float, across: np.ndarray) -> np.ndarray:
       across: a vector of any length along its upper edge.
     """
     step = side / MESH_SIDE * across / math.hypot(*across)
-    linear = np.array([[step[0], -step[1]], [step[1], step[0]]])
-    return np.column_stack([linear, centre - linear @ np.full(2, MESH_SIDE / 2)])
+    (x, y), (dx, dy), half = centre, step, MESH_SIDE / 2
+    return np.array([[dx, -dy, x - half * (dx - dy)], [dy, dx, y - half * (dy + dx)]])

@@ -8,7 +8,9 @@ from pipeline.schema import CROP
 
 # The centres of both eyes and the tip of the nose in a frontal face, in inter-ocular distances.
 TEMPLATE = np.array([-0.5 + 0.0j, 0.5 + 0.0j, 0.0 + 0.57j])
+_CENTRED = TEMPLATE - TEMPLATE.mean()
 MAX_LAG = 0.4  # inter-ocular distances: twice as much, and a mouth is half outside its crop
+MAX_STRETCH = 0.2  # of the scale and the roll
 # The weights [4, 468] of the landmarks in the centres of the right and the left eye, the tip of the nose and the mouth.
 WEIGHTS = np.zeros((4, landmarks.POINTS))
 for _row, _spots in enumerate((landmarks.RIGHT_EYE, landmarks.LEFT_EYE, (landmarks.NOSE,), landmarks.MOUTH)):
@@ -20,7 +22,7 @@ def pose(points: np.ndarray) -> np.ndarray:
 
     Scale and roll come from the least-squares similarity that maps `TEMPLATE` to both eyes and the tip of the nose.
     Speech does not move these points, and with the nose a face turning aside shrinks less than with the eyes alone.
-    With template t and points p as complex numbers, both minus their means, z = sum(conj(t) * p) / sum(|t|^2).
+    With points p and template t, minus its mean, as complex numbers, z = sum(conj(t) * p) / sum(|t|^2).
 
     Args:
       points: float [468, 2].
@@ -29,10 +31,8 @@ def pose(points: np.ndarray) -> np.ndarray:
       complex128 [2]: the point between the mouth's corners, and z. The length of z is the inter-ocular distance in
       pixels, its angle is the head's roll.
     """
-    *face, mouth = spots(points)
-    template = TEMPLATE - TEMPLATE.mean()
-    similarity = (face - np.mean(face)) @ template.conj() / np.sum(np.abs(template) ** 2)
-    return np.array([mouth, similarity])
+    found = spots(points)
+    return np.array([found[3], np.vdot(_CENTRED, found[:3]) / np.vdot(_CENTRED, _CENTRED)])
 
 
 def spots(points: np.ndarray) -> np.ndarray:
@@ -58,12 +58,12 @@ def smooth(path: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def steady(poses: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths poses [F, 2] as `smooth` does, but moves none by more than `MAX_LAG`.
+    """Smooths poses [F, 2] as `smooth` does, but changes none by more than `MAX_LAG` and `MAX_STRETCH`.
 
     A mouth that moves fast so stays in the crop, however long the smoothing.
     """
     away = smooth(poses, sigma) - poses
-    most = MAX_LAG * np.abs(poses[:, 1:])
+    most = np.abs(poses[:, 1:]) * (MAX_LAG, MAX_STRETCH)
     return poses + away * most / np.maximum(np.abs(away), most)
 
 
@@ -92,8 +92,5 @@ def squares(centres: np.ndarray, edges: np.ndarray, pixels: int) -> np.ndarray:
     """
     step = edges / pixels
     corner = centres - edges * (1 + 1j) / 2
-    rows = [
-        np.stack([step.real, -step.imag, corner.real], 1),
-        np.stack([step.imag, step.real, corner.imag], 1),
-    ]
-    return np.stack(rows, axis=1)
+    rows = [[step.real, -step.imag, corner.real], [step.imag, step.real, corner.imag]]
+    return np.moveaxis(np.array(rows), 2, 0)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.mouth.path import MAX_LAG, crop_affines, crop_corners, reach, steady
+from pipeline.mouth.path import MAX_LAG, MAX_STRETCH, crop_affines, crop_corners, reach, steady
 from pipeline.mouth.sighting import Sighting
 from pipeline.mouth.warp import cut, warp
 from pipeline.schema import CROP
@@ -78,7 +78,7 @@ class Stretch:
 
 def _around(luma: np.ndarray, pose: np.ndarray, margin: float) -> Part:
     """The part of a picture that the crop of a frame can need, in no more detail than it needs."""
-    half = np.abs(pose[1]) * (margin / np.sqrt(2) * (1 + MAX_LAG) + MAX_LAG)
+    half = np.abs(pose[1]) * (margin / np.sqrt(2) * (1 + MAX_STRETCH) + MAX_LAG)
     factor = max(1, int(np.abs(pose[1]) * margin / CROP))
     centre = np.array([pose[0].real, pose[0].imag])
     part, corner = cut(luma, centre - half, centre + half, factor)

@@ -1,5 +1,7 @@
 """Warps a square out of a picture, by OpenCV on one core and with the same bytes everywhere."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -22,13 +24,17 @@ def warp(luma: np.ndarray, affine: np.ndarray, side: int, interpolation: int = c
     Returns:
       uint8 [side, side].
     """
-    factor = int(np.hypot(*affine[:, 0]))
+    factor = int(math.hypot(affine[0, 0], affine[1, 0]))
     if factor >= 2:
         luma, affine = _reduce(luma, affine, side, factor)
-    to_centres = affine[:, :2] @ (0.5, 0.5) + affine[:, 2] - 0.5  # OpenCV counts from the centre of a pixel
-    matrix = np.column_stack([affine[:, :2], to_centres])
+    matrix = np.array(affine, float)
+    matrix[:, 2] += (affine[:, 0] + affine[:, 1] - 1) / 2  # OpenCV counts from the centre of a pixel
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(luma, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    if interpolation == cv2.INTER_LINEAR:
+        return cv2.warpAffine(luma, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    # Cubic interpolation takes two thirds of the time in single precision; it goes below 0 at edges.
+    fine = cv2.warpAffine(np.float32(luma), matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.convertScaleAbs(np.maximum(fine, 0))
 
 
 def _reduce(luma: np.ndarray, affine: np.ndarray, side: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +42,9 @@ def _reduce(luma: np.ndarray, affine: np.ndarray, side: int, factor: int) -> tup
     corners = corners_of(affine, side)
     reach = 3 * factor  # what interpolation needs around the square
     part, corner = cut(luma, corners.min(axis=0) - reach, corners.max(axis=0) + reach, factor)
-    return part, (affine - np.column_stack([np.zeros((2, 2)), corner])) / factor
+    moved = np.array(affine, float)
+    moved[:, 2] -= corner
+    return part, moved / factor
 
 
 def cut(luma: np.ndarray, low: np.ndarray, high: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,16 +59,23 @@ def cut(luma: np.ndarray, low: np.ndarray, high: np.ndarray, factor: int) -> tup
     Returns:
       uint8 [h, w], not a copy where the factor is 1; and x, y of its first pixel in the picture, int [2].
     """
-    size = np.array(luma.shape[::-1])
-    low = np.clip(np.floor(low).astype(int), 0, size - 1)
-    high = np.clip(np.ceil(high).astype(int), low + 1, size)
-    part = luma[low[1] : high[1], low[0] : high[0]]
+    height, width = luma.shape
+    left, right = _span(low[0], high[0], width, factor)
+    top, bottom = _span(low[1], high[1], height, factor)
+    part = luma[top:bottom, left:right]
     if factor > 1:
-        right, bottom = -(high - low) % factor
-        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE) if right or bottom else part
+        down, across = -part.shape[0] % factor, -part.shape[1] % factor
+        part = cv2.copyMakeBorder(part, 0, down, 0, across, cv2.BORDER_REPLICATE) if down or across else part
         height, width = part.shape
         part = cv2.resize(part, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    return part, low
+    return part, np.array([left, top])
+
+
+def _span(low: float, high: float, size: int, factor: int) -> tuple[int, int]:
+    """The first pixel of a part and the one after its last: inside of the picture, there a multiple of the factor."""
+    first = min(max(math.floor(low), 0), size - 1)
+    length = max(math.ceil(high) - first, 1)
+    return first, min(first + length + -length % factor, size)
 
 
 def corners_of(affine: np.ndarray, side: int) -> np.ndarray:
