@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.mouth import path
 from pipeline.mouth.sighting import Sighting, likenesses
 from pipeline.mouth.stretch import Stretch
+from pipeline.schema import CROP
 
 HIDDEN = "the mouth is hidden"
 FAINT = "hardly seen as a face"
@@ -65,9 +66,9 @@ CERTAIN = Doubt(0.0, "")
 def of(stretch: Stretch) -> Doubt:
     """The doubt of a finished stretch: the largest score of all causes, and the first cause that makes it doubtful."""
     looks = _spread(stretch.sightings)
-    crops = [stretch.crops[seen.frame - stretch.start] for seen in looks]
+    crops = np.stack([stretch.crops[seen.frame - stretch.start] for seen in looks])
     deviations = np.array([cv2.meanStdDev(crop)[1].item() for crop in crops])
-    shown = np.array([lip_contrast(crop) for crop in crops]) / (deviations + 1)
+    shown = lip_contrast(crops) / (deviations + 1)
     points = np.stack([seen.points for seen in looks])
     poses = np.array(stretch.poses)
     turned = max(np.median(np.abs(np.angle(poses[:, 1]))) / ROLL, np.median(np.abs(yaw(points))) / YAW)
@@ -94,20 +95,20 @@ def _spread(sightings: list[Sighting]) -> list[Sighting]:
     return looks
 
 
-def lip_contrast(crop: np.ndarray) -> float:
+def lip_contrast(crops: np.ndarray) -> np.ndarray:
     """How far lips and the line between them stand out from the skin, in the half of the mouth where they do less.
 
     The rows of each half are averaged, and their trend from top to bottom is taken out: what remains varies by 20 gray
     levels or so over lips, and little over a hand or a mask.
 
     Args:
-      crop: uint8 [112, 112].
+      crops: uint8 [N, 112, 112].
 
     Returns:
-      Gray levels.
+      Gray levels, float [N].
     """
-    rows = [cv2.reduce(crop[ROWS, half], 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0] for half in HALVES]
-    return float((np.stack(rows) @ DETREND).std(axis=1).min())
+    rows = np.stack([crops[:, ROWS, half].mean(axis=2) for half in HALVES])
+    return (rows @ DETREND).std(axis=2).min(axis=0)
 
 
 def longest_low(values: np.ndarray, count: int) -> float:
@@ -116,8 +117,11 @@ def longest_low(values: np.ndarray, count: int) -> float:
     return float(windows.max(axis=1).min())
 
 
-def lip_change(crops: Sequence[np.ndarray]) -> float:
-    """How much the lips change from one crop to the next, uint8 [112, 112] each, `LOOK_EVERY` frames apart.
+def lip_change(crops: np.ndarray) -> float:
+    """How much the lips change from one crop to the next.
+
+    Args:
+      crops: uint8 [N, 112, 112], `LOOK_EVERY` frames apart.
 
     Returns:
       Root mean square, relative to the crop's deviation, that a fifth of the changes exceed; infinity where there are
@@ -125,7 +129,8 @@ def lip_change(crops: Sequence[np.ndarray]) -> float:
     """
     if len(crops) <= CHANGES:
         return np.inf
-    small = np.stack([cv2.resize(crop, (14, 14), interpolation=cv2.INTER_AREA) for crop in crops]).astype(np.float32)
+    small = cv2.resize(crops.reshape(-1, CROP), (14, 14 * len(crops)), interpolation=cv2.INTER_AREA)
+    small = small.reshape(-1, 14, 14).astype(np.float32)
     lips = small[:, *LIP_CELLS] - small[:, *LIP_CELLS].mean(axis=(1, 2), keepdims=True)
     changes = np.sqrt(np.mean(np.diff(lips, axis=0) ** 2, axis=(1, 2)))
     return float(np.quantile(changes / (small[1:].std(axis=(1, 2)) + 1), 0.8))

@@ -1,7 +1,7 @@
 """A face in one frame: where it is, what it looks like, and whether it is the face of another frame."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -164,14 +164,14 @@ def are_alike(seen: Sighting, between: Sequence[np.ndarray], ends: tuple[np.ndar
     """
     corners, factor = corners_of(seen.window, LOOK_SIDE), max(1, int(np.hypot(*seen.window[:, 0])))
     low, high = corners.min(axis=0), corners.max(axis=0)
-    first, last = (cut(end, low, high, factor)[0] for end in ends)
+    first = cut(ends[0], low, high, factor)[0]
     limit = MAX_CHANGE * (cv2.meanStdDev(first)[1].item() ** 2 + NOISE) * first.size
 
-    def is_near(picture: np.ndarray) -> bool:
-        part, _ = cut(picture, low, high, factor)
-        return any(cv2.norm(end, part, cv2.NORM_L2SQR) <= limit for end in (first, last))
+    def far(pictures: Iterable[np.ndarray], end: np.ndarray) -> list[np.ndarray]:
+        return [one for one in pictures if cv2.norm(end, one, cv2.NORM_L2SQR) > limit]
 
-    return all(map(is_near, between))
+    changed = far((cut(picture, low, high, factor)[0] for picture in between), first)
+    return not changed or not far(changed, cut(ends[1], low, high, factor)[0])
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

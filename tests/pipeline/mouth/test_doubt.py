@@ -104,7 +104,7 @@ def test_a_squeezed_face_is_hardly_a_face(clip: Clips) -> None:
 def test_lip_contrast_is_that_of_the_weaker_half() -> None:
     crops = np.full((3, 112, 112), 150, np.uint8)
     crops[1:, 56:60, :56] = crops[2, 56:60, 56:] = 50  # a dark line between lips: on the left, on both sides
-    nothing, left, both = map(doubt.lip_contrast, crops)
+    nothing, left, both = doubt.lip_contrast(crops)
     assert nothing == pytest.approx(0, abs=1e-4)
     assert left == pytest.approx(0, abs=1e-4)
     assert both == pytest.approx(100 * np.sqrt(4 / 36 * 32 / 36), rel=0.01)
@@ -112,7 +112,7 @@ def test_lip_contrast_is_that_of_the_weaker_half() -> None:
 
 def test_a_trend_of_light_is_no_lip() -> None:
     shaded = np.tile(np.arange(112, dtype=np.uint8)[:, None], (1, 112))
-    assert doubt.lip_contrast(shaded) == pytest.approx(0, abs=1e-4)
+    assert doubt.lip_contrast(shaded[None]) == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize(
