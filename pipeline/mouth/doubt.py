@@ -28,7 +28,7 @@ CAUSES = (HIDDEN, FAINT, FLAT, TURNED, STILL, CHANGED, UNSTEADY, SELDOM)  # the 
 # The value of each measure at a score of 0.5.
 LIPS = 0.25  # of the crop's deviation. Sound: 0.39 and more. Behind a hand: 0.11 to 0.34; half behind a mask: 0.01.
 CHANGE = 0.12  # of the crop's deviation, a fifth of the time. Sound: 0.16 and more. Stills: 0 to 0.11, by compression.
-UNLIKE = 0.17  # 1 less the likeness over a second. Sound: 0.13 at most, 0.05 in 99 of 100. Dissolves: 0.21 and more.
+UNLIKE = 0.14  # 1 less the likeness over a second. Sound: 0.07 at most, 0.05 in 99 of 100. Dissolves: 0.15 and more.
 LOGIT = 25.0  # of the mesh, median. Sound: 32 and more. Squeezed or masked faces, a mouth outside the picture: 2 to 25.
 CONTRAST = 8.0  # gray levels, the crop's deviation. Sound: 13 and more. Against the light: 4.
 LAG = 0.15  # inter-ocular distances. Sound: 0.03 at most. A nod: 0.06; a head that is shaken, or jumps: 0.2 and more.
