@@ -394,7 +394,7 @@ def test_memory_holds_a_clip_at_a_time(tmp_path: Path) -> None:
     video = datasets.write_grid_clip(root, "s1/c0", 100, words)  # 1.25 MB as a record
     for number in range(1, 44):
         shutil.copy(video, root / f"s1/c{number}.mp4")
-        datasets.write_alignment(root / f"alignments/s1/c{number}.align")
+        datasets.write_alignment(root / f"alignments/s1/c{number}.align", words)
     clips = assign(grid.clips(root), SplitRule(val="0", test="0"))
     for state in convert(clips, root, tmp_path / "out", dataclasses.replace(CONFIG, clips_per_shard=44)):
         if state.converted == 4:
