@@ -155,12 +155,14 @@ def _join(output: Place, config: ConvertConfig, joining: Joining) -> None:
 
 def _concatenate(files: list[Path], into: Path) -> str:
     """Copies files one behind the other; returns the SHA-256 of all."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
     with into.open("wb") as whole:
         for path in files:
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, whole, 1 << 20)
-    with into.open("rb") as whole:
-        return hashlib.file_digest(whole, "sha256").hexdigest()
+            with path.open("rb", buffering=0) as file:
+                while read := file.readinto(buffer):
+                    digest.update(buffer[:read])
+                    whole.write(buffer[:read])
+    return digest.hexdigest()
 
 
 def _joined(name: str, notes: list[FinishedShard], sha256: str) -> FinishedShard:
