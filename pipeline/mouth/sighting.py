@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline.mouth import faces, landmarks
 from pipeline.mouth.faces import Face
 from pipeline.mouth.path import jumps, pose, spots, squares
 from pipeline.mouth.warp import corners_of, cut, warp
+from pipeline.video.opencv import cv2
 
 # The mesh's logit. Faces have 22 to 53 in a square that fits; a square that is off, as the detector's of a small face,
 # leaves 1 to 23, a face upside down up to 8, and what is no face up to 14.

@@ -2,11 +2,9 @@
 
 import math
 
-import cv2
 import numpy as np
 
-cv2.setNumThreads(1)  # clips are converted in parallel instead
-cv2.ipp.setUseIPP(False)  # Intel's library rounds as the processor at hand suits it
+from pipeline.video.opencv import cv2
 
 
 def warp(luma: np.ndarray, affine: np.ndarray, side: int, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:

@@ -4,15 +4,14 @@ import re
 from fractions import Fraction
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from pipeline.video import geometry
+from pipeline.video.opencv import cv2
 
 HAS_LUMA_PLANE = re.compile(r"(?:yuv[aj]?4\d\dp|nv12)(?:(\d+)le)?")  # the first plane is luma, of so many bits or 8
 BLACK, WHITE = 16, 235  # luma of limited range and 8 bits
-cv2.setNumThreads(1)  # clips are converted in parallel instead
 
 
 class Converter:

@@ -5,11 +5,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 
 from pipeline.schema import ClipError, Reason
+from pipeline.video.opencv import cv2
 
 MAX_ASPECT = 8  # of a pixel; a header that states more is wrong
 Orientation = tuple[bool, int, int]  # whether x and y change places; the signs of the shown x and y

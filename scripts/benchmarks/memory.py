@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from pipeline.corpora import grid
 from pipeline.schema import DataError
 from pipeline.video import decode
+from pipeline.video.opencv import cv2
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Measurement
 
