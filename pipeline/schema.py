@@ -8,6 +8,7 @@ import numpy as np
 SCHEMA_VERSION = 3  # 2: an image held one frame, the index no place of pixels; 1: fixed-width strings
 CROP = 112  # height and width of a lip frame, in pixels
 CONTEXT = 5  # consecutive frames per window
+DOUBTFUL = 0.5  # a clip's doubt, from which on it is to be looked at
 FRAME_BYTES = CROP * CROP  # of a lip frame, uint8 gray
 
 

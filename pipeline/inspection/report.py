@@ -75,7 +75,7 @@ def worst_tracked(index: Index, max_clips: int) -> np.ndarray:
 
 def doubtful(index: Index, max_clips: int) -> np.ndarray:
     """int64 [n]: the rows of up to `max_clips` doubtful clips, the most doubtful first, ties sorted by id."""
-    found = np.flatnonzero(index.doubt >= statistics.DOUBTFUL).tolist()
+    found = statistics.in_doubt(index).tolist()
     return np.array(sorted(found, key=lambda row: (-index.doubt[row], index.id[row]))[:max_clips], np.int64)
 
 

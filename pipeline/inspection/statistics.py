@@ -9,8 +9,7 @@ import numpy as np
 from pipeline import vocab
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED, Index
-
-DOUBTFUL = 50  # percent, from which on crops are looked at first
+from pipeline.schema import DOUBTFUL
 
 
 def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
@@ -46,10 +45,20 @@ def _doubtful(index: Index) -> str:
     """Counts the clips whose crops may not show the talker's lips, by cause."""
     if not (scored := np.count_nonzero(index.doubt != NOT_SCORED)):
         return "not scored"
-    causes = counted(index.doubt_cause[np.flatnonzero(index.doubt >= DOUBTFUL)].tolist())
+    causes = causes_of_doubt(index)
     shown = "; ".join(f"{cause}: {clips}" for cause, clips in causes)
     of = "" if scored == len(index) else f" of the {scored} scored"
-    return f"{sum(clips for _, clips in causes)} clips{of}" + (f" ({shown})" if causes else "")
+    return f"{len(in_doubt(index))} clips{of}" + (f" ({shown})" if causes else "")
+
+
+def in_doubt(index: Index) -> np.ndarray:
+    """int64 [n]: the rows of the clips whose crops are doubtful."""
+    return np.flatnonzero(index.doubt >= 100 * DOUBTFUL)
+
+
+def causes_of_doubt(index: Index) -> list[tuple[str, int]]:
+    """The causes of doubtful crops with their numbers of clips, the most frequent first."""
+    return counted(index.doubt_cause[in_doubt(index)].tolist())
 
 
 def _changed_clips(dataset: DatasetDir) -> list[tuple[str, str]]:

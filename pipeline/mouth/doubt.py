@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.mouth import path
 from pipeline.mouth.sighting import Sighting, likenesses
 from pipeline.mouth.stretch import Stretch
-from pipeline.schema import CROP
+from pipeline.schema import CROP, DOUBTFUL
 from pipeline.video.opencv import cv2
 
 HIDDEN = "the mouth is hidden"
@@ -83,7 +83,7 @@ def of(stretch: Stretch) -> Doubt:
         SELDOM: 1 - np.mean(stretch.tracked),
     }
     score = float(np.clip(max(scores.values()), 0, 1))
-    return Doubt(round(score, 3), next((cause for cause in CAUSES if scores[cause] >= 0.5), ""))
+    return Doubt(round(score, 3), next((cause for cause in CAUSES if scores[cause] >= DOUBTFUL), ""))
 
 
 def _spread(sightings: list[Sighting]) -> list[Sighting]:

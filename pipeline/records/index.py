@@ -31,7 +31,7 @@ class Row:
     frames: int
     tracked: int  # number of frames in which the mouth was found
     words: tuple[Word, ...]
-    doubt: int = -1  # percent, rounded down, or NOT_SCORED
+    doubt: int = NOT_SCORED  # or percent, rounded down
     doubt_cause: str = ""
 
     @classmethod

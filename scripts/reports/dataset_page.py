@@ -66,7 +66,7 @@ def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
         ("words", f"{len(report.words(index.text)):,}"),
         ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),
         ("frames tracked", f"{index.tracked.sum() / max(frames, 1):.2%}"),
-        ("clips in doubt", f"{np.count_nonzero(index.doubt >= statistics.DOUBTFUL):,}"),
+        ("clips in doubt", f"{len(statistics.in_doubt(index)):,}"),
         ("clips rejected", f"{sum(dataset.manifest['rejected'].values()):,}"),
         ("gigabytes", f"{index.length.sum() / 1e9:,.2f}"),
     ]
@@ -83,11 +83,14 @@ def _doubtful(dataset: DatasetDir, pictures: list[Picture]) -> Section:
     for record in report.doubtful(index, MAX_WORST).tolist():
         row, split = index.row(record), dataset.splits[index.split[record]]
         rows.append((row.id, split, row.doubt, row.doubt_cause, row.text))
-    more = int(np.count_nonzero(index.doubt >= statistics.DOUBTFUL)) - len(rows)
+    more = len(statistics.in_doubt(index)) - len(rows)
     table = Table(("clip", "split", "doubt, %", "cause", "text"), rows, "Clips to look at first", more)
-    causes = statistics.counted(index.doubt_cause[np.flatnonzero(index.doubt >= statistics.DOUBTFUL)].tolist())
     advice = f"Their crops may not show the talker's lips. --max_doubt of scripts.train leaves clips out. {LEGEND}"
-    return Section("In doubt", [Bars("Clips in doubt, by cause", causes), table], [Text(advice), *pictures])
+    return Section(
+        "In doubt",
+        [Bars("Clips in doubt, by cause", statistics.causes_of_doubt(index)), table],
+        [Text(advice), *pictures],
+    )
 
 
 def _splits(dataset: DatasetDir) -> Section:
