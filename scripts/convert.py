@@ -22,7 +22,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.conversion import dry_run
+from pipeline.conversion import dry_run, overwrite
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finalize_tasks
@@ -70,6 +70,13 @@ flags.DEFINE_bool(
     False,
     "try again the clips of an earlier run that were unreadable, timed out, crashed or out of memory",
 )
+flags.DEFINE_string(
+    "reuse",
+    None,
+    "finished dataset, directory or URL: clips of the same part of the same video take their crops from it, and their "
+    "labels from the corpus as it is now; needs the same crop settings, --fps and --encoding, and changes no byte",
+)
+flags.DEFINE_bool("overwrite", False, "remove the dataset or unfinished conversion in --output, and begin anew")
 SPLIT = cli.Options(
     SplitRule,
     {
@@ -142,8 +149,10 @@ def _plan_and_convert(
     split, sources = describe(sources, rule), assign(sources, rule)
     for line in corpus.left_out(root, sources) if not values.finalize else ():
         print(line, flush=True)
+    if removal := overwrite.plan(output) if values.overwrite else None:
+        print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
-        how = values.workers, values.retry_rejected, _origin(source), part
+        how = values.workers, values.retry_rejected, _origin(source), part, _reused(), values.overwrite
         rows = dry_run.report(sources, root, output, config, *how)
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
@@ -151,6 +160,8 @@ def _plan_and_convert(
         finalize_tasks(sources, root, output, config, values.tasks, values.max_reject_fraction)
         _report(sources, split, output, [])
     else:
+        if removal:
+            overwrite.remove(removal)
         _convert(sources, root, output, config, rule, split, part)
 
 
@@ -175,6 +186,10 @@ def _place(name: str) -> Place:
     return place.absolute() if isinstance(place, Path) and flags.FLAGS.dask else place
 
 
+def _reused() -> Place | None:
+    return _place(flags.FLAGS.reuse) if flags.FLAGS.reuse else None
+
+
 def _origin(source: Place) -> Url | None:
     return source if isinstance(source, Url) else None
 
@@ -182,10 +197,15 @@ def _origin(source: Place) -> Url | None:
 def _refuse(part: Part) -> None:
     """Refuses flags that other flags leave without effect."""
     values = flags.FLAGS
-    if values.finalize and (given := [name for name in ("retry_rejected", "dask", "workers") if values[name].present]):
+    names = ("retry_rejected", "dask", "workers", "reuse", "overwrite")
+    if values.finalize and (given := [name for name in names if values[name].present]):
         raise DataError(f"--{given[0]}: --finalize converts nothing; leave one out")
     if values.retry_rejected and not part.is_whole:
         raise DataError("--retry_rejected: not for one of several tasks; give it without --task once all have ended")
+    if values.overwrite and not part.is_whole:
+        raise DataError("--overwrite: not for one of several tasks; remove --output before they are started")
+    if values.reuse and storage.same(_place(values.reuse), _place(values.output)):
+        raise DataError(f"--reuse={values.reuse}: is --output; name a new directory with --output")
     if values.dask and not part.is_whole:
         raise DataError("--dask: its workers share the conversion already; leave --task and --tasks out (see --help)")
     if values.dask not in (None, "local") and values["workers"].present:
@@ -234,17 +254,20 @@ def _convert(
             "corpus": values.corpus,
             "source": str(source),
             "output": str(output),
+            **({"reuse": str(_reused())} if values.reuse else {}),
             "split": asdict(rule),
             **asdict(config),
         },
         engine=_engine(root, output, _origin(source)),
         part=part,
+        reuse=_reused(),
     )
     with contextlib.closing(states):
         state = _follow(states, part)
     seconds = time.monotonic() - began
     counts = f"{state.converted} clips converted, {state.rejected} rejected"
-    print(f"{counts} in {seconds:.0f} s; {state.resumed} were finished")
+    taken = f"; {state.reused} with crops of {values.reuse}" if values.reuse else ""
+    print(f"{counts} in {seconds:.0f} s{taken}; {state.resumed} were finished")
     if part.is_whole or storage.exists(output / MANIFEST):
         _report(sources, split, output, [("time", _time(seconds, state))])
     else:

@@ -21,16 +21,38 @@ Cropper = Callable[[Iterable[np.ndarray]], list[Crops]]  # as `MouthCropper`
 
 
 @dataclasses.dataclass(frozen=True)
+class Shown:
+    """What was read of a video for a clip.
+
+    Attributes:
+      frames: their number.
+      begins: second of the container's clock at which the first is shown.
+      truncated: whether further ones were left out.
+    """
+
+    frames: int
+    begins: float
+    truncated: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Converted:
     """What has become of a clip.
 
     Attributes:
+      shown: what was read of its video.
       clips: the clip, or those of its stretches with a face that are kept; at least one.
       left_out: the first frame of every other part of it, and why it is not kept.
     """
 
+    shown: Shown
     clips: tuple[Clip, ...]
     left_out: tuple[tuple[int, ClipError], ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether one clip holds all frames."""
+        return len(self.clips[0].frames) == self.shown.frames
 
 
 def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper: Cropper) -> Converted:
@@ -43,24 +65,45 @@ def convert_clip(source: ClipSource, root: Path, config: ConvertConfig, cropper:
       ClipError: it cannot be converted; the reason is one of `Reason`.
     """
     paths.check_video(source.video, root)
-    truncates = config.overlong == "truncate"
-    # With truncation, errors after the truncation point are ignored.
-    text = normalised_text(source) if truncates else transcript(source, config)
-    limit = {"fps": config.fps, "max_frames": config.max_frames, "truncate": truncates}
+    check_text(source, config)
+    limit = {"fps": config.fps, "max_frames": config.max_frames, "truncate": config.overlong == "truncate"}
     with decode.opened(source.video, span=source.span, **limit) as video:
         stretches = cropper(video)
-    source = _from_first_frame(source, video.begins)
-    if truncates:
-        source = _truncate(source, config) if video.truncated else source
-        text = transcript(source, config)
-    if (frames := len(video.times)) < CONTEXT:
-        raise ClipError(Reason.TOO_SHORT, f"{frames} frames, a window needs {CONTEXT}")
-    if not video.truncated:
-        _check_end(source, video.begins + frames / config.fps)
-    words = tuple(frame_words(source, config, frames))
-    if len(stretches) == 1 and len(stretches[0].frames) == frames:
-        return Converted((_labelled(source, root, config, stretches[0], text, words),))
-    return _split(source, root, config, stretches, words, frames)
+    shown = Shown(len(video.times), video.begins, video.truncated)
+    text, words = label(source, config, shown)
+    if len(stretches) == 1 and len(stretches[0].frames) == shown.frames:
+        return Converted(shown, (_labelled(source, root, config, stretches[0], text, words),))
+    return _split(source, root, config, stretches, words, shown)
+
+
+def check_text(source: ClipSource, config: ConvertConfig) -> None:
+    """Checks what can be checked of a transcript before the video is read.
+
+    With truncation, errors after the truncation point are ignored.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
+    """
+    if config.overlong == "truncate":
+        normalised_text(source)
+    else:
+        transcript(source, config)
+
+
+def label(source: ClipSource, config: ConvertConfig, shown: Shown) -> tuple[str, tuple[Word, ...]]:
+    """Returns the transcript of a clip and its words with their frames.
+
+    Raises:
+      ClipError: TOO_SHORT; BAD_TRANSCRIPT or BAD_CHARACTER; TOO_LONG where it is truncated and no word is left.
+    """
+    source = _from_first_frame(source, shown.begins)
+    source = _truncate(source, config) if shown.truncated else source
+    text = transcript(source, config)
+    if shown.frames < CONTEXT:
+        raise ClipError(Reason.TOO_SHORT, f"{shown.frames} frames, a window needs {CONTEXT}")
+    if not shown.truncated:
+        _check_end(source, shown.begins + shown.frames / config.fps)
+    return text, tuple(frame_words(source, config, shown.frames))
 
 
 def _from_first_frame(source: ClipSource, begins: float) -> ClipSource:
@@ -84,12 +127,12 @@ def _check_end(source: ClipSource, end: float) -> None:
 
 
 def _split(
-    source: ClipSource, root: Path, config: ConvertConfig, stretches: list[Crops], words: tuple[Word, ...], frames: int
+    source: ClipSource, root: Path, config: ConvertConfig, stretches: list[Crops], words: tuple[Word, ...], shown: Shown
 ) -> Converted:
     """Labels each stretch with the words in it; names the others, and what lies between them."""
     stretches = [_trimmed(crops, words) for crops in stretches]
     stretches = [crops for crops in stretches if len(crops.frames) >= CONTEXT]
-    clips, left_out = [], list(_gaps(stretches, words, frames))
+    clips, left_out = [], list(_gaps(stretches, words, shown.frames))
     for crops in stretches:
         part = dataclasses.replace(source, id=f"{source.id}@{crops.start}")
         try:
@@ -99,7 +142,7 @@ def _split(
             left_out.append((crops.start, error))
     if not clips:
         raise left_out[-1][1]
-    return Converted(tuple(clips), tuple(sorted(left_out, key=lambda part: part[0])))
+    return Converted(shown, tuple(clips), tuple(sorted(left_out, key=lambda part: part[0])))
 
 
 def _trimmed(crops: Crops, words: tuple[Word, ...]) -> Crops:
@@ -145,9 +188,7 @@ def _labelled(
     Raises:
       ClipError: TEXT_TOO_LONG for so few frames.
     """
-    windows = len(crops.frames) - (CONTEXT - 1)
-    if (needed := vocab.min_ctc_windows(text)) > windows:
-        raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
+    check_fits(text, len(crops.frames))
     return Clip(
         id=source.id,
         speaker=source.speaker,
@@ -160,6 +201,17 @@ def _labelled(
         doubt=crops.doubt.score if config.crop.mode == "face" else None,
         doubt_cause=crops.doubt.cause,
     )
+
+
+def check_fits(text: str, frames: int) -> None:
+    """Checks that CTC can emit a transcript in the windows of so many frames.
+
+    Raises:
+      ClipError: TEXT_TOO_LONG.
+    """
+    windows = frames - (CONTEXT - 1)
+    if (needed := vocab.min_ctc_windows(text)) > windows:
+        raise ClipError(Reason.TEXT_TOO_LONG, f"CTC needs {needed} windows for {text!r}, the clip has {windows}")
 
 
 def source_path(source: ClipSource, root: Path) -> str:

@@ -8,6 +8,7 @@ from pipeline.mouth.crop import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 
+VERSION = 3  # of a job's description; 2 tracked faces otherwise; 1 had no version, and hashed clips by their `repr`
 CHOICES = {"overlong": ("reject", "truncate"), "on_gap": ("reject", "split"), "unknown": ("reject", "unk")}
 
 

@@ -15,6 +15,7 @@ from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.clip import transcript
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.progress import Progress
+from pipeline.conversion.reuse import Reuse
 from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora import mirror, paths
 from pipeline.corpora.catalog import Catalog
@@ -39,20 +40,26 @@ def report(
     retry_rejected: bool,
     origin: Url | None = None,
     part: Part = WHOLE,
+    reuse: Place | None = None,
+    anew: bool = False,
 ) -> list[tuple[str, str]]:
     """Returns rows `(what, value)`: clips, shards, bad transcripts, finished shards, bytes to write, settings.
+
+    With `anew`, what is in the output does not count, since it would be removed.
 
     Raises:
       DataError: as `convert` would.
     """
     catalog = Catalog.of(sources)
     tasks = plan_shards(catalog, config)
-    lock.check(output, lock.Job(root, tasks, config))
-    lock.check_free(output, part)
     share = part.share(tasks)
-    left, state = job.survey(share, output, config, retry_rejected)
-    if finished := storage.exists(output / directory.MANIFEST):
-        left = []
+    left, state, finished = share, Progress(sum(len(task.sources) for task in share), resumed=0), False
+    if not anew:
+        lock.check(output, lock.Job(root, tasks, config))
+        lock.check_free(output, part)
+        left, state = job.survey(share, output, config, retry_rejected)
+        if finished := storage.exists(output / directory.MANIFEST):
+            left = []
     return [
         ("clips", f"{len(catalog)}, {_speakers(catalog, np.arange(len(catalog)))}"),
         *_splits(catalog, tasks, config),
@@ -63,6 +70,7 @@ def report(
             else [("task", f"{part.task} of {part.tasks}: {state.clips} clips, {len(share)} shards")]
         ),
         ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(share), left, state)}"),
+        *_reused(catalog, root, config, reuse),
         ("workers", str(workers)),
         ("to write", _bytes(left, root, origin, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
@@ -94,6 +102,12 @@ def _transcripts(sources: Sequence[ClipSource], config: ConvertConfig) -> Iterat
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
     yield "word times", f"of {timed} clips" if timed < len(sources) else "of all clips"
     yield "bad transcripts", f"{shown}, {example}; would be rejected" if reasons else "none"
+
+
+def _reused(catalog: Catalog, root: Path, config: ConvertConfig, reuse: Place | None) -> Iterator[tuple[str, str]]:
+    if reuse is not None:
+        count = Reuse(reuse, config).count(catalog, root)
+        yield "reuse", f"{reuse} has crops of {count} of {len(catalog)} clips, taken where the videos are the same"
 
 
 def _state(shards: int, left: list[ShardTask], state: Progress) -> str:

@@ -15,7 +15,7 @@ from pipeline.conversion.lock import JOB
 from pipeline.conversion.progress import PROGRESS, FinishedShard, Rejected
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.splits import SPLITS
-from pipeline.records import directory, storage, tfds_metadata
+from pipeline.records import directory, provenance, storage, tfds_metadata
 from pipeline.records.index import Index, Row
 from pipeline.records.storage import Place
 from pipeline.schema import SCHEMA_VERSION, DataError, Reason
@@ -51,15 +51,19 @@ def finalize(
     splits = [split for split in SPLITS if any(task.split == split for task in tasks)]
     entries: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
 
+    made_from = provenance.Writer()
+
     def rows() -> Iterator[tuple[int, int, tuple[Row, ...]]]:
         whole = storage.each(functools.partial(_whole, output), (task.file(config.name) for task in tasks), output)
         for number, (task, (shard, last_crc)) in enumerate(zip(tasks, whole, strict=True)):
             entry = {key: getattr(shard, key) for key in ("file", "records", "bytes", "sha256")}
             entries[task.split].append({**entry, "last_crc": last_crc})
+            made_from.extend(shard.provenance)
             yield splits.index(task.split), number, shard.rows
 
     index = Index.of(rows())
     directory.save_index(output / directory.INDEX, index)
+    made_from.write(output / provenance.FILE)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "conversion": json.loads(storage.read(output / PROGRESS / JOB).decode()),
@@ -67,11 +71,16 @@ def finalize(
         "splits": {split: {"records": sum(e["records"] for e in own), "shards": own} for split, own in entries.items()},
         "rejected": dict(sorted(reasons.items())),
         **({"left_out": dict(sorted(left_out.items()))} if left_out else {}),
-        "index": {"file": directory.INDEX, "sha256": storage.sha256(output / directory.INDEX)},
+        "index": _noted(output, directory.INDEX),
+        "provenance": _noted(output, provenance.FILE),
     }
     tfds_metadata.write(output, manifest)
     still_held()
     storage.write_json(output / directory.MANIFEST, manifest)
+
+
+def _noted(output: Place, file: str) -> dict[str, str]:
+    return {"file": file, "sha256": storage.sha256(output / file)}
 
 
 def write_rejects(

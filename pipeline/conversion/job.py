@@ -43,32 +43,31 @@ def convert(
     flags: dict[str, Any] | None = None,
     engine: Engine | None = None,
     part: Part = WHOLE,
+    reuse: Place | None = None,
 ) -> Iterator[Progress]:
-    """Converts clips into a dataset directory, or continues where an earlier run stopped.
-
-    Yields at the start and after every clip; the last part that ends finishes the dataset. Its bytes depend on the
-    clips and `config` alone.
+    """Converts clips into a dataset directory, or continues where an earlier run stopped; yields after every clip.
 
     Args:
       sources: clips below `root`.
       root: of the corpus.
       output: the dataset directory.
-      config: what decides the bytes.
+      config: what decides the bytes, beside the clips.
       workers: processes.
-      origin: of the videos, if `root` is a `mirror` of it.
+      origin: of the videos, if `root` is a mirror of it.
       clip_timeout_s: seconds after which a clip is rejected.
       max_reject_fraction: share of rejected clips above which the job fails. Finished shards are kept.
       retry_rejected: make shards with rejects in `finalize.RETRYABLE` again, each old shard kept until its new one.
       flags: logged in `conversion.json`.
-      engine: runs the shards, in place of the `workers`, as `dask.Cluster.run` does.
+      engine: runs the shards in place of `workers`.
       part: what this call makes, while others make the rest.
+      reuse: a finished dataset whose crops are taken where video and span are the same; it changes no byte.
 
     Raises:
       BusyError: another converter is at work there.
       DataError: no clips, an output of another job, too many rejects, or a failed write.
       WorkerError: workers die whatever they are given.
     """
-    job = lock.Job(root, plan_shards(sources, config), config, origin)
+    job = lock.Job(root, plan_shards(sources, config), config, origin, reuse)
     if _is_finished(job, output):
         yield _finished(output, len(sources))
         return
@@ -168,7 +167,7 @@ def _run(
         if retry_rejected:
             _mark(output, [task.file(job.config.name) for task in tasks])
         pieces.clear(output, tasks, job.config)
-        setup = functools.partial(pieces.work, job.root, job.origin, output, job.config)
+        setup = functools.partial(pieces.work, job.root, job.origin, output, job.config, job.reuse)
         with contextlib.closing(engine(tasks, setup, how["clip_timeout_s"], logs, DataError)) as events:
             for now in _follow(events, state, log, how["max_reject_fraction"]):
                 still_held()
@@ -265,7 +264,10 @@ def _outcomes(events: Sequence[processes.Finished]) -> list[Outcome]:
 def _count(state: Progress, events: Sequence[processes.Finished], sign: int) -> Progress:
     outcomes = _outcomes(events)
     rejected = sum(outcome.rejected is not None for outcome in outcomes)
-    converted = len(outcomes) - rejected
+    converted, reused = len(outcomes) - rejected, sum(outcome.reused for outcome in outcomes)
     return dataclasses.replace(
-        state, converted=state.converted + sign * converted, rejected=state.rejected + sign * rejected
+        state,
+        converted=state.converted + sign * converted,
+        rejected=state.rejected + sign * rejected,
+        reused=state.reused + sign * reused,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.conversion import array, clip, progress
 from pipeline.conversion.array import WHOLE, Part
-from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.config import VERSION, ConvertConfig
 from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.source import ClipSource
@@ -25,7 +25,6 @@ from pipeline.records.index import Row
 from pipeline.records.storage import Place
 from pipeline.schema import BusyError, ClipError, DataError
 
-VERSION = 3  # of a job's description; 2 tracked faces otherwise; 1 had no version, and hashed clips by their `repr`
 JOB = "job.json"
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
@@ -38,13 +37,15 @@ LOST = "lost+found"  # stands in the root of a file system, which may be the out
 class Job:
     """What a conversion makes: its shards, from clips below `root`, with `config`.
 
-    Where the videos come from, if `root` is a mirror of an `origin`, decides no bytes.
+    Where the videos come from, if `root` is a mirror of an `origin`, decides no bytes, nor does the dataset whose crops
+    are taken where they are the same (`reuse`).
     """
 
     root: Path
     tasks: list[ShardTask]
     config: ConvertConfig
     origin: Url | None = None
+    reuse: Place | None = None
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def check(output: Place, job: Job) -> None:
     finished = storage.exists(output / directory.MANIFEST)
     if storage.is_no_directory(output):
         raise DataError(f"{output}: is a file; --output needs a directory")
-    if not (finished or storage.is_dir(output / PROGRESS)) and storage.holds_more_than(output, {LOST}):
+    if not (finished or storage.is_dir(output / PROGRESS)) and storage.entries(output) - {LOST}:
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
     if finished:
         _check_same(output, directory.read_manifest(output)["conversion"], job)

@@ -104,9 +104,9 @@ def clear(output: Place, tasks: list[ShardTask], config: ConvertConfig) -> None:
         shutil.rmtree(_place(output, config, task), ignore_errors=True)
 
 
-def work(root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> Work:
+def work(root: Path, origin: Url | None, output: Place, config: ConvertConfig, reuse: Place | None) -> Work:
     """Loads the landmark models; returns the function that makes a shard, or a piece, or joins pieces."""
-    return functools.partial(_make, shard.shard_work(root, origin, config), output, config)
+    return functools.partial(_make, shard.shard_work(root, origin, config, reuse), output, config)
 
 
 def _make(
@@ -170,7 +170,7 @@ def _joined(name: str, notes: list[FinishedShard], sha256: str) -> FinishedShard
     for note in notes:
         rows += [dataclasses.replace(row, offset=row.offset + size) for row in note.rows]
         size += note.bytes
-    rejected, left_out = (
-        tuple(each for note in notes for each in getattr(note, key)) for key in ("rejected", "left_out")
+    rejected, left_out, provenance = (
+        tuple(each for note in notes for each in getattr(note, key)) for key in ("rejected", "left_out", "provenance")
     )
-    return FinishedShard(name, len(rows), size, sha256, rejected, tuple(rows), left_out)
+    return FinishedShard(name, len(rows), size, sha256, rejected, tuple(rows), left_out, provenance)

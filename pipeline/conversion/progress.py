@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipeline.records import storage, tfrecord
 from pipeline.records.example import parse, pixels_offset
 from pipeline.records.index import Row
+from pipeline.records.provenance import Provenance
 from pipeline.records.storage import Place
 from pipeline.schema import DataError, Key, StorageError, Word
 
@@ -43,10 +44,15 @@ class StageSeconds:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The outcome of a clip; it became a record, or several, if `rejected` is None."""
+    """The outcome of a clip; it became a record, or several, if `rejected` is None.
+
+    Attributes:
+      reused: whether its crops are those of an earlier dataset.
+    """
 
     rejected: Rejected | None
     stage_seconds: StageSeconds
+    reused: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +65,7 @@ class FinishedShard:
       rejected: the clips that are not in it.
       rows: its rows of the index.
       left_out: the parts, `id@frame`, that are not in it of clips that are.
+      provenance: what each row was made from.
     """
 
     file: str
@@ -68,6 +75,7 @@ class FinishedShard:
     rejected: tuple[Rejected, ...]
     rows: tuple[Row, ...]
     left_out: tuple[Rejected, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Progress:
     Attributes:
       clips: all clips of the job.
       resumed: clips of shards that an earlier run has finished; `resumed_rejected` of them were rejected.
-      converted, rejected: clips of this run.
+      converted, rejected: clips of this run; `reused` of those converted took the crops of an earlier dataset.
       stage_seconds: of this run's workers.
     """
 
@@ -86,6 +94,7 @@ class Progress:
     converted: int = 0
     rejected: int = 0
     resumed_rejected: int = 0
+    reused: int = 0
     stage_seconds: StageSeconds = dataclasses.field(default=StageSeconds(), compare=False)
 
     @property
@@ -163,7 +172,17 @@ def _digest(finished: dict[str, Any]) -> str:
 def _parsed(finished: dict[str, Any], shard: Place) -> FinishedShard:
     rows = (Row(**{**_with_pixels(row, shard), "words": _words(row)}) for row in finished["rows"])
     rejects = {key: tuple(Rejected(**each) for each in finished.get(key, ())) for key in ("rejected", "left_out")}
-    return FinishedShard(**{**finished, **rejects, "rows": tuple(rows)})
+    made_from = tuple(map(_provenance, finished.get("provenance", ()))) or _unknown(finished["rows"])
+    return FinishedShard(**{**finished, **rejects, "rows": tuple(rows), "provenance": made_from})
+
+
+def _provenance(row: dict[str, Any]) -> Provenance:
+    return Provenance(**{**row, "span": row["span"] and tuple(row["span"])})
+
+
+def _unknown(rows: list[dict[str, Any]]) -> tuple[Provenance, ...]:
+    """What an older version, which noted nothing of it, has made rows from."""
+    return tuple(Provenance("") for _ in rows)
 
 
 def _words(row: dict[str, Any]) -> tuple[Word, ...]:

@@ -14,6 +14,7 @@ from pipeline.conversion.clip import Cropper, convert_clip, source_path
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.processes import Failed, Finished, Started
 from pipeline.conversion.progress import FinishedShard, Outcome, Rejected, StageSeconds
+from pipeline.conversion.reuse import Made, Reuse
 from pipeline.corpora import mirror
 from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
@@ -23,8 +24,10 @@ from pipeline.records import directory, tfrecord
 from pipeline.records.bucket import Url
 from pipeline.records.example import to_example
 from pipeline.records.index import Row
+from pipeline.records.provenance import Provenance
 from pipeline.records.storage import Place
-from pipeline.schema import ClipError, DataError, Reason
+from pipeline.schema import Clip, ClipError, DataError, Reason
+from pipeline.video.fingerprint import fingerprint
 
 MAX_DETAIL = 500  # characters, of a text that may have a million
 KILLED = "SIGKILL"  # how Linux ends a process when memory runs out
@@ -65,10 +68,16 @@ def plan_shards(sources: Iterable[ClipSource], config: ConvertConfig) -> list[Sh
     return tasks
 
 
-def shard_work(root: Path, origin: Url | None, config: ConvertConfig) -> Callable[..., Iterator[Started | Finished]]:
-    """Loads the landmark models; returns `convert_shard` of this corpus, for an output, a shard and failed clips."""
+def shard_work(
+    root: Path, origin: Url | None, config: ConvertConfig, reuse: Place | None = None
+) -> Callable[..., Iterator[Started | Finished]]:
+    """Loads the landmark models; returns `convert_shard` of this corpus, for an output, a shard and failed clips.
+
+    It takes crops from the dataset at `reuse`, if one is given.
+    """
     tf.config.threading.set_intra_op_parallelism_threads(1)  # every worker has one core
-    return functools.partial(convert_shard, root, origin, config, MouthCropper(config.crop, config.on_gap))
+    crops = None if reuse is None else Reuse(reuse, config)
+    return functools.partial(convert_shard, root, origin, config, MouthCropper(config.crop, config.on_gap), reuse=crops)
 
 
 def convert_shard(
@@ -79,6 +88,7 @@ def convert_shard(
     output: Place,
     task: ShardTask,
     failed: dict[str, Failed],
+    reuse: Reuse | None = None,
 ) -> Iterator[Started | Finished]:
     """Writes one shard, then the note that it is finished. Memory holds one clip at a time.
 
@@ -88,7 +98,7 @@ def convert_shard(
       DataError: the shard cannot be written.
     """
     path = output / task.file(config.name)
-    rows, rejects, left_out = [], [], []
+    rows, made_from, rejects, left_out = [], [], [], []
     with _Writer(path) as writer:
         for source in task.sources:
             watch = _Watch(cropper)
@@ -98,21 +108,44 @@ def convert_shard(
                     raise _failed(failed[source.id])
                 with mirror.fetched(source, root, origin) as (at_hand, base):
                     yield Started(source.id)  # now, since a store that is slow must not cost a clip
-                    converted = convert_clip(at_hand, base, config, watch.crop)
+                    made, parts, reused = _made(at_hand, base, config, watch.crop, reuse)
             except ClipError as error:
                 rejects.append(_rejected(source, root, error))
                 yield Finished(source.id, Outcome(rejects[-1], watch.stage_seconds()))
                 continue
-            for clip in converted.clips:
-                record = to_example(clip, config.encoding)
-                rows.append(Row.of(clip, record, writer.write(record)))
-            left_out += [_rejected(_part(source, frame), root, error) for frame, error in converted.left_out]
-            yield Finished(source.id, Outcome(None, watch.stage_seconds()))
+            for each in made:
+                rows.append(dataclasses.replace(each.row, offset=writer.write(each.record)))
+                made_from.append(each.provenance)
+            left_out += [_rejected(_part(source, frame), root, error) for frame, error in parts]
+            yield Finished(source.id, Outcome(None, watch.stage_seconds(), reused))
         with progress.writing(path):
             progress.void_note(output, path.name)
     with progress.writing(path):
         figures = len(rows), writer.shard.bytes, writer.shard.sha256
-        progress.write_note(output, FinishedShard(path.name, *figures, *map(tuple, (rejects, rows, left_out))))
+        lists = map(tuple, (rejects, rows, left_out, made_from))
+        progress.write_note(output, FinishedShard(path.name, *figures, *lists))
+
+
+def _made(
+    source: ClipSource, root: Path, config: ConvertConfig, crop: Cropper, reuse: Reuse | None
+) -> tuple[Iterator[Made], tuple[tuple[int, ClipError], ...], bool]:
+    """Returns the records of a clip, the parts of it that are left out, and whether its crops were taken.
+
+    Raises:
+      ClipError: it cannot be converted.
+    """
+    if reuse is not None and (taken := reuse.take(source, root)):
+        return iter([taken]), (), True
+    converted = convert_clip(source, root, config, crop)
+    shown, video = converted.shown, fingerprint(source.video)
+    places = source.span, shown.begins, shown.truncated, converted.is_whole
+    provenance = Provenance(source_path(source, root), *video, *places)
+    return (_record(clip, config, provenance) for clip in converted.clips), converted.left_out, False
+
+
+def _record(clip: Clip, config: ConvertConfig, provenance: Provenance) -> Made:
+    record = to_example(clip, config.encoding)
+    return Made(record, Row.of(clip, record, 0), provenance)
 
 
 class _Writer:

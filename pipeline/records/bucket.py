@@ -206,6 +206,13 @@ def names(url: Url) -> list[str]:
     return sorted(each["path"].rpartition("/")[2] for each in found["objects"])
 
 
+def folders(url: Url) -> list[str]:
+    """The names of the directories directly in a directory, sorted; those that hold objects."""
+    with _named(url):
+        found = obstore.list_with_delimiter(_store(url), url.key or None)
+    return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+
+
 def below(url: Url) -> Iterator[tuple[str, int]]:
     """Yields the key below a directory and the size of every object in it, at any depth."""
     begin = len(url.key) + 1 if url.key else 0

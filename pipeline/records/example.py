@@ -1,5 +1,7 @@
 """Serializes a clip as a `tf.train.Example`, and parses one."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -13,23 +15,44 @@ COMPARED = 64  # bytes of a value by which it is looked for
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
     """Serializes a clip as a `tf.train.Example`; the same clip gives the same bytes."""
     values: dict[str, list] = {
-        Key.ID: [clip.id.encode()],
-        Key.SPEAKER: [clip.speaker.encode()],
-        Key.TEXT: [clip.text.encode()],
+        **_label_values(clip.id, clip.speaker, clip.text, clip.words),
         Key.SOURCE: [clip.source.encode()],
         Key.FPS: [clip.fps],
         Key.FRAME_COUNT: [len(clip.frames)],
         Key.FRAMES: encoding.encode(clip.frames),
         Key.TRACKED: clip.tracked.astype(int).tolist(),
-        Key.WORD_TEXT: [word.text.encode() for word in clip.words],
-        Key.WORD_START: [word.start for word in clip.words],
-        Key.WORD_STOP: [word.stop for word in clip.words],
     }
     if clip.doubt is not None:
         values[Key.DOUBT] = [clip.doubt]
     if clip.doubt_cause:
         values[Key.DOUBT_CAUSE] = [clip.doubt_cause.encode()]
-    feature = {str(key): _feature(key, value) for key, value in values.items()}
+    return _serialized({key: _feature(key, value) for key, value in values.items()})
+
+
+def relabelled(record: bytes, id: str, speaker: str, text: str, words: Sequence[Word]) -> bytes:
+    """Returns a record with the same crops and other labels, as `to_example` would serialize it.
+
+    Raises:
+      DataError: the bytes are not a `tf.train.Example`.
+    """
+    values = _label_values(id, speaker, text, words)
+    kept = {key: value for key, value in parse(record).features.feature.items() if key not in values}
+    return _serialized({**kept, **{key: _feature(key, value) for key, value in values.items()}})
+
+
+def _label_values(id: str, speaker: str, text: str, words: Sequence[Word]) -> dict[Key, list]:
+    return {
+        Key.ID: [id.encode()],
+        Key.SPEAKER: [speaker.encode()],
+        Key.TEXT: [text.encode()],
+        Key.WORD_TEXT: [word.text.encode() for word in words],
+        Key.WORD_START: [word.start for word in words],
+        Key.WORD_STOP: [word.stop for word in words],
+    }
+
+
+def _serialized(features: Mapping[str, tf.train.Feature]) -> bytes:
+    feature = {str(key): value for key, value in features.items()}
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)
 

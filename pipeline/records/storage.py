@@ -57,6 +57,15 @@ def local(name: str) -> Path:
     return Path(name)
 
 
+def same(where: Place, other: Place) -> bool:
+    """Whether two places are one, links resolved."""
+    return _resolved(where) == _resolved(other)
+
+
+def _resolved(where: Place) -> str:
+    return str(where) if isinstance(where, Url) else os.path.realpath(where)
+
+
 def exists(where: Place) -> bool:
     """Whether there is a file or object."""
     return where.is_file() if isinstance(where, Path) else bool(where.key) and bucket.head(where) is not None
@@ -81,11 +90,11 @@ def names(where: Place) -> list[str]:
     return sorted(entry.name for entry in os.scandir(where) if entry.is_file())
 
 
-def holds_more_than(where: Place, known: set[str]) -> bool:
-    """Whether a directory holds anything but files of these names."""
+def entries(where: Place) -> set[str]:
+    """The names of the files and directories directly in a directory; none if there is no directory."""
     if isinstance(where, Url):
-        return any(key not in known for key, _ in bucket.below(where))
-    return where.is_dir() and any(path.name not in known for path in where.iterdir())
+        return {*bucket.names(where), *bucket.folders(where)}
+    return {path.name for path in where.iterdir()} if where.is_dir() else set()
 
 
 def opened(where: Place, count: int) -> tuple[Place, int, bytes]:

@@ -9,6 +9,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.storage import Place, write_json
 from pipeline.schema import CROP, Key
 
+FEATURES, INFO = FILES = "features.json", "dataset_info.json"
 VERSION = "1.0.0"
 _FEATURES = "tensorflow_datasets.core.features"
 
@@ -20,10 +21,10 @@ def write(output: Place, manifest: dict[str, Any]) -> None:
     the file names count it.
     """
     conversion = manifest["conversion"]
-    write_json(output / "features.json", features(Encoding(**conversion["encoding"])))
+    write_json(output / FEATURES, features(Encoding(**conversion["encoding"])))
     splits = [_split(name, split) for name, split in manifest["splits"].items() if split["records"]]
     info = {"name": conversion["name"], "version": VERSION, "fileFormat": "tfrecord", "splits": splits}
-    write_json(output / "dataset_info.json", info)
+    write_json(output / INFO, info)
 
 
 def features(encoding: Encoding) -> dict[str, Any]:

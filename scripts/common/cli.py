@@ -129,7 +129,7 @@ def run(main: Callable[[list[str]], None], resumes: bool = False, at_once: Calla
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            print(f"stopped{'; the same command continues from here' if resumes else ''}", file=sys.stderr, flush=True)
+            print(f"stopped{_how_to_continue() if resumes else ''}", file=sys.stderr, flush=True)
             sys.stdout.flush()
             os._exit(1)  # unloading TensorFlow would take seconds
 
@@ -144,6 +144,11 @@ def run(main: Callable[[list[str]], None], resumes: bool = False, at_once: Calla
             traceback.print_exc()
             _exit_at_once(1)
         raise
+
+
+def _how_to_continue() -> str:
+    anew = "overwrite" in flags.FLAGS and flags.FLAGS.overwrite
+    return f"; the same command{' without --overwrite' if anew else ''} continues from here"
 
 
 def _exit_at_once(code: str | int | None) -> None:
