@@ -1,0 +1,150 @@
+"""What a label file of a video says: phrases with their times, or one text with the times of its words."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable
+
+from pipeline.corpora import words
+from pipeline.corpora.source import SpokenWord
+from pipeline.vocab import normalise
+
+MAX_OVERLAP = 0.3  # seconds by which neighbouring phrases overlap, or by which a word reaches out of its phrase
+ROLLING = "rolling captions, which repeat what was shown before, are of no use: get captions that do not"
+
+
+@dataclasses.dataclass(frozen=True)
+class Phrase:
+    """A part of a recording.
+
+    Attributes:
+      text: lower-case words separated by one space, at least one.
+      start: seconds of the video.
+      stop: seconds of the video, after `start`.
+      words: the words of `text`, between `start` and `stop`; empty where their times are not known.
+      speaker: empty where the file names none.
+    """
+
+    text: str
+    start: float
+    stop: float
+    words: tuple[SpokenWord, ...] = ()
+    speaker: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What a label file says of a video: `phrases`, or `text` and perhaps `words` of the whole video.
+
+    Attributes:
+      phrases: in order of time, none overlaps another.
+      text: of the whole video; empty where there are phrases.
+      words: of the whole video; empty where there are phrases, or no times of words.
+      end: seconds at which the labels end, closing silence included; None where the file does not say.
+      speaker: of the whole video; empty where the file names none.
+    """
+
+    phrases: tuple[Phrase, ...] = ()
+    text: str = ""
+    words: tuple[SpokenWord, ...] = ()
+    end: float | None = None
+    speaker: str = ""
+
+
+def clean(text: str, name: str) -> str:
+    """Returns the text as records have it, or an empty one for a mark of silence.
+
+    Raises:
+      ValueError: half of a surrogate pair, which JSON can hold and UTF-8 cannot.
+    """
+    text = normalise(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: {text[:80]!r} has half a character at {error.start}; write it whole") from error
+    return "" if words.is_silence(text) else text
+
+
+def of_words(spoken: Iterable[SpokenWord], name: str, end: float | None = None, speaker: str = "") -> Labels:
+    """The labels of a recording whose words, in the order in which they are spoken, have times.
+
+    Raises:
+      ValueError: as `words.check`.
+    """
+    found = tuple(spoken)
+    words.check(found, name)
+    return Labels(text=" ".join(word.text for word in found), words=found, end=end, speaker=speaker)
+
+
+def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, speaker: str = "") -> Labels:
+    """The labels of a recording whose phrases, in any order, have times.
+
+    Phrases without text are left out. Words that are not those of the text are left out, too. Phrases with the very
+    same times are joined. Neighbours that overlap by `MAX_OVERLAP` or less are cut in the middle of the overlap.
+
+    Raises:
+      ValueError: as `words.check`; or a phrase does not last, or overlaps another one by more, or a word reaches out of
+        its phrase by more.
+    """
+    kept = [_with_own_words(phrase, name) for phrase in phrases if phrase.text]
+    for phrase in kept:
+        if not 0 <= phrase.start < phrase.stop < math.inf:
+            raise ValueError(f"{name}: {_said(phrase)}; want 0 <= start < stop: correct its times, or remove it")
+    kept.sort(key=lambda phrase: (phrase.start, phrase.stop))
+    return Labels(tuple(map(_clip_words, _cut(_joined(kept), name))), end=end, speaker=speaker)
+
+
+def _with_own_words(phrase: Phrase, name: str) -> Phrase:
+    said = phrase.text.split()
+    spoken = tuple(word for word in phrase.words if word.text in said or not words.is_silence(word.text))
+    if [word.text for word in spoken] != said:
+        return dataclasses.replace(phrase, words=())
+    words.check(spoken, name)
+    for word in spoken:
+        if max(phrase.start - word.start, word.stop - phrase.stop) > MAX_OVERLAP + 1e-9:
+            out = f"{word.text!r} ({word.start:.6g} to {word.stop:.6g} s) reaches out of {_said(phrase)}"
+            raise ValueError(f"{name}: {out} by more than {MAX_OVERLAP} s; correct the times")
+    return dataclasses.replace(phrase, words=spoken)
+
+
+def _joined(phrases: list[Phrase]) -> list[Phrase]:
+    """Joins the texts of phrases with the very same times, which have no words."""
+    joined = []
+    groups = itertools.groupby(phrases, key=lambda phrase: (phrase.start, phrase.stop, phrase.speaker, phrase.words))
+    for (_, _, _, spoken), group in groups:
+        same = list(group)
+        text = " ".join(phrase.text for phrase in same)
+        joined += same if spoken else [dataclasses.replace(same[0], text=text)]
+    return joined
+
+
+def _cut(phrases: list[Phrase], name: str) -> list[Phrase]:
+    """Cuts neighbours that overlap in the middle of the overlap."""
+    cut = phrases[:1]
+    for phrase in phrases[1:]:
+        before = cut[-1]
+        overlap = before.stop - phrase.start
+        if overlap <= 0:
+            cut.append(phrase)
+            continue
+        middle = phrase.start + overlap / 2
+        if overlap > MAX_OVERLAP + 1e-9 or not before.start < middle < phrase.stop:
+            both = f"{_said(before)} and {_said(phrase)} overlap by {overlap:.3g} s"
+            raise ValueError(f"{name}: {both}; want {MAX_OVERLAP} at most, and neither within the other; {ROLLING}")
+        cut[-1] = dataclasses.replace(before, stop=middle)
+        cut.append(dataclasses.replace(phrase, start=middle))
+    return cut
+
+
+def _clip_words(phrase: Phrase) -> Phrase:
+    """Keeps the words within the phrase."""
+
+    def within(second: float) -> float:
+        return min(max(second, phrase.start), phrase.stop)
+
+    spoken = tuple(SpokenWord(word.text, within(word.start), within(word.stop)) for word in phrase.words)
+    return dataclasses.replace(phrase, words=spoken)
+
+
+def _said(phrase: Phrase) -> str:
+    return f"{phrase.text[:80]!r} ({phrase.start:.6g} to {phrase.stop:.6g} s)"
