@@ -30,7 +30,7 @@ from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
 from pipeline.inspection.statistics import summary
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.codecs import Encoding

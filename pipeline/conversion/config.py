@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from pipeline import vocab
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 

@@ -19,7 +19,7 @@ from pipeline.corpora import mirror
 from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
-from pipeline.mouth.crop import Crops, MouthCropper
+from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.records import directory, tfrecord
 from pipeline.records.bucket import Url
 from pipeline.records.example import to_example

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.mouth import faces, landmarks
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import to_example
 from pipeline.records.tfrecord import ShardWriter

@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline.conversion.clip import convert_clip
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora.source import ClipSource
-from pipeline.mouth.crop import MouthCropper
+from pipeline.mouth.cropping import MouthCropper
 from pipeline.records.example import to_example
 
 

@@ -19,7 +19,7 @@ from pipeline.loading import dataset, device, windows
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records import directory, identity, locks, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.mouth.crop import Crops
+from pipeline.mouth.cropping import Crops
 from pipeline.records.storage import replacing
 from pipeline.schema import DataError
 from pipeline.video import decode

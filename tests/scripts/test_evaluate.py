@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records.directory import DatasetDir
 from tests.scripts import commands, pages, tiny_runs
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.mouth.crop import MouthCropper
+from pipeline.mouth.cropping import MouthCropper
 from scripts.common import experiment
 from tests import datasets, videos
 from tests.scripts import commands, tiny_runs

@@ -11,7 +11,7 @@ from model import checkpoints, run
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig, make_optimizer
 from pipeline.loading.dataset import DataConfig
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.vocab import Vocabulary
 from scripts.common import experiment
 from tests import datasets

@@ -22,7 +22,7 @@ from pipeline.conversion.shard import ShardTask, convert_shard, plan_shards
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records import directory, storage
 from pipeline.schema import BusyError, DataError
 

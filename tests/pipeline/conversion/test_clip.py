@@ -13,7 +13,7 @@ from pipeline.corpora import lrw
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.inspection import statistics
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records import directory
 from pipeline.schema import ClipError, DataError, Reason, Word
 from pipeline.synthetic.corpus import SyntheticConfig, render

@@ -10,7 +10,7 @@ from pipeline.conversion.job import convert
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError
 

@@ -28,7 +28,7 @@ from pipeline.inspection import report
 from pipeline.loading import dataset
 from pipeline.loading.dataset import DataConfig
 from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records import directory
 from pipeline.schema import BatchKey, DataError
 from pipeline.vocab import Vocabulary

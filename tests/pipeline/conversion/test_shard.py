@@ -15,7 +15,7 @@ from pipeline.conversion.shard import ShardTask
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth.crop import Crops, CropSettings, MouthCropper
+from pipeline.mouth.cropping import Crops, CropSettings, MouthCropper
 from pipeline.records import tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.corpora import CORPORA, Corpus, folder
 from pipeline.corpora.source import ClipSource
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 
 
 def source(name: str, split: str | None) -> ClipSource:

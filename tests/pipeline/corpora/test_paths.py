@@ -7,7 +7,7 @@ from PIL import Image
 from pipeline.conversion import clip, config
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.schema import Clip, ClipError, DataError, Reason
 from tests import datasets
 

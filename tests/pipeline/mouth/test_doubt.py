@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.mouth import doubt, path
-from pipeline.mouth.crop import Crops, CropSettings, MouthCropper
+from pipeline.mouth.cropping import Crops, CropSettings, MouthCropper
 from tests import videos
 from tests.pipeline.mouth.conftest import read
 

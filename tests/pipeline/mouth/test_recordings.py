@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.mouth import doubt
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.schema import ClipError, Reason
 from pipeline.video import decode
 

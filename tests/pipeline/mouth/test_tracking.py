@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.mouth import landmarks
-from pipeline.mouth.crop import Crops, CropSettings, MouthCropper
+from pipeline.mouth.cropping import Crops, CropSettings, MouthCropper
 from pipeline.mouth.path import smooth
 from pipeline.schema import ClipError, Reason
 

@@ -13,7 +13,7 @@ from model.errors import RunError
 from model.lipreader import LipReader, LipReaderConfig
 from pipeline.loading.dataset import DataConfig
 from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.crop import CropSettings
+from pipeline.mouth.cropping import CropSettings
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary

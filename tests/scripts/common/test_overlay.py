@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.mouth.crop import Crops
+from pipeline.mouth.cropping import Crops
 from pipeline.video import decode
 from scripts.common import overlay, subtitles
 from scripts.common.subtitles import Word

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.mouth.crop import CropSettings, MouthCropper
+from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.mouth.warp import warp
 from pipeline.schema import ClipError, Reason
 from tests.pipeline.mouth.conftest import read
