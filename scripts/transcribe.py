@@ -14,7 +14,7 @@ what is left out. Videos that cannot be read are named at the end, and the exit 
 
 --format=text prints `VIDEO: transcript`. --format=json prints one object a line: {"id", "text", "score", "words":
 [{"word", "start", "stop", "score"}]}, with times in seconds, word scores from 0 to 1, and the log probability of the
-text. --format=srt prints subtitles of one video.
+text. --format=srt prints subtitles of one video. --overlay writes an MP4 file with the sound of the one video.
 """
 
 import contextlib
@@ -57,7 +57,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt takes one video")
 flags.DEFINE_string("output", None, "file to write instead of printing")
-flags.DEFINE_string("overlay", None, "mp4 file to write: the one video with a box around the mouth and the words below")
+flags.DEFINE_string(
+    "overlay", None, "mp4 file to write: the one video and its sound, with a box around the mouth and the words below"
+)
 flags.DEFINE_float("seconds", 5.0, "length of a camera's recording", lower_bound=0.5)
 DECODE = decoding_flags.define()
 

@@ -1,19 +1,24 @@
-"""Writes a video with a box around the mouth, and the words below the picture as they are read."""
+"""Writes a video with a box around the mouth, the words below the picture as they are read, and its sound."""
 
+import heapq
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import Packet
+from av.video import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.mouth.cropping import Crops
 from pipeline.records.storage import replacing
 from pipeline.schema import DataError
 from pipeline.video import decode
-from scripts.common import subtitles
+from scripts.common import sound, subtitles
+from scripts.common.sound import Sound
 from scripts.common.subtitles import Line, Word
 
 FOUND, LOST = (60, 220, 120), (235, 60, 50)  # box colours: a face was found; the place was interpolated
@@ -26,7 +31,9 @@ Box = tuple[list[tuple[float, float]], tuple[int, int, int]]  # its corners, and
 def write(
     path: Path, stretches: Sequence[Crops], words: Sequence[Word], fps: float, begins: float, output: Path
 ) -> None:
-    """Writes H.264 in MP4, at the run's frame rate and without sound.
+    """Writes H.264 in MP4 at the run's frame rate, with all of the video's sound, copied or as AAC, in time with it.
+
+    Where the sound begins before the first picture, the file begins with it, and the pictures follow.
 
     Args:
       path: the video that was read.
@@ -43,20 +50,32 @@ def write(
     seconds = (begins + number / fps for number in itertools.count())
     pictures = drawn(decode.read_color(path, fps=fps), stretches, subtitles.lines(words), seconds)
     try:
-        with replacing(output) as temporary:
-            _encode(pictures, fps, temporary)
+        with sound.opened(path) as heard, replacing(output) as temporary:
+            _encode(pictures, fps, begins, heard, temporary)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{output}: cannot be written ({error.strerror}); make room, or name another file") from error
 
 
-def _encode(pictures: Iterator[Image.Image], fps: float, path: Path) -> None:
+def _encode(pictures: Iterator[Image.Image], fps: float, begins: float, heard: Sound | None, path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=ENCODER)
         first = next(pictures)
         (stream.width, stream.height), stream.pix_fmt = first.size, "yuv420p"
-        for picture in itertools.chain([first], pictures):
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
-        container.mux(stream.encode(None))
+        early = math.ceil((begins - heard.begins) * fps - 1e-6) if heard else 0
+        delay = max(0, early)  # frames before the first picture
+        packets = [_shown(itertools.chain([first], pictures), stream, delay)]
+        if heard:
+            packets.append(heard.packets(heard.add_to(container), delay / fps - begins))
+        for packet in heapq.merge(*packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+
+
+def _shown(pictures: Iterable[Image.Image], stream: VideoStream, delay: int) -> Iterator[Packet]:
+    for number, picture in enumerate(pictures, delay):
+        frame = av.VideoFrame.from_image(picture)
+        frame.pts, frame.time_base = number, 1 / stream.codec_context.framerate
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
 
 
 def drawn(
