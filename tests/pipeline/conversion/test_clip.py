@@ -16,7 +16,6 @@ from pipeline.inspection import statistics
 from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records import directory
 from pipeline.schema import ClipError, DataError, Reason, Word
-from pipeline.synthetic.corpus import SyntheticConfig, render
 from scripts.reports import dataset_page
 from tests import videos
 from tests.scripts import pages
@@ -27,14 +26,6 @@ WORDS = (
     SpokenWord("by", 0.76, 1.04),  # over the cut at 0.8 s
     *(SpokenWord("two", 1.2, 1.6), SpokenWord("now", 1.64, 1.9)),
 )
-
-
-@pytest.fixture(scope="module")
-def talkers(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
-    """Two drawn faces, uint8 [25, 224, 280]."""
-    root = tmp_path_factory.mktemp("faces")
-    config = SyntheticConfig(clips=2, speakers=2, width=280, height=224)
-    return [videos.read(path).luma[:25] for path in sorted(render(root, config))]
 
 
 @pytest.fixture(scope="module")

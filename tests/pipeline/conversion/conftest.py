@@ -1,0 +1,13 @@
+import numpy as np
+import pytest
+
+from pipeline.synthetic.corpus import SyntheticConfig, render
+from tests import videos
+
+
+@pytest.fixture(scope="module")
+def talkers(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    """Two drawn faces, uint8 [25, 224, 280]."""
+    root = tmp_path_factory.mktemp("faces")
+    config = SyntheticConfig(clips=2, speakers=2, width=280, height=224)
+    return [videos.read(path).luma[:25] for path in sorted(render(root, config))]
