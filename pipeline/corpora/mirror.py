@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpora import paths
+from pipeline.corpora import labels, paths
 from pipeline.corpora.source import ClipSource
 from pipeline.records import bucket, storage
 from pipeline.records.bucket import Url
 from pipeline.schema import ClipError, DataError, Reason, StorageError
 
-LABELS = frozenset({".align", ".txt", ".csv"})
+LABELS = frozenset({".align", ".csv", *labels.KINDS})
 
 
 def make(origin: Url, root: Path) -> Iterator[str]:

@@ -141,11 +141,11 @@ def _links(directory: Path) -> list[Path]:
 
 
 def read_text(path: Path, root: Path, limit: int = MAX_LABEL_BYTES) -> str:
-    """Reads a label file below `root`: UTF-8, with or without a byte order mark.
+    """Reads a label file below `root`: UTF-8, with or without a byte order mark, or UTF-16 with one.
 
     Raises:
       ValueError: the file is outside `root`, is not a regular file (it is not opened), cannot be read, has more than
-        `limit` bytes, or is not UTF-8; the message names it.
+        `limit` bytes, or is neither UTF-8 nor UTF-16; the message names it.
     """
     if is_outside(path, root):
         raise ValueError(f"{path.name}: {LINKED_OUT}")
@@ -158,9 +158,9 @@ def read_text(path: Path, root: Path, limit: int = MAX_LABEL_BYTES) -> str:
         raise ValueError(f"{path.name}: cannot be read ({error.strerror})") from error
     if len(data) > limit:
         raise ValueError(f"{path.name}: more than {limit:,} bytes")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError(f"{path.name}: UTF-16, not UTF-8; save it as UTF-8")
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as spreadsheets and Praat write it
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        name = "UTF-16" if utf_16 else "UTF-8"
+        raise ValueError(f"{path.name}: not {name} at byte {error.start}; save it as UTF-8") from error

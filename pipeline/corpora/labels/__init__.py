@@ -8,13 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.corpora import paths
-from pipeline.corpora.labels import transcript
+from pipeline.corpora.labels import captions, ctm, textgrid, transcript, whisper
 from pipeline.corpora.labels.phrases import Labels, Phrase
 
 __all__ = ["KINDS", "Labels", "Phrase", "read"]
 
 # Lower-case suffix -> reader, in the order in which they win where a video has several beside it.
 KINDS: dict[str, Callable[[str, str, str], Labels]] = {
+    ".textgrid": textgrid.read,
+    ".json": whisper.read,
+    ".ctm": ctm.read,
+    ".vtt": captions.read,
+    ".srt": captions.read,
     ".txt": transcript.read,
 }
 

@@ -52,17 +52,26 @@ class Labels:
 
 
 def clean(text: str, name: str) -> str:
-    """Returns the text as records have it, or an empty one for a mark of silence.
+    """Returns the text as records have it; an empty one for a mark of silence.
 
     Raises:
-      ValueError: half of a surrogate pair, which JSON can hold and UTF-8 cannot.
+      ValueError: as `whole`.
     """
-    text = normalise(text)
+    text = normalise(whole(text, name))
+    return "" if words.is_silence(text) else text
+
+
+def whole(text: str, name: str) -> str:
+    """Returns the text, or the name of a speaker, where UTF-8 can hold it.
+
+    Raises:
+      ValueError: it has half of a surrogate pair, which JSON can hold.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{name}: {text[:80]!r} has half a character at {error.start}; write it whole") from error
-    return "" if words.is_silence(text) else text
+    return text
 
 
 def of_words(spoken: Iterable[SpokenWord], name: str, end: float | None = None, speaker: str = "") -> Labels:
@@ -95,16 +104,14 @@ def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, s
 
 
 def _with_own_words(phrase: Phrase, name: str) -> Phrase:
-    said = phrase.text.split()
-    spoken = tuple(word for word in phrase.words if word.text in said or not words.is_silence(word.text))
-    if [word.text for word in spoken] != said:
+    if [word.text for word in phrase.words] != phrase.text.split():
         return dataclasses.replace(phrase, words=())
-    words.check(spoken, name)
-    for word in spoken:
+    words.check(phrase.words, name)
+    for word in phrase.words:
         if max(phrase.start - word.start, word.stop - phrase.stop) > MAX_OVERLAP + 1e-9:
             out = f"{word.text!r} ({word.start:.6g} to {word.stop:.6g} s) reaches out of {_said(phrase)}"
             raise ValueError(f"{name}: {out} by more than {MAX_OVERLAP} s; correct the times")
-    return dataclasses.replace(phrase, words=spoken)
+    return phrase
 
 
 def _joined(phrases: list[Phrase]) -> list[Phrase]:
