@@ -16,7 +16,9 @@ from pipeline.corpora.labels.phrases import Labels, Phrase
 
 ARROW = "-->"
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
-VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
+VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
+BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")  # of any number, over which pysubs2 takes the square of the time
+MAX_CHARACTERS = 2000  # of a caption
 INNER_TIME = re.compile(r"<[\d:.]+>")  # of a word in a cue; pysubs2 takes a line with two of them for a cue's times
 NEXT = "0\n"  # pysubs2 takes a number at the end of a caption for that of the next one
 
@@ -37,11 +39,11 @@ def read(text: str, name: str, recording: str) -> Labels:
     text = "\n".join(text.splitlines())
     kind = "vtt" if text.startswith("WEBVTT") else "srt"
     _check_times(text, kind, name)
-    cues = _cues(text) if kind == "vtt" else text.rstrip() + f"\n\n{NEXT}"
+    cues = _cues(text) if kind == "vtt" else BLANK_LINES.sub("\n\n", text).rstrip() + f"\n\n{NEXT}"
     events = SSAFile.from_string(cues, kind, keep_html_tags=True).events
     if len(events) != text.count(ARROW):
         raise ValueError(f"{name}: {len(events)} captions with {text.count(ARROW)} lines of times; want one each")
-    lines = [_lines(event, kind) for event in events]
+    lines = [_lines(event, kind, name) for event in events]
     _check_not_rolling(lines, name)
     found = (_phrase(event, said, name) for event, said in zip(events, lines, strict=True))
     return phrases.of_phrases(found, name)
@@ -60,7 +62,7 @@ def _check_times(text: str, kind: str, name: str) -> None:
 
 def _cues(text: str) -> str:
     """The cues of WebVTT with a number each, in place of their names, and without other blocks."""
-    blocks = (block.split("\n") for block in re.split(r"\n(?:[ \t]*\n)+", INNER_TIME.sub("", text)))
+    blocks = (block.split("\n") for block in BLANK_LINES.split(INNER_TIME.sub("", text)))
     cues = ("\n".join(block[_times(block) :]) for block in blocks if _times(block) < len(block))
     return "".join(f"{NEXT}{cue}\n\n" for cue in cues) + NEXT
 
@@ -70,8 +72,11 @@ def _times(block: list[str]) -> int:
     return next((number for number, line in enumerate(block) if ARROW in line), len(block))
 
 
-def _lines(event: SSAEvent, kind: str) -> list[str]:
+def _lines(event: SSAEvent, kind: str, name: str) -> list[str]:
     """The lines of a caption, without tags and without blank ones."""
+    if len(event.text) > MAX_CHARACTERS:
+        place = f"{name}: the caption of {event.start / 1000:.6g} s"
+        raise ValueError(f"{place} has {len(event.text):,} characters; want {MAX_CHARACTERS:,} at most")
     text = TAG.sub("", event.plaintext)
     lines = (html.unescape(text) if kind == "vtt" else text).split("\n")
     return [line.strip() for line in lines if line.strip()]

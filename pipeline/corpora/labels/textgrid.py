@@ -1,11 +1,11 @@
 """Praat's TextGrid, long or short, as the Montreal Forced Aligner writes it.
 
 A tier `words`, or `ann - words` of the speaker ann, has words. A tier `phrases`, `utterances`, `sentences`,
-`transcript` or `text` has phrases, into which the words fall. The only tier of intervals may have any name but `phones`:
-it has words where each label is one word, else phrases. Other tiers and tiers of points are ignored. Names of tiers may
-be in any case.
+`transcript` or `text` has phrases, into which the words fall. The only tier of intervals may have any name but
+`phones`: it has words where each label is one word, else phrases. Other tiers and tiers of points are ignored. Names of
+tiers may be in any case.
 
-praatio, with which the aligner writes, reads a file to where it is damaged. So tiers and intervals are counted here.
+praatio, with which the aligner writes, reads a file as far as it is sound. So tiers and intervals are counted here.
 """
 
 import bisect
@@ -20,9 +20,13 @@ from pipeline.corpora.labels.phrases import Labels, Phrase
 from pipeline.corpora.source import SpokenWord
 
 HEADER = 'File type = "ooTextFile'
+SAVE = "open it in Praat, and save it as text file"
 WORDS = frozenset({"words", "word"})
 PHRASES = frozenset({"phrases", "phrase", "utterances", "utterance", "sentences", "sentence", "transcript", "text"})
 PHONES = frozenset({"phones", "phone"})
+LONG_FORM = "item ["
+PARTS = re.compile(r"(?:item|intervals|points) ?\[")
+MAX_CHARACTERS = 10_000  # of an interval in the long form, for which praatio takes the square of the time
 TIERS = re.compile(r"<exists>\s+(?:size\s*=\s*)?(\d{1,9})\s")
 INTERVALS = re.compile(
     r'"(?:IntervalTier|TextTier)"\s+(?:name\s*=\s*)?"(?:[^"]|"")*"\s+(?:xmin\s*=\s*)?\S+\s+(?:xmax\s*=\s*)?\S+\s+'
@@ -83,16 +87,19 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     text = "\n".join(text.strip().splitlines()) + "\n"
     if not text.startswith(HEADER):
         raise ValueError(f'{name}: want a TextGrid of Praat, which begins with {HEADER}", got {text[:80]!r}')
+    if (longest := max(map(len, PARTS.split(text)))) > MAX_CHARACTERS and LONG_FORM in text:
+        raise ValueError(f"{name}: an interval has {longest:,} characters; want {MAX_CHARACTERS:,} at most")
     try:
         parsed = textgrid_io.parseTextgridStr(text, includeEmptyIntervals=True)
     except (errors.PraatioException, ValueError, IndexError) as error:
-        raise ValueError(f"{name}: cannot be read ({error}); save it again with Praat, as text file") from error
+        raise ValueError(f"{name}: no text form of a TextGrid ({error}); {SAVE}") from error
     _seconds(parsed["xmin"], f"{name}: xmin")  # praatio reads other times without their sign
-    promised = [int(size) for size in TIERS.findall(text)[:1] + INTERVALS.findall(text)]
-    found = [len(parsed["tiers"]), *(len(tier["entries"]) for tier in parsed["tiers"])]
-    if promised != found:
-        sizes = f"it promises {promised[:9]} tiers and entries of each, and has {found[:9]}"
-        raise ValueError(f"{name}: damaged; {sizes}; save it again with Praat, as text file")
+    tiers = parsed["tiers"]
+    found = [("tiers", len(tiers)), *((f"entries of tier {tier['name']!r}", len(tier["entries"])) for tier in tiers)]
+    sizes = [int(size) for size in TIERS.findall(text)[:1] + INTERVALS.findall(text)]
+    lost = (f"{count} of {size} {what}" for (what, count), size in zip(found, sizes, strict=False) if count != size)
+    if problem := next(lost, "" if len(found) == len(sizes) else "a tier without its size"):
+        raise ValueError(f"{name}: damaged, {problem}; {SAVE}")
     return parsed
 
 
