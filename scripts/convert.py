@@ -37,7 +37,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.directory import MANIFEST, REJECTED, open_dataset
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
-from scripts.common import array_flags, cli
+from scripts.common import array_flags, cli, corpus_flags
 
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
@@ -65,6 +65,7 @@ flags.DEFINE_float(
     upper_bound=1,
 )
 array_flags.define()
+corpus_flags.define()
 flags.DEFINE_bool(
     "retry_rejected",
     False,
@@ -130,6 +131,7 @@ def main(argv: list[str]) -> None:
     source, output, corpus = _place(values.source), _place(values.output), CORPORA[values.corpus]
     _suit_crop(corpus)
     _refuse_of_faces()
+    corpus_flags.options(values.corpus)  # refuses them before a corpus in a store is fetched
     rule = SPLIT.build()
     config = CONVERT.build(
         name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
@@ -142,18 +144,20 @@ def _plan_and_convert(
     corpus: Corpus, root: Path, source: Place, output: Place, rule: SplitRule, config: ConvertConfig, part: Part
 ) -> None:
     values = flags.FLAGS
-    sources = Catalog.of(tqdm(corpus.clips(root), unit="clip", desc="reading labels", delay=1, leave=False))
+    how = corpus_flags.options(values.corpus)
+    sources = Catalog.of(tqdm(corpus.clips(root, **how), unit="clip", desc="reading labels", delay=1, leave=False))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
-    split, sources = describe(sources, rule), assign(sources, rule)
-    for line in corpus.left_out(root, sources) if not values.finalize else ():
+    allowed = replace(rule, allow_shared_speakers=rule.allow_shared_speakers or not corpus.publishes_split)
+    split, sources = describe(sources, rule), assign(sources, allowed)
+    for line in corpus.left_out(root, sources, **how) if not values.finalize else ():
         print(line, flush=True)
     if removal := overwrite.plan(output) if values.overwrite else None:
         print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
-        how = values.workers, values.retry_rejected, _origin(source), part, _reused(), values.overwrite
-        rows = dry_run.report(sources, root, output, config, *how)
+        settings = values.workers, values.retry_rejected, _origin(source), part, _reused(), values.overwrite
+        rows = dry_run.report(sources, root, output, config, *settings)
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
     elif values.finalize:
@@ -256,6 +260,7 @@ def _convert(
             "output": str(output),
             **({"reuse": str(_reused())} if values.reuse else {}),
             "split": asdict(rule),
+            **corpus_flags.options(values.corpus),
             **asdict(config),
         },
         engine=_engine(root, output, _origin(source)),

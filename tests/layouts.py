@@ -113,7 +113,7 @@ def render_folder(root: Path, config: SyntheticConfig) -> Iterator[Path]:
     """
     table = io.StringIO()
     rows = csv.writer(table)
-    rows.writerow(folder.COLUMNS)
+    rows.writerow(("video", "text", "speaker", "split", "start", "end"))
     for clip in utterances(config):
         name = Path(f"s{clip.speaker}") / f"{clip.code}.mp4"
         words = _render(root / name, config, clip).words

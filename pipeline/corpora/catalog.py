@@ -167,7 +167,8 @@ def _to_line(source: ClipSource) -> bytes:
 def _from_line(line: bytes) -> ClipSource:
     values = json.loads(line)
     span, words = values["span"], tuple(SpokenWord(*word) for word in values["words"])
-    return ClipSource(**{**values, "video": Path(values["video"]), "span": span and tuple(span), "words": words})
+    tuples = {"span": span and tuple(span), "words": words, "columns": tuple(map(tuple, values["columns"]))}
+    return ClipSource(**{**values, "video": Path(values["video"]), **tuples})
 
 
 @contextlib.contextmanager

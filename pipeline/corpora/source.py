@@ -33,6 +33,7 @@ class ClipSource:
       problem: why the transcript is unusable, else empty. Conversion rejects such a clip with this text.
       times_from_first_frame: whether 0 s of `words` is the first frame, instead of the beginning of the container's
         clock, from which a video may begin late.
+      columns: further columns of the corpus's table that are kept with the clip, (name, value) in the order asked for.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ClipSource:
     problem: str = ""
     labels_end: float | None = None
     times_from_first_frame: bool = False
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 def printable(name: str) -> str:

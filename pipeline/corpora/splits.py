@@ -96,9 +96,10 @@ def _published_split(catalog: Catalog, rule: SplitRule) -> np.ndarray:
     """Each clip's index into `SPLITS`, int32 [N], as published; val is drawn from train where none is published."""
     published = catalog.split
     if unsplit := set(published.values) - set(SPLITS):
-        clip = catalog.ids[published.rows(*unsplit)[0]]
-        advice = "use --split_by=clip or --split_by=speaker, or give every clip a split"
-        raise DataError(f"clip {clip!r}: the corpus names no split; {advice}")
+        rows = published.rows(*unsplit)
+        bare = f"clip {catalog.ids[rows[0]]!r} of {catalog[int(rows[0])].video}"
+        advice = "use --split_by=clip or --split_by=speaker, or give every clip a split, as in its row of a table"
+        raise DataError(f"{bare}: the corpus names no split ({len(rows)} such clips of {len(catalog)}); {advice}")
     if not rule.allow_shared_speakers and (shared := shared_speakers(catalog)):
         own = catalog.speaker.rows(shared[0])
         splits = " and ".join(split for split in SPLITS if len(np.intersect1d(own, published.rows(split))))

@@ -38,6 +38,10 @@ def test_a_row_is_a_clip(tmp_path: Path) -> None:
         b"\n\nvideo,text\n\na.mp4,so\n\n",
         b'"video","text"\n"a.mp4","so"\n',
         b"video,text,split\n./a.mp4,So ,\n",
+        b"video;text\na.mp4;so\n",
+        b"video\ttext\na.mp4\tso\n",
+        b" Video ,TEXT,,\n a.mp4 , so ,,\n,,,\n\n",
+        b"text,note,VIDEO\nso,as is,a.mp4\n",
     ],
 )
 def test_equivalent_tables(tmp_path: Path, table: bytes) -> None:
@@ -90,12 +94,6 @@ def test_a_curly_apostrophe_is_a_straight_one(tmp_path: Path) -> None:
     assert clip.text == "don't worry"
 
 
-@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
-def test_a_table_of_other_separators_is_refused_by_their_name(tmp_path: Path, mark: str, name: str) -> None:
-    with pytest.raises(DataError, match=f"row 1: wrong columns.*; save it with commas in place of {name}$"):
-        clips(tmp_path, f"video{mark}text\na.mp4{mark}so\n")
-
-
 BACKSLASHED = [r"C:\videos\a.mp4", r"..\a.mp4", r"\\server\share\a.mp4", " /etc/passwd"]
 
 
@@ -110,15 +108,16 @@ def test_paths_outside_the_root_are_refused_with_their_row(tmp_path: Path, cell:
     [
         ("a.mp4,so,ann,dev,,", "row 2: split: .*train, val, test.* got 'dev'"),
         ("a.mp4,so,ann,,1,", "row 2: start, end: .*0 <= start < end <= 1000000.* got '1', ''"),
-        ("a.mp4,so,ann,,,1", "row 2: start, end: .* got '', '1'"),
         ("a.mp4,so,ann,,2,1", "row 2: start, end"),
         ("a.mp4,so,ann,,1,1", "row 2: start, end"),
         ("a.mp4,so,ann,,-1,1", "row 2: start, end"),
         ("a.mp4,so,ann,,0,inf", "row 2: start, end"),
         ("a.mp4,so,ann,,nan,1", "row 2: start, end"),
         ("a.mp4,so,ann,,0,1e300", "row 2: start, end"),
-        ('a.mp4,so,ann,,"0,5",1', "row 2: start, end: .* got '0,5', '1'"),
-        ("a.mp4,well, yes,ann,,,", "row 2: 7 cells for 6 columns.*comma.*quotes"),
+        ('a.mp4,so,ann,,"0,5,5",1', "row 2: start, end: .* got '0,5,5', '1'"),
+        ('a.mp4,so,ann,,"1,000.5",2000', "row 2: start, end: .* got '1,000.5', '2000'"),
+        ("a.mp4,well, yes,ann,,,", "row 2: 7 cells for 6 columns.*separator in quotes"),
+        ("a.mp4,well, yes,,,,", "row 2: 7 cells for 6 columns"),  # which would be a talker 'yes'
         ("a.mp4,so", "row 2: 2 cells for 6 columns"),
         ("a\0.mp4,so,ann,,,", "row 2: .*NUL.*UTF-8"),
         ("a.mp4,s\0o,ann,,,", "row 2: .*NUL"),
@@ -130,15 +129,6 @@ def test_paths_outside_the_root_are_refused_with_their_row(tmp_path: Path, cell:
 def test_bad_rows_are_named(tmp_path: Path, row: str, match: str) -> None:
     with pytest.raises(DataError, match=rf"clips\.csv {match}"):
         clips(tmp_path, f"{HEADER}{row}\n")
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["", "\n", "video\n", "video,words\n", "video,text,video\n", "video;text\n", "a.mp4,so\n", "video,text,Speaker\n"],
-)
-def test_bad_headers_are_refused(tmp_path: Path, header: str) -> None:
-    with pytest.raises(DataError, match=r"clips\.csv row 1: .*video and text.* speaker,split,start,end"):
-        clips(tmp_path, header)
 
 
 def test_a_clip_in_two_rows_is_refused(tmp_path: Path) -> None:
@@ -155,8 +145,6 @@ def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"clips\.csv: no such file.*video,text,speaker,split"):
-        list(folder.clips(tmp_path))
     with pytest.raises(DataError, match=r"clips\.csv: UTF-16, not UTF-8; save it as UTF-8"):
         clips(tmp_path, "video,text\n".encode("utf-16"))
     with pytest.raises(DataError, match=r"clips\.csv row 1: contains a NUL; save the table as UTF-8"):
