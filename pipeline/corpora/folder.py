@@ -63,8 +63,10 @@ def clips(root: Path, pad_s: float = cutting.PAD_S, keep_columns: Sequence[str] 
         return
     if keep_columns:
         raise DataError(f"--keep_columns: {root / TABLE}: no such file; leave the flag out, or write the table")
+    if not paths.is_folder(root):
+        raise DataError(f"{root}: no such directory; --source wants the directory of the videos")
     found = False
-    for video, label in files.labelled() if paths.is_folder(root) else ():
+    for video, label in files.labelled():
         name = printable(video.relative_to(root).as_posix())
         yield from _of_labels(files, label, ClipSource(name, video, None, "", (), ""), name, pad_s)
         found = True

@@ -70,7 +70,7 @@ def test_validation_is_drawn_from_training_where_none_is_published() -> None:
 
 
 def test_a_corpus_without_a_split_is_refused() -> None:
-    with pytest.raises(DataError, match=r"clip 's0/c000' of s0/c000\.mpg: .*no split \(100 .* 100\); .*--split_by=clip"):
+    with pytest.raises(DataError, match=r"clip 's0/c000' of s0/c000\.mpg: .*no split \(100 .*; .*--split_by=clip"):
         assign(SOURCES, SplitRule("corpus"))
     with pytest.raises(DataError, match=r"clip 'b' of b\.mpg: .*no split \(1 .* of 2\); .*or give every clip a split"):
         assign([source("a", "train"), source("b")], SplitRule("corpus"))
