@@ -150,7 +150,7 @@ def _known_seconds(left: list[ShardTask], count: int, root: Path, origin: Url | 
     for clip in itertools.islice(whole, 0, most * step, step):
         with contextlib.suppress(ClipError), mirror.fetched(clip, root, origin) as (at_hand, base):
             paths.check_video(at_hand.video, base)
-            found.append(decode.duration(at_hand.video))
+            found.append(decode.end(at_hand.video))
     return found
 
 

@@ -50,8 +50,10 @@ def _joins(ahead: float, source: Source) -> bool:
     return source.is_among(JOINABLE) and not -MAX_FALL <= ahead <= MAX_LEAP
 
 
-def resampled(pictures: Iterator[Picture], source: Source, span: Span, fps: float) -> Iterator[Picture]:
-    """Yields the picture of each output frame, by the rule in `decode`.
+def resampled(
+    pictures: Iterator[Picture], source: Source, span: Span, fps: float, most: float = math.inf
+) -> Iterator[Picture]:
+    """Yields the picture of each output frame, by the rule in `decode`; of a span those of its first `most` frames.
 
     Raises:
       ClipError: TRUNCATED where pictures are missing at the beginning or the end; NO_VIDEO where there are none.
@@ -62,7 +64,7 @@ def resampled(pictures: Iterator[Picture], source: Source, span: Span, fps: floa
         raise ClipError(reason, f"{source.path}: a video stream with no picture")
     _check_begin(source, current.time, span, fps)
     start = current.time if span is None else span[0]
-    wanted = math.inf if span is None else frame_count(span, fps)
+    wanted = math.inf if span is None else min(frame_count(span, fps), most)
     index = 0  # of the output frame
     count = 1  # pictures decoded
     for following in pictures:
@@ -88,9 +90,12 @@ def frame_count(span: tuple[float, float], fps: float) -> int:
     return max(1, round((span[1] - span[0]) * fps))
 
 
-def refuse_span(path: Path, end: float, span: tuple[float, float]) -> None:
-    """Raises TRUNCATED for a video that ends at second `end`, before its span does."""
-    raise ClipError(Reason.TRUNCATED, f"{path}: ends at {end:.3f} s, the span is {span[0]:g} to {span[1]:g} s")
+def refuse_span(path: Path, end: float, span: tuple[float, float], by: str = "") -> None:
+    """Raises TRUNCATED for a video that ends at second `end`, known `by` the container or by reading, before a span."""
+    what = "begins behind that" if span[0] >= end else "ends behind that"
+    advice = "correct its times, which are seconds, or replace a video that was cut off"
+    detail = f"{path}: ends at {end:.3f} s{by}, the span is {span[0]:g} to {span[1]:g} s and {what}; {advice}"
+    raise ClipError(Reason.TRUNCATED, detail)
 
 
 def _check_begin(source: Source, first: float, span: Span, fps: float) -> None:

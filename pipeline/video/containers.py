@@ -64,6 +64,16 @@ class Source:
         """
         return max(0.0, (self.container.duration or 0) / av.time_base - max(0.0, self.origin or 0.0))
 
+    @property
+    def end(self) -> float:
+        """Second of the clock at which the video ends by the header, or 0 where the header does not say."""
+        stream = self.stream
+        if stream.duration is None or self.is_among(UNDIVIDED):
+            end = self.length
+        else:
+            end = self.second((stream.start_time or 0) + stream.duration, stream.time_base)
+        return max(end, stream.frames * self.step)  # more where timestamps stand still
+
     def is_among(self, formats: tuple[str, ...]) -> bool:
         """Whether the container is one of these, by libav's names."""
         return not set(formats).isdisjoint(self.container.format.name.split(","))

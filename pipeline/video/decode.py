@@ -98,8 +98,8 @@ def opened(
 
     Raises, also while the frames are iterated over:
       ClipError: UNREADABLE (no such file, not a video, damaged in the middle, or an mp4 without its index), NO_VIDEO,
-        TRUNCATED (damaged at the end, or pictures missing at either end of what the container or `span` says), or
-        TOO_LONG.
+        TRUNCATED (damaged at the end, or pictures missing at either end of what the container or `span` says, as where
+        the span lies behind the end of the video), or TOO_LONG.
       ValueError: `span` or `fps` is out of range.
     """
     if span is not None and not 0 <= span[0] < span[1] < math.inf:
@@ -107,19 +107,18 @@ def opened(
     if not 0 < fps < math.inf:
         raise ValueError(f"fps: want a positive number, got {fps}")
     limit = math.inf if max_frames is None else max_frames
-    shortened = truncate and span is not None and clock.frame_count(span, fps) > limit
-    if shortened:
-        span = span[0], span[0] + limit / fps
-    _check_length(0 if span is None else clock.frame_count(span, fps), limit, path)
     if images.is_directory(path):
-        video = _opened_images(path, span, fps, limit, truncate)
-        video.truncated |= shortened
-        yield video
+        yield _opened_images(path, span, fps, limit, truncate)
         return
-    with _decoded(path, span, fps, Converter.gray) as frames:
+    with _decoded(path, span, fps, Converter.gray, limit, truncate) as frames:
         video = Video(frames, span, limit, truncate, path)
-        video.truncated = shortened
+        video.truncated = _is_shortened(span, fps, limit, truncate)
         yield video
+
+
+def _is_shortened(span: Span, fps: float, limit: float, truncate: bool) -> bool:
+    """Whether of a span its first `limit` frames alone are wanted."""
+    return truncate and span is not None and clock.frame_count(span, fps) > limit
 
 
 def _check_length(frames: int, limit: float, path: Path) -> None:
@@ -127,36 +126,49 @@ def _check_length(frames: int, limit: float, path: Path) -> None:
         raise ClipError(Reason.TOO_LONG, f"{path}: at least {frames} frames, the limit is {limit} (--max_frames)")
 
 
+def _check_span(source: containers.Source, span: tuple[float, float], fps: float, limit: float) -> None:
+    """Refuses, before any picture is decoded, a span of more frames than the limit, by where the header ends the video.
+
+    Where it does not say, or recordings may have been joined, reading refuses as much.
+    """
+    wanted, end = clock.frame_count(span, fps), source.end
+    if wanted <= limit or not end:
+        return
+    if span[1] <= end + clock.MAX_MISSING / fps:
+        _check_length(wanted, limit, source.path)
+    if not source.is_among(containers.JOINABLE):
+        clock.refuse_span(source.path, end, span, " by its container")
+
+
 def _opened_images(path: Path, span: Span, fps: float, limit: float, truncate: bool) -> Video:
     paths, first = images.list_images(path), 0
+    shortened = _is_shortened(span, fps, limit, truncate)
     if span is not None:
         first, wanted = round(span[0] * fps), clock.frame_count(span, fps)
-        if len(paths) <= first or len(paths) < first + wanted - clock.MAX_MISSING:
+        needed = (limit if shortened else wanted) - clock.MAX_MISSING
+        if len(paths) <= first or len(paths) < first + needed:
             clock.refuse_span(path, len(paths) / fps, span)
         paths = paths[first : first + wanted]
     shown = paths[:limit] if truncate and len(paths) > limit else paths
     _check_length(len(shown), limit, path)
     times = ((first + k) / fps for k in range(len(shown)))
     video = Video(zip(times, images.read(shown), strict=True), span, limit, truncate, path)
-    video.truncated = len(shown) < len(paths)
+    video.truncated = shortened or len(shown) < len(paths)
     return video
 
 
-def duration(path: Path) -> float:
-    """Seconds that a video lasts by its header, or a directory of images at 25 per second.
+def end(path: Path, *, fps: float = 25.0) -> float:
+    """Second of the container's clock at which a video ends by its header, or a directory of images at `fps` a second.
 
     Raises:
-      ClipError: NO_VIDEO, or UNREADABLE, also where the header states no duration.
+      ClipError: NO_VIDEO, or UNREADABLE, also where the header does not say.
     """
     if images.is_directory(path):
-        return len(images.list_images(path)) / 25
+        return len(images.list_images(path)) / fps
     with containers.opened(path) as source:
-        stream = source.stream
-        length = source.length if stream.duration is None else float(stream.duration * stream.time_base)
-        length = max(length, stream.frames * source.step)  # more where timestamps stand still
-    if not length:
-        raise ClipError(Reason.UNREADABLE, f"{path}: its header states no duration")
-    return length
+        if second := source.end:
+            return second
+    raise ClipError(Reason.UNREADABLE, f"{path}: its header states no duration")
 
 
 def read_color(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
@@ -175,12 +187,19 @@ def read_color(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
 
 @contextlib.contextmanager
 def _decoded(
-    path: Path, span: Span, fps: float, convert: Callable[[Converter, av.VideoFrame], np.ndarray]
+    path: Path,
+    span: Span,
+    fps: float,
+    convert: Callable[[Converter, av.VideoFrame], np.ndarray],
+    limit: float = math.inf,
+    truncate: bool = False,
 ) -> Iterator[Iterator[tuple[float, np.ndarray]]]:
     """Opens a container and iterates over its output frames, each with the time at which its picture begins."""
     with containers.opened(path) as source:
+        if span is not None and not truncate:
+            _check_span(source, span, fps, limit)
         pictures = clock.timed(containers.decode(source, 0.0 if span is None else span[0]), source)
-        shown = clock.resampled(deinterlaced(pictures), source, span, fps)
+        shown = clock.resampled(deinterlaced(pictures), source, span, fps, limit if truncate else math.inf)
         yield _converted(shown, functools.partial(convert, Converter(source.aspect)), path)
 
 

@@ -268,23 +268,61 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(video=0) if p.size]
     assert {p.pts for p in packets} == {0}
-    assert decode.duration(path) == 1.6
+    assert decode.end(path) == 1.6
     assert shown(videos.read(path)) == list(range(40))
     assert shown(videos.read(path, span=(0.4, 0.8))) == list(range(10, 20))
     path.write_bytes(path.read_bytes()[: packets[30].pos])
     reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
 
 
-def test_the_duration_by_the_header(tmp_path: Path) -> None:
+def test_the_end_by_the_header(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
-    assert decode.duration(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
+    assert decode.end(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
+    late = videos.write(tmp_path / "late.mp4", videos.numbered(25), begins=0.4, sound=(0.0, 1.0))
+    assert decode.end(late) == pytest.approx(1.4, abs=0.001)
     (tmp_path / "images").mkdir()
     for number in range(5):
         (tmp_path / f"images/{number}.png").touch()
-    assert decode.duration(tmp_path / "images") == 0.2
+    assert decode.end(tmp_path / "images") == 0.2
+    assert decode.end(tmp_path / "images", fps=10) == 0.5
     (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
     with pytest.raises(ClipError, match=r"^unreadable: .*text\.mp4: "):
-        decode.duration(tmp_path / "text.mp4")
+        decode.end(tmp_path / "text.mp4")
+
+
+MILLISECONDS = (500.0, 2250.0)
+CORRECT = "correct its times, which are seconds, or replace a video that was cut off"
+
+
+@pytest.mark.parametrize(
+    ("name", "span", "said"),
+    [
+        ("a.mp4", MILLISECONDS, "ends at 3.000 s by its container, the span is 500 to 2250 s and begins behind that"),
+        ("a.mkv", (0.5, 2250.0), "ends at 3.000 s by its container, the span is 0.5 to 2250 s and ends behind that"),
+        ("a.mp4", (5.0, 6.0), "ends at 3.000 s, the span is 5 to 6 s and begins behind that"),
+        ("a.mp4", (2.0, 3.2), "ends at 3.000 s, the span is 2 to 3.2 s and ends behind that"),
+        ("a.ts", MILLISECONDS, "ends at 3.000 s, the span is 500 to 2250 s and begins behind that"),
+        ("a.h264", (0.5, 2250.0), "ends at 3.000 s, the span is 0.5 to 2250 s and ends behind that"),
+    ],
+)
+@pytest.mark.parametrize("truncate", [False, True])
+def test_a_span_behind_the_end_of_the_video(
+    tmp_path: Path, name: str, span: tuple[float, float], said: str, truncate: bool
+) -> None:
+    path = videos.write(tmp_path / name, videos.numbered(75))
+    said = said.replace(" by its container", "") if truncate else said  # a part of the span may do, so it is read
+    with pytest.raises(ClipError) as error:
+        videos.read(path, span=span, max_frames=1000, truncate=truncate)
+    assert (error.value.reason, error.value.detail) == (Reason.TRUNCATED, f"{path}: {said}; {CORRECT}")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.h264"])
+def test_a_span_is_too_long_only_where_the_video_has_so_many_frames(tmp_path: Path, name: str) -> None:
+    path = videos.write(tmp_path / name, videos.numbered(75))
+    reject(path, Reason.TOO_LONG, r"frames, the limit is 49 \(--max_frames", max_frames=49, span=(0.0, 2.0))
+    reject(path, Reason.TOO_LONG, "the limit is 70 ", max_frames=70, span=(0.0, 3.08))  # as far as frames are rounded
+    seen = videos.read(path, max_frames=49, span=(0.0, 2250.0), truncate=True)
+    assert (len(seen.luma), seen.truncated) == (49, True)
 
 
 def test_not_a_video(tmp_path: Path) -> None:

@@ -46,6 +46,21 @@ def test_a_span_of_a_directory(tmp_path: Path) -> None:
     reject(tmp_path / "c", Reason.TOO_LONG, "10 frames.* limit is 9 .*--max_frames", max_frames=9)
 
 
+@pytest.mark.parametrize("truncate", [False, True])
+def test_a_span_behind_the_end_of_a_directory(tmp_path: Path, truncate: bool) -> None:
+    fill(tmp_path / "c", [f"{i}.png" for i in range(10)])
+    settings = {"max_frames": 9, "truncate": truncate}
+    begins = "ends at 0.400 s, the span is 500 to 2250 s and begins behind that; correct its times"
+    reject(tmp_path / "c", Reason.TRUNCATED, begins, span=(500.0, 2250.0), **settings)
+    ends = "the span is 0.16 to 2250 s and ends behind that"
+    reject(tmp_path / "c", Reason.TRUNCATED, ends, span=(0.16, 2250.0), **settings)
+    if truncate:
+        seen = videos.read(tmp_path / "c", span=(0.0, 2250.0), **settings)
+        assert (seen.luma[:, 0, 0].tolist(), seen.truncated) == ([0, 10, 20, 30, 40, 50, 60, 70, 80], True)
+    else:
+        reject(tmp_path / "c", Reason.TOO_LONG, "10 frames, the limit is 9", span=(0.0, 0.4), **settings)
+
+
 def test_images_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     fill(tmp_path / "c", [f"{i}.png" for i in range(5)])
     (tmp_path / "c" / "4.png").write_text("not an image")
