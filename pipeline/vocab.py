@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -15,6 +16,32 @@ APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07", "'"))  # curly, 
 def normalise(text: str) -> str:
     """Converts text to lower case and NFC, with straight apostrophes and single spaces, and none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text.lower()).translate(APOSTROPHES).split())
+
+
+class _Blanks(dict[int, int | str]):
+    """A table for `str.translate`, filled on demand: a blank for punctuation marks and symbols but the apostrophe."""
+
+    def __missing__(self, code: int) -> int | str:
+        is_mark = chr(code) != "'" and unicodedata.category(chr(code))[0] in "PS"
+        return self.setdefault(code, " " if is_mark else code)
+
+
+_BLANKS = _Blanks({ord("\N{LEFT SINGLE QUOTATION MARK}"): "'"})  # which editors put before 'cause
+_LONE_APOSTROPHE = re.compile(r"(?<![^ '])'(?![^ '])")
+_QUOTED_WORD = re.compile(r"(?<![^ ])'([^ ]+)'(?![^ ])")
+
+
+def spoken(text: str) -> str:
+    """Converts text as `normalise` does, and keeps of punctuation and symbols only apostrophes.
+
+    Every run of other characters of the Unicode categories P and S becomes a blank, so that `well-known` is two words
+    and `3.5` is `3 5`. An apostrophe stays beside a letter or a digit (`don't`, `dogs'`, `'cause`), but not where a
+    word has one at both of its ends (`'hello'`); an opening quotation mark (U+2018) is an apostrophe too. Digits stay.
+
+    Words are converted independently: the result is that of each word of `text`, joined by blanks.
+    """
+    text = _LONE_APOSTROPHE.sub("", normalise(text).translate(_BLANKS))
+    return " ".join(_QUOTED_WORD.sub(r"\1", text).split())
 
 
 def min_ctc_windows(symbols: Sequence[object]) -> int:

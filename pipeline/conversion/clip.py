@@ -225,11 +225,25 @@ def transcript(source: ClipSource, config: ConvertConfig) -> str:
     Raises:
       ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
     """
-    text = normalised_text(source)
+    text = ruled_text(source, config)
     if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
-        rule = f"not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
-        raise ClipError(Reason.BAD_CHARACTER, f"{foreign[0]!r} in {text!r} is {rule}")
+        are = f"{'is' if len(foreign) == 1 else 'are'} not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
+        raise ClipError(Reason.BAD_CHARACTER, f"{', '.join(map(repr, foreign))} in {text!r} {are}")
     return _replace_unknown(text, config)
+
+
+def ruled_text(source: ClipSource, config: ConvertConfig) -> str:
+    """Returns the transcript by the rule `config.text`, whatever its characters.
+
+    Raises:
+      ClipError: BAD_TRANSCRIPT.
+    """
+    text = normalised_text(source)
+    if config.text == "as_is":
+        return text
+    if not (said := vocab.spoken(text)):
+        raise ClipError(Reason.BAD_TRANSCRIPT, f"of the transcript {text!r} nothing is left (--text=spoken)")
+    return said
 
 
 def normalised_text(source: ClipSource) -> str:
@@ -264,13 +278,13 @@ def _truncate(source: ClipSource, config: ConvertConfig) -> ClipSource:
 
 
 def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Iterator[Word]:
-    """Converts the words of a clip, in seconds from its first frame, to frames.
+    """Converts the words of a clip, in seconds from its first frame, to frames, by the rule `config.text`.
 
     Raises:
       ClipError: BAD_TRANSCRIPT: a word lies before the clip or beyond its end.
     """
     fps = config.fps
-    for word in source.words:
+    for word in source.words if config.text == "as_is" else _spoken_words(source.words):
         said = f"{word.text!r} is said from {word.start:g} to {word.stop:g} s"
         if word.stop <= 0 or word.start * fps < -MAX_FRAMES_OUTSIDE:
             raise ClipError(Reason.BAD_TRANSCRIPT, f"{said} after the first picture, that is before it")
@@ -279,3 +293,14 @@ def frame_words(source: ClipSource, config: ConvertConfig, frames: int) -> Itera
         start = max(0, min(round(word.start * fps), frames - 1))
         stop = min(round(word.stop * fps), frames)
         yield Word(_replace_unknown(vocab.normalise(word.text), config), start, max(stop, start + 1))
+
+
+def _spoken_words(words: Iterable[SpokenWord]) -> Iterator[SpokenWord]:
+    """Words by the rule `spoken`: one that becomes several shares its time among them by their numbers of letters."""
+    for word in words:
+        parts = vocab.spoken(word.text).split()
+        letters = [0, *itertools.accumulate(map(len, parts))]
+        shares = [count / max(1, letters[-1]) for count in letters]
+        times = [word.start * (1 - share) + word.stop * share for share in shares]
+        for part, (start, stop) in zip(parts, itertools.pairwise(times), strict=True):
+            yield SpokenWord(part, start, stop)

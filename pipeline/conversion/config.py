@@ -9,7 +9,12 @@ from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 
 VERSION = 3  # of a job's description; 2 tracked faces otherwise; 1 had no version, and hashed clips by their `repr`
-CHOICES = {"overlong": ("reject", "truncate"), "on_gap": ("reject", "split"), "unknown": ("reject", "unk")}
+CHOICES = {
+    "overlong": ("reject", "truncate"),
+    "on_gap": ("reject", "split"),
+    "text": ("as_is", "spoken"),
+    "unknown": ("reject", "unk"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +32,8 @@ class ConvertConfig:
         without word times are always rejected.
       on_gap: `reject` a clip whose face is lost for more than `crop.max_gap` frames or that has a cut, or `split` it
         into its stretches with a face, each with the words that lie in it.
+      text: keep the characters of transcripts `as_is`, by `vocab.normalise`, or only what is `spoken`, by
+        `vocab.spoken`: no punctuation or symbol but apostrophes. Words with times follow the same rule.
       alphabet: the characters a transcript may hold.
       unknown: `reject` a clip with another character, or write `vocab.UNKNOWN` in its place (`unk`).
       seed: of the order of the clips in the shards.
@@ -40,6 +47,7 @@ class ConvertConfig:
     max_frames: int = 1000
     overlong: Literal["reject", "truncate"] = "reject"
     on_gap: Literal["reject", "split"] = "reject"
+    text: Literal["as_is", "spoken"] = "as_is"
     alphabet: str = vocab.ALPHABET
     unknown: Literal["reject", "unk"] = "reject"
     seed: int = 0

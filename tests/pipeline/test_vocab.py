@@ -1,9 +1,11 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.schema import DataError
-from pipeline.vocab import ALPHABET, Vocabulary, min_ctc_windows, normalise
+from pipeline.vocab import ALPHABET, Vocabulary, min_ctc_windows, normalise, spoken
 
 WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 
@@ -14,6 +16,44 @@ WORDS = Vocabulary.of_words(["now", "at", "bin", "at"])
 )
 def test_normalise(text: str, expected: str) -> None:
     assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Well, hello!", "well hello"),
+        ("a well-known 3.5", "a well known 3 5"),
+        ("wait \u2014 \u201cstop\u201d\u2026", "wait stop"),  # a dash, curly quotation marks, an ellipsis
+        ("5 % of $9", "5 of 9"),
+        ("Don\u2019t", "don't"),
+        ("the dogs' bowl, 'cause it's", "the dogs' bowl 'cause it's"),
+        ("'hello'", "hello"),
+        ("\u2018Hello\u2019, \u2018cause", "hello 'cause"),
+        ("rock 'n' roll", "rock n roll"),
+        ("a ' b '' c", "a b c"),
+        ("''tis dogs''", "'tis dogs'"),
+        ("9' by '99", "9' by '99"),
+        ("Stra\u00dfe, \u00c9T\u00c9.", "stra\u00dfe \u00e9t\u00e9"),
+        ("\u4f60\u597d\u3002", "\u4f60\u597d"),  # a full stop of Chinese
+        ("\u0915\u094d\u0937'", "\u0915\u094d\u0937'"),
+        ("\u2026 !?", ""),
+    ],
+)
+def test_spoken(text: str, expected: str) -> None:
+    assert spoken(text) == expected
+
+
+TEXTS = st.text() | st.text("ab1'\u2019\u2018-. \u0301\u00ad\u03a3")
+
+
+@given(TEXTS)
+def test_what_is_spoken_stays_as_it_is(text: str) -> None:
+    assert spoken(spoken(text)) == spoken(text) == normalise(spoken(text))
+
+
+@given(TEXTS)
+def test_a_text_is_spoken_word_by_word(text: str) -> None:
+    assert spoken(text) == " ".join(said for word in text.split() if (said := spoken(word)))
 
 
 @pytest.mark.parametrize(

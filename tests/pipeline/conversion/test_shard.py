@@ -90,6 +90,8 @@ def test_words_past_the_end_of_the_clip_are_refused(images: Path, times: tuple[f
 
 SLOW = (SpokenWord("bin", 0.0, 0.4),)
 APART = (SpokenWord("a", 0.04, 0.16), SpokenWord("i", 0.16, 0.32), SpokenWord("now", 0.32, 0.48))
+DASHED = (SpokenWord("—", 0.0, 0.04), SpokenWord("a,i", 0.04, 0.32), SpokenWord("'now'", 0.32, 0.48))
+SPOKEN = {"text": "spoken"}
 UNK = {"unknown": "unk", "alphabet": " abinto"}
 
 
@@ -103,7 +105,7 @@ def cut(frames: int) -> dict[str, Any]:
         ({"text": " "}, {}, Reason.BAD_TRANSCRIPT, "the transcript is empty"),
         ({"problem": "a.align line 3: no"}, {}, Reason.BAD_TRANSCRIPT, "a.align line 3: no"),
         ({"text": "bin été"}, {}, Reason.BAD_CHARACTER, "'é' in 'bin été' is not in the alphabet"),
-        ({}, {"alphabet": "abint "}, Reason.BAD_CHARACTER, "'o' in 'bin at now'"),
+        ({}, {"alphabet": "abint "}, Reason.BAD_CHARACTER, "'o', 'w' in 'bin at now' are not in"),
         ({"text": "a" * 6}, {}, Reason.TEXT_TOO_LONG, "CTC needs 11 windows for 'aaaaaa', the clip has 10"),
         ({"text": "abcdefghijk"}, {}, Reason.TEXT_TOO_LONG, "CTC needs 11 windows"),
         ({"span": (0.0, 0.16)}, {}, Reason.TOO_SHORT, "4 frames, a window needs 5"),
@@ -126,6 +128,7 @@ def cut(frames: int) -> dict[str, Any]:
             Reason.TOO_LONG,
             "without word times",
         ),
+        ({"text": "— …"}, {"text": "spoken"}, Reason.BAD_TRANSCRIPT, "of the transcript '— …' nothing is left"),
         ({"text": ""}, UNK, Reason.BAD_TRANSCRIPT, "the transcript is empty"),
         ({"video": Path("nowhere.mp4")}, {}, Reason.UNREADABLE, "nowhere.mp4"),
     ],
@@ -147,6 +150,9 @@ def test_reasons(images: Path, changes: dict, settings: dict, reason: Reason, ma
         ({"words": APART, "span": (0.04, 0.56)}, cut(10), "a i", ["a", "i"]),  # times are those of the video
         ({"words": APART}, {**cut(9), "unknown": "unk", "alphabet": " a"}, "a \ufffd", ["a", "\ufffd"]),
         ({"words": (APART[0], SpokenWord("café", 0.4, 0.5)), "text": "a café"}, cut(8), "a", ["a"]),
+        ({"text": "Bi-n, at — 9!"}, SPOKEN, "bi n at 9", ["bin", "at", "now"]),
+        ({"words": DASHED, "text": "— a,i 'now'"}, SPOKEN, "a i now", ["a", "i", "now"]),
+        ({"words": DASHED, "text": "— a,i 'now'"}, {**SPOKEN, **cut(8)}, "a i", ["a", "i"]),
         ({}, cut(14), "bin at now", ["bin", "at", "now"]),
         ({"words": ()}, cut(14), "bin at now", []),
     ],
@@ -160,6 +166,13 @@ def test_what_is_cut_or_not_known_is_what_the_text_says(
     first, last = (round(25 * second) for second in changes.get("span", (0, 0.56)))
     np.testing.assert_array_equal(clip.frames, datasets.pixels(14, seed=1)[first:last][: config.max_frames])
     assert set(clip.text) <= set(config.characters)
+
+
+def test_a_word_that_becomes_several_shares_its_time_among_them_by_letters(images: Path) -> None:
+    spoken = (SpokenWord("at", 0.04, 0.08), SpokenWord("ab-cde", 0.08, 0.28), SpokenWord("?!", 0.28, 0.4))
+    clip = convert(images, ConvertConfig("tiny", CONFIG.crop, text="spoken"), words=spoken, text="at ab-cde ?!")
+    assert clip.text == "at ab cde"
+    assert clip.words == (Word("at", 1, 2), Word("ab", 2, 4), Word("cde", 4, 7))  # 2 and 3 of 5 frames
 
 
 def test_text_that_just_fits_the_windows(images: Path) -> None:
@@ -213,7 +226,7 @@ def test_a_reject_names_its_video_below_the_corpus_and_leaves_words_as_they_are(
     list(shard.convert_shard(root, None, CONFIG, CROPPER, tmp_path, ShardTask("train", 0, 1, tuple(clips)), {}))
     told = [reject.detail for reject in progress.read_note(tmp_path, "tiny-train.tfrecord-00000-of-00001").rejected]
     assert told == [
-        f"'/' in 'be/été' is not in the alphabet {CONFIG.alphabet!r} (--alphabet, --unknown)",
+        f"'/', 'é' in 'be/été' are not in the alphabet {CONFIG.alphabet!r} (--alphabet, --unknown)",
         "s1/bbaf2n/1.png: not an image that can be read (neither JPEG, PNG nor BMP)",
     ]
 
