@@ -16,7 +16,7 @@ from model.run import refuse_other_model
 WHICH = ("best", "last")
 
 
-def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
+def restore(model: LipReader, run_dir: str | Path, which: str = "best") -> None:
     """Loads a run's weights into a model of the same configuration.
 
     Args:
@@ -29,6 +29,7 @@ def restore(model: LipReader, run_dir: Path, which: str = "best") -> None:
     """
     if which not in WHICH:
         raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
+    run_dir = Path(run_dir)
     refuse_other_model(run_dir, model.config)
     _read_part(tf.train.Checkpoint(model=model), _latest(run_dir, which))
 
@@ -63,9 +64,9 @@ def _latest(run_dir: Path, which: str) -> str:
     return paths[0]
 
 
-def has_begun(run_dir: Path) -> bool:
+def has_begun(run_dir: str | Path) -> bool:
     """Returns whether there is a checkpoint to continue from."""
-    return bool(checkpoint_paths(run_dir / "last"))
+    return bool(checkpoint_paths(Path(run_dir) / "last"))
 
 
 def checkpoint_paths(directory: Path) -> list[str]:
@@ -113,8 +114,9 @@ class TrainingState:
     """
 
     def __init__(
-        self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: Path, writes: bool = True
+        self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: str | Path, writes: bool = True
     ) -> None:
+        run_dir = Path(run_dir)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)

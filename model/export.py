@@ -74,7 +74,7 @@ def _batch(
     return batch
 
 
-def save(model: LipReader, signatures: Mapping[str, Any], about: Mapping[str, Any], directory: Path) -> None:
+def save(model: LipReader, signatures: Mapping[str, Any], about: Mapping[str, Any], directory: str | Path) -> None:
     """Writes a SavedModel that gets its name once it is whole.
 
     Args:
@@ -86,6 +86,7 @@ def save(model: LipReader, signatures: Mapping[str, Any], about: Mapping[str, An
     Raises:
       RunError: it is there already, or there is no directory to make it in.
     """
+    directory = Path(directory)
     if directory.exists():
         raise RunError(f"{directory}: is there already; name a new directory")
     if not directory.parent.is_dir():

@@ -15,12 +15,13 @@ VERSION = 2  # of run.json; 1 had no version and other names for two fields
 RENAMED = {"model": {"use_inside": "use_in_word"}, "data": {"edge": "padding"}}  # section -> name in 1 -> name
 
 
-def load_run(run_dir: Path) -> dict[str, Any]:
+def load_run(run_dir: str | Path) -> dict[str, Any]:
     """Reads the settings of a run, in the names of this version whichever version wrote them.
 
     Raises:
       RunError: no such directory, no `run.json` in it, or not JSON.
     """
+    run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise RunError(f"{run_dir}: no such run directory; train one, or correct the path")
     path = run_dir / RUN_FILE
@@ -59,23 +60,25 @@ def as_written(run_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def model_config(run_dir: Path) -> LipReaderConfig:
+def model_config(run_dir: str | Path) -> LipReaderConfig:
     """Returns the model's configuration; a field that the run does not have has its default.
 
     Raises:
       RunError: as `load_run`, or the run has no model of this version.
     """
+    run_dir = Path(run_dir)
     settings = load_run(run_dir)
     with as_written(run_dir):
         return LipReaderConfig(**settings["model"])
 
 
-def refuse_other_model(run_dir: Path, config: LipReaderConfig, fields: Iterable[str] = ()) -> None:
+def refuse_other_model(run_dir: str | Path, config: LipReaderConfig, fields: Iterable[str] = ()) -> None:
     """Refuses a model that differs from the run's in one of `fields`, or in any if none is given.
 
     Raises:
       RunError: naming each field with both values.
     """
+    run_dir = Path(run_dir)
     saved, own = (dataclasses.asdict(one) for one in (model_config(run_dir), config))
     changed = [f"{name} was {saved[name]}, is {own[name]}" for name in fields or own if saved[name] != own[name]]
     if changed:

@@ -55,7 +55,7 @@ def train(
     config: TrainConfig,
     batches: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
-    run_dir: Path,
+    run_dir: str | Path,
     validate: Callable[[], dict[str, float]] | None = None,
     stop: threading.Event | None = None,
     distribution: Distribution = SINGLE,
@@ -83,7 +83,7 @@ def train(
     """
     if steps_per_epoch < 1:
         raise RunError("batch_size: fewer training examples than one batch holds; lower it")
-    loop = _Loop(model, config, batches, steps_per_epoch, run_dir, validate, distribution)
+    loop = _Loop(model, config, batches, steps_per_epoch, Path(run_dir), validate, distribution)
     return loop.run(stop or threading.Event())
 
 

@@ -12,7 +12,7 @@ CNN = ("table", "width")  # fields of a LipReaderConfig that decide the shape of
 LSTM = ("lstm_units", "lstm_layers", "bidirectional", "use_in_word")
 
 
-def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tuple[str, ...]:
+def initialise(model: LipReader, run_dir: str | Path, same_labels: bool = False) -> tuple[str, ...]:
     """Copies another run's CNN, its LSTM where the shapes are equal, and its head where the labels are too.
 
     The best weights are copied; of a run without validation, the last. The two LSTMs may differ in `use_in_word`: the
@@ -30,6 +30,7 @@ def initialise(model: LipReader, run_dir: Path, same_labels: bool = False) -> tu
     Raises:
       RunError: not a run directory, no such checkpoint, a damaged one, or a CNN of another shape.
     """
+    run_dir = Path(run_dir)
     refuse_other_model(run_dir, model.config, CNN)
     source = LipReader(model_config(run_dir))
     restore(source, run_dir, "best" if checkpoint_paths(run_dir / "best") else "last")

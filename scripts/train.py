@@ -224,7 +224,7 @@ def _validated(data: DatasetDir, config: DataConfig, distribution: Distribution)
 def _source(output: Path) -> str | None:
     """Returns `--init_from` relative to the run, so that both can be moved together."""
     source = flags.FLAGS.init_from
-    return source and os.path.relpath(Path(source).resolve(), output.resolve())
+    return source and os.path.relpath(storage.local(source).resolve(), output.resolve())
 
 
 def _initialise(model: LipReader, data: DatasetDir, config: DataConfig, distribution: Distribution) -> None:

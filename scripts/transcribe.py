@@ -163,10 +163,10 @@ def _check(names: list[str]) -> None:
         )
     if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
         raise DataError(f"--overlay={values.overlay}: name a file such as seen.mp4")
-    read = list(map(Path, names))
+    read = list(map(storage.local, names))
     for flag in ("output", "overlay"):
         if values[flag].value:
-            written = Path(values[flag].value)
+            written = storage.local(values[flag].value)
             _check_file(flag, written, read)
             read.append(written)
 
@@ -189,7 +189,7 @@ def _printer(output: str | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with storage.replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with storage.replacing(storage.local(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
 
 

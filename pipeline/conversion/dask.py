@@ -40,7 +40,7 @@ from pipeline.conversion.processes import (
 from pipeline.conversion.reports import Report, Reports
 from pipeline.conversion.shard import ShardTask
 from pipeline.records.bucket import Url
-from pipeline.records.storage import Place
+from pipeline.records.storage import Place, place
 from pipeline.schema import DataError
 
 LOCAL = "local"
@@ -68,8 +68,8 @@ class Cluster:
 
     address: str
     workers: int
-    output: Place
-    root: Path
+    output: str | Place
+    root: str | Path
     origin: Url | None
     announce: Callable[[str], None]
 
@@ -85,7 +85,7 @@ class Cluster:
         """
         if not tasks:
             return
-        probe = functools.partial(machine.seen, self.output, self._video(tasks[0]))
+        probe = functools.partial(machine.seen, place(self.output), self._video(tasks[0]))
         with self._connected() as client, contextlib.closing(_Run(client, tasks, logs, self.announce)) as run:
             run.wait_for_workers()
             here, found = probe(), run.ask(probe)

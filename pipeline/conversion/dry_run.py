@@ -33,8 +33,8 @@ DEFAULT_S = 3.0  # duration if no header says it
 
 def report(
     sources: Iterable[ClipSource],
-    root: Path,
-    output: Place,
+    root: str | Path,
+    output: str | Place,
     config: ConvertConfig,
     workers: int,
     retry_rejected: bool,
@@ -50,6 +50,7 @@ def report(
     Raises:
       DataError: as `convert` would.
     """
+    root, output = storage.local(root), storage.place(output)
     catalog = Catalog.of(sources)
     tasks = plan_shards(catalog, config)
     share = part.share(tasks)

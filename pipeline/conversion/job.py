@@ -31,8 +31,8 @@ MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails 
 
 def convert(
     sources: Sequence[ClipSource],
-    root: Path,
-    output: Place,
+    root: str | Path,
+    output: str | Place,
     config: ConvertConfig,
     *,
     workers: int = 1,
@@ -67,6 +67,7 @@ def convert(
       DataError: no clips, an output of another job, too many rejects, or a failed write.
       WorkerError: workers die whatever they are given.
     """
+    output, root = storage.place(output), storage.local(root)
     job = lock.Job(root, plan_shards(sources, config), config, origin, reuse)
     if _is_finished(job, output):
         yield _finished(output, len(sources))
@@ -96,8 +97,8 @@ def _end(job: lock.Job, part: Part, output: Place, limit: float, still_held: Cal
 
 def finalize_tasks(
     sources: Sequence[ClipSource],
-    root: Path,
-    output: Place,
+    root: str | Path,
+    output: str | Place,
     config: ConvertConfig,
     tasks: int,
     max_reject_fraction: float = MAX_REJECT_FRACTION,
@@ -107,7 +108,7 @@ def finalize_tasks(
     Raises:
       DataError: a shard is not finished, or as `convert`.
     """
-    job = lock.Job(root, plan_shards(sources, config), config)
+    output, job = storage.place(output), lock.Job(storage.local(root), plan_shards(sources, config), config)
     if _is_finished(job, output):
         return
     if left := unfinished(job, output, tasks):

@@ -15,6 +15,7 @@ from pipeline.corpora import folder, grid, left_out, lrs, lrw
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.files import KINDS
 from pipeline.corpora.source import ClipSource
+from pipeline.records import storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Corpus:
         """The default of `SplitRule.by`: `corpus` where the layout keeps splits and a clip has one, else `clip`."""
         return "corpus" if self.keep_split and any(Catalog.of(sources).split.values) else "clip"
 
-    def left_out(self, root: Path, catalog: Catalog, **options: Any) -> list[str]:
+    def left_out(self, root: str | Path, catalog: Catalog, **options: Any) -> list[str]:
         """Describes what the catalog of the clips below a root, by `options`, leaves out, a line of each kind."""
+        root = storage.local(root)
         empty = (folder for folder, videos in self.folders(root) if not videos)
         return [*self.notes(root, **options), *left_out.lines(root, catalog, empty)]
 

@@ -35,6 +35,7 @@ from pipeline.corpora import cutting, paths, table
 from pipeline.corpora.files import KINDS, Files
 from pipeline.corpora.source import ClipSource, printable
 from pipeline.corpora.splits import SPLITS
+from pipeline.records import storage
 from pipeline.schema import DataError
 from pipeline.vocab import normalise
 
@@ -45,7 +46,7 @@ MAX_END = 1_000_000.0  # seconds
 SHOWN = 20  # ignored columns that a line names
 
 
-def clips(root: Path, pad_s: float = cutting.PAD_S, keep_columns: Sequence[str] = ()) -> Iterator[ClipSource]:
+def clips(root: str | Path, pad_s: float = cutting.PAD_S, keep_columns: Sequence[str] = ()) -> Iterator[ClipSource]:
     """Yields the clips of each row of `clips.csv` in `root`, or of each video below it with a label file beside it.
 
     Args:
@@ -57,6 +58,7 @@ def clips(root: Path, pad_s: float = cutting.PAD_S, keep_columns: Sequence[str] 
       DataError: there is neither a table nor a video with labels; the table or a row of it is invalid, which the
         message names; or the table has no such column to keep.
     """
+    root = storage.local(root)
     files = Files(root)
     if paths.exists(root / TABLE):
         yield from _of_table(files, root, pad_s, keep_columns)

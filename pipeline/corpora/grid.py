@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.corpora import paths, words
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
+from pipeline.records import storage
 from pipeline.schema import ClipError, DataError, Reason
 from pipeline.video import images
 
@@ -84,12 +85,13 @@ def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield speaker, [entry for place in places for entry in paths.entries(place) if _is_clip(entry)]
 
 
-def clips(root: Path) -> Iterator[ClipSource]:
+def clips(root: str | Path) -> Iterator[ClipSource]:
     """Yields the clips below `root`, speaker by speaker, with the split of unseen speakers.
 
     Raises:
       DataError: as `folders`.
     """
+    root = storage.local(root)
     for speaker, videos in folders(root):
         found = _alignments(root, speaker.name)
         names = paths.Names(found)

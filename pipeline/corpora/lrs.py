@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline.corpora import paths, words
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.corpora.splits import SPLITS
+from pipeline.records import storage
 from pipeline.schema import DataError
 from pipeline.vocab import normalise
 
@@ -92,12 +93,13 @@ def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield from ((talk, paths.videos(talk)) for talk in paths.folders(root / name))
 
 
-def clips(root: Path) -> Iterator[ClipSource]:
+def clips(root: str | Path) -> Iterator[ClipSource]:
     """Yields the clips below `root`, set by set.
 
     Raises:
       DataError: as `folders`; or a list cannot be read, or a clip is in several lists.
     """
+    root = storage.local(root)
     splits = _read_lists(root)
     for talk, videos in folders(root):
         labels = paths.Names(paths.entries(talk))

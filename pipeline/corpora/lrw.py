@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource, SpokenWord, printable
 from pipeline.corpora.splits import SPLITS
+from pipeline.records import storage
 from pipeline.schema import DataError
 
 FRAMES, FPS = 29, 25
@@ -50,12 +51,13 @@ def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
     yield from ((place, paths.videos(place)) for place in places)
 
 
-def clips(root: Path) -> Iterator[ClipSource]:
+def clips(root: str | Path) -> Iterator[ClipSource]:
     """Yields the clips below `root`, word by word.
 
     Raises:
       DataError: as `folders`.
     """
+    root = storage.local(root)
     for place, videos in folders(root):
         labels = paths.Names(paths.entries(place))
         for video in videos:

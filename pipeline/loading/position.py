@@ -20,7 +20,7 @@ WORKERS = ("worker", "workers")  # no part of a stream's identity: the global ba
 
 
 def save(
-    path: Path,
+    path: str | Path,
     dataset: DatasetDir,
     split: str,
     config: DataConfig,
@@ -39,11 +39,11 @@ def save(
     if step < 0:
         raise ValueError(f"step: want 0 or more, got {step}")
     stream = _identity(dataset.fingerprint, split, config, order, augmented)
-    storage.write_json(path, {"version": VERSION, "step": step, **stream})
+    storage.write_json(storage.local(path), {"version": VERSION, "step": step, **stream})
 
 
 def load(
-    path: Path,
+    path: str | Path,
     dataset: DatasetDir,
     split: str,
     config: DataConfig,
@@ -58,6 +58,7 @@ def load(
       DataError: the file is missing, is not one that `save` wrote, is of a newer version, or belongs to another
         stream; each difference is named.
     """
+    path = storage.local(path)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

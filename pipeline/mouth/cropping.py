@@ -55,6 +55,9 @@ class CropSettings:
             raise ValueError(f"stride: want 1 or more, got {self.stride}")
 
 
+FACE = CropSettings()
+
+
 def _is_box(box: tuple[float, ...]) -> bool:
     return len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
 

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.schema import DataError
 
@@ -45,7 +46,8 @@ class Cache:
       DataError: the directory cannot be made or written to.
     """
 
-    def __init__(self, directory: Path, limit: int) -> None:
+    def __init__(self, directory: str | Path, limit: int) -> None:
+        directory = storage.local(directory)
         self._directory, self._limit, self._began = directory, limit, time.time()
         self._broken = False
         self._lock = threading.Lock()

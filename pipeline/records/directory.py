@@ -109,11 +109,11 @@ def fingerprint(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def open_dataset(root: Place, cache: Cache | None = None) -> DatasetDir:
+def open_dataset(root: str | Place, cache: Cache | None = None) -> DatasetDir:
     """Opens a finished dataset directory and checks each shard's size and last CRC against the manifest.
 
     Args:
-      root: of the dataset.
+      root: of the dataset; a string may be a URL.
       cache: keeps the records of shards in a store, so that each is fetched once.
 
     Raises:
@@ -121,6 +121,7 @@ def open_dataset(root: Place, cache: Cache | None = None) -> DatasetDir:
         rule of `checks`, or shards are missing, truncated, compressed or of another conversion; all are named.
       OSError: it cannot be read.
     """
+    root = storage.place(root)
     manifest = read_manifest(root)
     if (got := manifest.get("schema_version")) != SCHEMA_VERSION:
         way_out = f"python -m scripts.records upgrade --data={root}" if got == SCHEMA_VERSION - 1 else "convert again"
@@ -155,12 +156,13 @@ def _raise_problems(root: Place, problems: list[str]) -> None:
         raise DataError(f"{root}: {'; '.join(problems)}; restore the files or convert again")
 
 
-def read_manifest(root: Place) -> dict[str, Any]:
+def read_manifest(root: str | Place) -> dict[str, Any]:
     """Reads the manifest of a dataset directory.
 
     Raises:
       DataError: there is none, or the file is not a manifest that a conversion wrote.
     """
+    root = storage.place(root)
     try:
         manifest = json.loads(storage.read(root / MANIFEST).decode())
     except (FileNotFoundError, NotADirectoryError) as error:

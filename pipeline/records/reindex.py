@@ -22,7 +22,7 @@ PARTS = ("schema_version", "conversion", "vocabulary", "splits", "rejected", "in
 Shards = dict[str, list[Place]]  # split -> its shards in order
 
 
-def index(root: Place) -> Iterator[Place]:
+def index(root: str | Place) -> Iterator[Place]:
     """Indexes shards that another program wrote with the keys of `schema.Key`; yields each when it has been read.
 
     How their crops were made is not known and left out of the manifest: a run on them takes the defaults of
@@ -32,6 +32,7 @@ def index(root: Place) -> Iterator[Place]:
       DataError: the directory has a manifest already, its files are not named like the shards of one dataset, one is
         missing or compressed, a record is damaged or malformed, an id comes twice, or frame rates differ.
     """
+    root = storage.place(root)
     if storage.exists(root / directory.MANIFEST):
         raise DataError(f"{root}: has a {directory.MANIFEST}; it is indexed already")
     name, shards = _shards(root)
@@ -43,7 +44,7 @@ def index(root: Place) -> Iterator[Place]:
     yield from _describe(root, shards, {"conversion": conversion, "rejected": {}})
 
 
-def upgrade(root: Place) -> Iterator[Place]:
+def upgrade(root: str | Place) -> Iterator[Place]:
     """Turns a dataset of schema version 2 into one of version 3, in place; yields each shard when it is done.
 
     Raw shards stay as they are. Images of one frame are decoded and encoded as tall ones, png without loss, jpeg with a
@@ -53,6 +54,7 @@ def upgrade(root: Place) -> Iterator[Place]:
       DataError: the dataset is of another version, a shard is missing or not what the manifest says, or a record is
         damaged.
     """
+    root = storage.place(root)
     manifest = directory.read_manifest(root)
     if (version := manifest.get("schema_version")) != OLD_VERSION:
         raise DataError(f"{root}: schema_version {version}; only version {OLD_VERSION} can be upgraded")

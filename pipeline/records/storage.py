@@ -31,30 +31,44 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def place(name: str) -> Place:
-    """The place of a path or URL.
+def place(name: str | Place) -> Place:
+    """The place of a path or URL as a user writes it, `~/` for the home directory; a place itself as it is.
 
     Raises:
-      DataError: a URL of another scheme than `bucket.SCHEMES`, or without a bucket.
+      DataError: a URL of another scheme than `bucket.SCHEMES`, or without a bucket; `~/` where no home is known.
     """
+    if not isinstance(name, str):
+        return name
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", name, re.DOTALL)
     if match is None:
-        return Path(name)
+        return _expanded(name)
     want = f"want a path, or {', '.join(f'{scheme}://BUCKET/…' for scheme in bucket.SCHEMES)}"
     if match[1] not in bucket.SCHEMES or not match[2] or match[2].startswith("/"):
         raise DataError(f"{name}: {want}")
     return Url(f"{match[1]}://{match[2].rstrip('/')}")
 
 
-def local(name: str) -> Path:
-    """The place of a path on this machine.
+def local(name: str | Path) -> Path:
+    """The place of a path on this machine, `~/` in a string for the home directory.
 
     Raises:
-      DataError: it is a URL.
+      DataError: it is a URL; or as `place`.
     """
+    if isinstance(name, Path):
+        return name
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         raise DataError(f"{name}: only datasets and corpora may lie in a store; want a path on this machine")
-    return Path(name)
+    return _expanded(name)
+
+
+def _expanded(name: str) -> Path:
+    """`~` and `~/a` alone: `~a` is the name of a file, as editors make them."""
+    if name != "~" and not name.startswith("~/"):
+        return Path(name)
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{name}: no home directory is known for ~; write the path in full") from error
 
 
 def same(where: Place, other: Place) -> bool:

@@ -31,9 +31,9 @@ class ShardWriter:
       bytes, sha256: of the shard, once it has been written.
     """
 
-    def __init__(self, path: Place) -> None:
+    def __init__(self, path: str | Place) -> None:
         self._stack = contextlib.ExitStack()
-        self._path = path
+        self._path = storage.place(path)
         self.bytes, self.sha256 = 0, ""
 
     def __enter__(self) -> "ShardWriter":

@@ -94,12 +94,13 @@ def utterances(config: SyntheticConfig) -> list[Utterance]:
     return clips
 
 
-def prepare(root: Path, config: SyntheticConfig) -> list[Utterance]:
+def prepare(root: str | Path, config: SyntheticConfig) -> list[Utterance]:
     """Writes the config into `root` and returns the clips to render there with `render_clip`, in any order.
 
     Raises:
       DataError: `root` has other files than those of this corpus.
     """
+    root = storage.local(root)
     path, settings = root / SETTINGS, json.dumps(dataclasses.asdict(config), indent=1) + "\n"
     if not path.is_file() or path.read_text() != settings:
         if root.exists() and any(root.iterdir()):
@@ -108,7 +109,7 @@ def prepare(root: Path, config: SyntheticConfig) -> list[Utterance]:
     return utterances(config)
 
 
-def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
+def render(root: str | Path, config: SyntheticConfig) -> Iterator[Path]:
     """Renders a corpus: `s1/bbaf2n.mp4` (H.264) and `alignments/s1/bbaf2n.align` below `root`, and so on.
 
     A clip that exists is rendered again, to the same bytes.
@@ -123,14 +124,15 @@ def render(root: Path, config: SyntheticConfig) -> Iterator[Path]:
     Raises:
       DataError: as `prepare`.
     """
+    root = storage.local(root)
     for clip in prepare(root, config):
         render_clip(root, config, clip)
         yield root / clip.video
 
 
-def render_clip(root: Path, config: SyntheticConfig, clip: Utterance) -> None:
+def render_clip(root: str | Path, config: SyntheticConfig, clip: Utterance) -> None:
     """Renders one clip; the video is written last, so that a video has its alignment."""
-    scene = make_scene(config, clip)
+    root, scene = storage.local(root), make_scene(config, clip)
     unit = UNITS_PER_SECOND // config.fps
     lines = (f"{start * unit} {stop * unit} {word}\n" for word, start, stop in scene.timeline.words)
     write_text(root / clip.alignment, "".join(lines))

@@ -83,7 +83,7 @@ class Video:
 
 @contextlib.contextmanager
 def opened(
-    path: Path, *, span: Span = None, fps: float = 25.0, max_frames: int | None = None, truncate: bool = False
+    path: str | Path, *, span: Span = None, fps: float = 25.0, max_frames: int | None = None, truncate: bool = False
 ) -> Iterator[Video]:
     """Opens a video whose gray frames are read at `fps` frames per second.
 
@@ -102,6 +102,7 @@ def opened(
         the span lies behind the end of the video), or TOO_LONG.
       ValueError: `span` or `fps` is out of range.
     """
+    path = Path(path)
     if span is not None and not 0 <= span[0] < span[1] < math.inf:
         raise ValueError(f"span: want 0 <= start < stop, got {span}")
     if not 0 < fps < math.inf:
@@ -157,12 +158,13 @@ def _opened_images(path: Path, span: Span, fps: float, limit: float, truncate: b
     return video
 
 
-def end(path: Path, *, fps: float = 25.0) -> float:
+def end(path: str | Path, *, fps: float = 25.0) -> float:
     """Second of the container's clock at which a video ends by its header, or a directory of images at `fps` a second.
 
     Raises:
       ClipError: NO_VIDEO, or UNREADABLE, also where the header does not say.
     """
+    path = Path(path)
     if images.is_directory(path):
         return len(images.list_images(path)) / fps
     with containers.opened(path) as source:
@@ -171,12 +173,13 @@ def end(path: Path, *, fps: float = 25.0) -> float:
     raise ClipError(Reason.UNREADABLE, f"{path}: its header states no duration")
 
 
-def read_color(path: Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
+def read_color(path: str | Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:
     """Yields the frames of a whole source, the same as `opened` selects, as RGB: uint8 [H, W, 3].
 
     Raises:
       ClipError: as `opened`.
     """
+    path = Path(path)
     if images.is_directory(path):
         yield from map(images.read_color, images.list_images(path))
         return

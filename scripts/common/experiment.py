@@ -15,11 +15,12 @@ from model.errors import RunError
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig
+from pipeline import mouth
 from pipeline.loading import dataset, device, windows
 from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.cropping import CropSettings
+from pipeline.mouth.cropping import Crops, CropSettings
 from pipeline.records import directory, identity, locks, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError
@@ -54,7 +55,7 @@ def _input(data: DatasetDir) -> dict[str, Any]:
     return {"crop": {**_defaults(CropSettings), **conversion["crop"]}, "fps": conversion["fps"]}
 
 
-def save_run(directory: Path, settings: dict[str, Any]) -> None:
+def save_run(directory: str | Path, settings: dict[str, Any]) -> None:
     """Writes `run.json`, or checks that an earlier one says the same.
 
     Args:
@@ -64,6 +65,7 @@ def save_run(directory: Path, settings: dict[str, Any]) -> None:
     Raises:
       RunError: the run was started with other settings; the message lists each difference.
     """
+    directory = storage.local(directory)
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory}: is a file; a run needs a directory")
     path = directory / run.RUN_FILE
@@ -89,8 +91,9 @@ def _defaults(kind: type) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
 
 
-def locked(directory: Path) -> contextlib.AbstractContextManager[None]:
+def locked(directory: str | Path) -> contextlib.AbstractContextManager[None]:
     """Holds a run that `save_run` has written against a second training, which is refused with a DataError."""
+    directory = storage.local(directory)
     busy = f"{directory}: another training is writing there; wait, or name a new directory"
     return locks.locked(directory / run.RUN_FILE, busy)
 
@@ -105,13 +108,18 @@ class Run:
     fps: float
     words: tuple[str, ...] = ()
 
+    def crop_video(self, path: str | Path) -> Crops:
+        """Crops the mouth out of a video as the run's own data was cropped, at its frame rate; see `mouth.crop`."""
+        return mouth.crop(path, self.crop, fps=self.fps)
 
-def open_run(directory: Path, which: str = "best") -> Run:
+
+def open_run(directory: str | Path, which: str = "best") -> Run:
     """Loads the model of a run directory with its best or last weights.
 
     Raises:
       RunError: not a run directory, or no checkpoint in it.
     """
+    directory = storage.local(directory)
     saved = _saved(directory)
     with run.as_written(directory):
         crop, fps = saved["input"]["crop"], float(saved["input"]["fps"])
@@ -149,7 +157,7 @@ def check_input(data: DatasetDir, opened: Run) -> None:
         raise DataError(f"{data.root}: other crops than the run's: {'; '.join(differing)}; convert with the run's")
 
 
-def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: Path) -> str:
+def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: str | Path) -> str:
     """Copies weights from another run as `transfer.initialise` does, if it has learned from the same kind of windows.
 
     Returns:
@@ -159,6 +167,7 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: P
       DataError: naming every setting that differs.
       RunError: as `transfer.initialise`.
     """
+    source = storage.local(source)
     saved = _with_defaults(_saved(source))
     saw = {**saved["input"], "padding": saved["data"]["padding"]}
     if differing := identity.differences(saw, {**_input(data), "padding": config.padding}):

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from pipeline.corpora import paths
+from pipeline.records import storage
 from pipeline.schema import ClipError, DataError, Reason
 from pipeline.video import images
 
@@ -26,7 +27,8 @@ def listed(names: Sequence[str]) -> list[str]:
     Raises:
       DataError: a directory holds neither videos nor images.
     """
-    return [each for name in names for each in (_below(Path(name)) if Path(name).is_dir() else [name])]
+    places = {name: storage.local(name) for name in names}
+    return [each for name in names for each in (_below(places[name]) if places[name].is_dir() else [name])]
 
 
 def _below(directory: Path) -> list[str]:
@@ -57,7 +59,7 @@ def at_hand(name: str, seconds: float) -> Iterator[Path]:
       ClipError: the camera does not exist or does not work.
     """
     if name != STDIN and not is_camera(name):
-        yield Path(name)
+        yield storage.local(name)
         return
     with tempfile.TemporaryDirectory(prefix="lipflow-") as directory:
         path = Path(directory) / "recorded"

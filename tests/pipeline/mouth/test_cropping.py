@@ -1,13 +1,19 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline import mouth
 from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.mouth.warp import warp
 from pipeline.schema import ClipError, Reason
+from pipeline.synthetic import corpus
+from pipeline.video import decode
+from tests.datasets import pixels, write_video
 from tests.pipeline.mouth.conftest import read
 
 
@@ -150,3 +156,47 @@ def test_grid_crops_stay_close_to_those_of_landmarks_on_every_frame(grid_clips: 
         shifts.append(np.linalg.norm((ours(luma)[0].corners - theirs).mean(axis=1), axis=1) * 112 / side)
     assert 0 < np.median(shifts) < 1.5
     assert np.quantile(shifts, 0.99) < 4
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn face that talks: 30 frames of a video, and the same as images."""
+    root = tmp_path_factory.mktemp("rendered")
+    config = corpus.SyntheticConfig(clips=1, speakers=1)
+    (clip,) = corpus.utterances(config)
+    frames = list(itertools.islice(corpus.render_frames(corpus.make_scene(config, clip), config), 30))
+    corpus.write_video(root / "a.mp4", frames, config)
+    (root / "images").mkdir()
+    for number, frame in enumerate(decode.read_color(root / "a.mp4")):
+        Image.fromarray(frame).save(root / "images" / f"{number}.png")
+    return root
+
+
+def test_a_video_is_cropped_in_one_call(rendered: Path) -> None:
+    crops = mouth.crop(rendered / "a.mp4")
+    with decode.opened(rendered / "a.mp4") as video:
+        (want,) = MouthCropper(CropSettings())(video)
+    assert (crops.frames.shape, crops.frames.dtype) == ((30, 112, 112), np.uint8)
+    np.testing.assert_array_equal(crops.frames, want.frames)
+    np.testing.assert_array_equal(crops.corners, want.corners)
+    assert (crops.tracked.all(), crops.start, crops.doubt) == (True, 0, want.doubt)
+    assert len(mouth.crop(rendered / "a.mp4", fps=12.5).frames) == 15
+    assert mouth.crop(rendered / "a.mp4", CropSettings(mode="resize")).corners[0, 2].tolist() == [360, 288]
+    of_images = mouth.crop(rendered / "images").frames.astype(int)
+    assert np.abs(of_images - crops.frames).mean() < 3
+
+
+def test_a_video_that_cannot_be_cropped_has_its_reason(rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    write_video(tmp_path / "slopes.mp4", pixels(9, seed=1, side=96))
+    (tmp_path / "empty").mkdir()
+    for path, more, reason in (
+        (tmp_path / "missing.mp4", {}, Reason.UNREADABLE),
+        (tmp_path / "text.mp4", {}, Reason.UNREADABLE),
+        (tmp_path / "empty", {}, Reason.NO_VIDEO),
+        (tmp_path / "slopes.mp4", {}, Reason.NO_FACE),
+        (rendered / "a.mp4", {"max_frames": 29}, Reason.TOO_LONG),
+    ):
+        with pytest.raises(ClipError) as error:
+            mouth.crop(path, **more)
+        assert error.value.reason == reason
