@@ -26,6 +26,7 @@ from pipeline.conversion import dry_run, overwrite
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finalize_tasks
+from pipeline.conversion.reuse import Reuse
 from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
@@ -153,6 +154,8 @@ def _plan_and_convert(
     split, sources = describe(sources, rule), assign(sources, allowed)
     for line in corpus.left_out(root, sources, **how) if not values.finalize else ():
         print(line, flush=True)
+    if values.reuse and not values.finalize:
+        Reuse(_reused(), config)  # so that it is refused before anything is removed
     if removal := overwrite.plan(output) if values.overwrite else None:
         print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
