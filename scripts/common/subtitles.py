@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pysubs2 import SSAEvent, SSAFile
+
 from model.alignment import Reading
 from pipeline.loading import windows
 
@@ -113,14 +115,11 @@ def _belongs(word: Word, line: list[Word]) -> bool:
 
 def srt(words: Sequence[Word]) -> str:
     """Formats words as SubRip subtitles, one caption per line; empty if there are no words."""
-    blocks = [
-        f"{number}\n{_clock(line.start)} --> {_clock(line.stop)}\n{line.text}\n"
-        for number, line in enumerate(lines(words), 1)
-    ]
-    return "\n".join(blocks)
+    shown = (SSAEvent(_milliseconds(line.start), _milliseconds(line.stop), line.text) for line in lines(words))
+    file = SSAFile()
+    file.extend(shown)
+    return file.to_string("srt", keep_ssa_tags=True).removesuffix("\n")  # words are no tags, whatever is in them
 
 
-def _clock(seconds: float) -> str:
-    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02},{milliseconds % 1000:03}"
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)

@@ -29,7 +29,7 @@ PARTS = re.compile(r"(?:item|intervals|points) ?\[")
 MAX_CHARACTERS = 10_000  # of an interval in the long form, for which praatio takes the square of the time
 TIERS = re.compile(r"<exists>\s+(?:size\s*=\s*)?(\d{1,9})\s")
 INTERVALS = re.compile(
-    r'"(?:IntervalTier|TextTier)"\s+(?:name\s*=\s*)?"(?:[^"]|"")*"\s+(?:xmin\s*=\s*)?\S+\s+(?:xmax\s*=\s*)?\S+\s+'
+    r'"(?:IntervalTier|TextTier)"\s+(?:name\s*=\s*)?"(?:[^"]|"")*"\s+(?:xmin\s*=\s*)?+\S+\s+(?:xmax\s*=\s*)?+\S+\s+'
     r"(?:(?:intervals|points):\s*size\s*=\s*)?(\d{1,9})\s"
 )
 
@@ -86,7 +86,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     """The file as praatio reads it, whole."""
     text = "\n".join(text.strip().splitlines()) + "\n"
     if not text.startswith(HEADER):
-        raise ValueError(f'{name}: want a TextGrid of Praat, which begins with {HEADER}", got {text[:80]!r}')
+        raise ValueError(f'{name}: want a TextGrid of Praat, which begins with {HEADER}", got {text.strip()[:80]!r}')
     if (longest := max(map(len, PARTS.split(text)))) > MAX_CHARACTERS and LONG_FORM in text:
         raise ValueError(f"{name}: an interval has {longest:,} characters; want {MAX_CHARACTERS:,} at most")
     try:
@@ -97,9 +97,11 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     tiers = parsed["tiers"]
     found = [("tiers", len(tiers)), *((f"entries of tier {tier['name']!r}", len(tier["entries"])) for tier in tiers)]
     sizes = [int(size) for size in TIERS.findall(text)[:1] + INTERVALS.findall(text)]
-    lost = (f"{count} of {size} {what}" for (what, count), size in zip(found, sizes, strict=False) if count != size)
-    if problem := next(lost, "" if len(found) == len(sizes) else "a tier without its size"):
-        raise ValueError(f"{name}: damaged, {problem}; {SAVE}")
+    if len(found) != len(sizes):
+        raise ValueError(f"{name}: damaged, {len(sizes)} sizes of {len(tiers)} tiers and their number; {SAVE}")
+    for (what, count), size in zip(found, sizes, strict=True):
+        if count != size:
+            raise ValueError(f"{name}: damaged, {count} of {size} {what}; {SAVE}")
     return parsed
 
 

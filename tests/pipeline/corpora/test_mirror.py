@@ -78,6 +78,14 @@ def test_marks_in_place_of_directories_give_way(store: Store, tmp_path: Path) ->
     assert [clip.id for clip in folder.clips(tmp_path / "here")] == ["talks/one.mp4"]
 
 
+def test_label_files_of_each_kind_are_fetched(store: Store, tmp_path: Path) -> None:
+    names = ["a.TextGrid", "b.json", "c.ctm", "d.vtt", "e.SRT", "f.txt", "g.align", "h.csv"]
+    for name in [*names, "a.mp4"]:
+        store.put(f"mirror/kinds/{name}", b"content")
+    assert mirrored("mirror/kinds", tmp_path / "here") == sorted(names)
+    assert [(tmp_path / "here" / name).read_bytes() for name in ("a.TextGrid", "a.mp4")] == [b"content", b""]
+
+
 def test_a_file_too_large_for_labels_is_not_fetched(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,8 +204,20 @@ def test_names_are_found_in_another_form_where_none_is_the_very_name(tmp_path: P
     assert found == ["a.ALIGN", "b.align", "b.Align", "cafe\u0301.txt", None, "e", None, None, None]
 
 
-@pytest.mark.parametrize("form", ["utf-16", "utf-16-be"])
-def test_utf_16_is_named(tmp_path: Path, form: str) -> None:
-    (tmp_path / "a.txt").write_bytes("\ufeffText: so".removeprefix("\ufeff" * (form == "utf-16")).encode(form))
-    with pytest.raises(ValueError, match=r"^a\.txt: UTF-16, not UTF-8; save it as UTF-8$"):
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+def test_utf_16_with_a_byte_order_mark(tmp_path: Path, form: str) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffé\U0001f600\r\n".encode(form))
+    assert paths.read_text(tmp_path / "a.txt", tmp_path, limit=12) == "é\U0001f600\r\n"
+    with pytest.raises(ValueError, match=r"^a\.txt: more than 11 bytes$"):
+        paths.read_text(tmp_path / "a.txt", tmp_path, limit=11)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [(b"\xff\xfea\0b", 4), (b"\xfe\xff\0a\xd8\0\0b", 4)],
+    ids=["half a unit", "half a surrogate pair"],
+)
+def test_damaged_utf_16_is_named(tmp_path: Path, content: bytes, place: int) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^a\.txt: not UTF-16 at byte {place}; save it as UTF-8$"):
         paths.read_text(tmp_path / "a.txt", tmp_path)

@@ -40,6 +40,11 @@ def test_subtitles() -> None:
     assert subtitles.srt(()) == ""
 
 
+def test_subtitles_hold_any_word() -> None:
+    words = _words(("<i>", 0.0, 0.2), ("{a}", 0.3, 0.5))
+    assert subtitles.srt(words) == "1\n00:00:00,000 --> 00:00:01,000\n<i> {a}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
