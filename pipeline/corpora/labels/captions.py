@@ -9,12 +9,12 @@ import itertools
 import re
 
 from pysubs2 import SSAEvent, SSAFile
-from pysubs2.formats import get_format_class
 
 from pipeline.corpora.labels import phrases
 from pipeline.corpora.labels.phrases import Labels, Phrase
 
 ARROW = "-->"
+STAMPS = {"srt": r"\d{1,2}:\d{1,2}:\d{1,2}[.,]\d{1,3}", "vtt": r"(?:\d{2,4}:)?\d{2}:\d{2}\.\d{3}"}
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")  # of any number, over which pysubs2 takes the square of the time
@@ -40,7 +40,10 @@ def read(text: str, name: str, recording: str) -> Labels:
     kind = "vtt" if text.startswith("WEBVTT") else "srt"
     _check_times(text, kind, name)
     cues = _cues(text) if kind == "vtt" else BLANK_LINES.sub("\n\n", text).rstrip() + f"\n\n{NEXT}"
-    events = SSAFile.from_string(cues, kind, keep_html_tags=True).events
+    try:
+        events = SSAFile.from_string(cues, kind, keep_html_tags=True).events
+    except ValueError as error:  # of half a time in a text
+        raise ValueError(f"{name}: a line of text has times in it ({error}); remove them") from error
     if len(events) != text.count(ARROW):
         raise ValueError(f"{name}: {len(events)} captions with {text.count(ARROW)} lines of times; want one each")
     lines = [_lines(event, kind, name) for event in events]
@@ -51,9 +54,9 @@ def read(text: str, name: str, recording: str) -> Labels:
 
 def _check_times(text: str, kind: str, name: str) -> None:
     """Checks that there are captions, each with two times."""
-    times = get_format_class(kind).TIMESTAMP
+    times = re.compile(rf"\s*{STAMPS[kind]}\s*{ARROW}\s*{STAMPS[kind]}(?:\s|$)", re.ASCII)
     for number, line in enumerate(text.split("\n"), start=1):
-        if ARROW in line and len(times.findall(line)) != 2:
+        if ARROW in line and not times.match(line):
             form = "00:00:01.500 --> 00:00:02.000" if kind == "vtt" else "00:00:01,500 --> 00:00:02,000"
             raise ValueError(f"{name} line {number}: want times such as `{form}`, got {line[:80]!r}")
     if ARROW not in text:
@@ -92,6 +95,6 @@ def _check_not_rolling(captions: list[list[str]], name: str) -> None:
 
 
 def _phrase(event: SSAEvent, lines: list[str], name: str) -> Phrase:
-    speakers = {speaker.strip() for speaker in VOICE.findall(event.plaintext)}
+    speakers = {phrases.clean_name(html.unescape(speaker), name) for speaker in VOICE.findall(event.plaintext)}
     speaker = speakers.pop() if len(speakers) == 1 else ""
     return Phrase(phrases.clean(" ".join(lines), name), event.start / 1000, event.end / 1000, speaker=speaker)

@@ -4,6 +4,7 @@ Times are in seconds. A line that begins with `;;` is a comment. Lines may be in
 """
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from pipeline.corpora import words
@@ -34,6 +35,7 @@ def read(text: str, name: str, recording: str) -> Labels:
         has several channels.
     """
     rows = [_row(line, f"{name} line {number}") for number, line in enumerate(text.splitlines(), 1) if _counts(line)]
+    recording = unicodedata.normalize("NFC", recording)
     recordings = list(dict.fromkeys(row.recording for row in rows))
     if len(recordings) > 1:
         if recording not in recordings:
@@ -56,4 +58,8 @@ def _row(line: str, place: str) -> _Row:
         want = "want `recording channel start duration word confidence` in seconds, the last optional"
         raise ValueError(f"{place}: {want}, got {line[:80]!r}")
     start, duration = float(match[3]), float(match[4])
-    return _Row(match[1], match[2], SpokenWord(phrases.clean(match[5], place), start, start + duration))
+    return _Row(
+        unicodedata.normalize("NFC", match[1]),
+        match[2],
+        SpokenWord(phrases.clean(match[5], place), start, start + duration),
+    )

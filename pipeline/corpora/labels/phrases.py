@@ -55,18 +55,22 @@ def clean(text: str, name: str) -> str:
     """Returns the text as records have it; an empty one for a mark of silence.
 
     Raises:
-      ValueError: as `whole`.
+      ValueError: it has half of a surrogate pair, which JSON can hold and UTF-8 cannot.
     """
-    text = normalise(whole(text, name))
+    text = normalise(_whole(text, name))
     return "" if words.is_silence(text) else text
 
 
-def whole(text: str, name: str) -> str:
-    """Returns the text, or the name of a speaker, where UTF-8 can hold it.
+def clean_name(speaker: str, name: str) -> str:
+    """Returns the name of a speaker with single blanks.
 
     Raises:
-      ValueError: it has half of a surrogate pair, which JSON can hold.
+      ValueError: as `clean`.
     """
+    return " ".join(_whole(speaker, name).split())
+
+
+def _whole(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -113,7 +113,7 @@ def _tier(tier: dict[str, Any], name: str) -> _Tier:
     speaker, _, kind = tier["name"].strip().rpartition(" - ")
     kinds = {"words": WORDS, "phrases": PHRASES, "phones": PHONES}
     known = next((known for known, names in kinds.items() if kind.strip().lower() in names), "")
-    return _Tier(tier["name"], phrases.whole(speaker.strip(), name), known, intervals)
+    return _Tier(tier["name"], phrases.clean_name(speaker, name), known, intervals)
 
 
 def _seconds(value: str | float, place: str) -> float:

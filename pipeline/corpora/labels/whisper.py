@@ -51,15 +51,17 @@ def _parse(text: str, name: str) -> Any:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise ValueError(f"{name} line {error.lineno}: not JSON ({error.msg}); {WANT}") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ValueError(f"{name}: nested too deep; {WANT}") from error
+    except ValueError as error:
         raise ValueError(f"{name}: {str(error)[:80]}; {WANT}") from error
 
 
 def _phrase(segment: "_Value", name: str) -> Phrase:
     text = phrases.clean(segment.string("text"), name)
     _, spoken = _words(segment.dicts("words"), name)
-    speaker = segment.string("speaker", "")
-    return Phrase(text, segment.seconds("start"), segment.seconds("end"), spoken, phrases.whole(speaker, name))
+    speaker = phrases.clean_name(segment.string("speaker", ""), name)
+    return Phrase(text, segment.seconds("start"), segment.seconds("end"), spoken, speaker)
 
 
 def _words(values: list["_Value"], name: str) -> tuple[str, tuple[SpokenWord, ...]]:

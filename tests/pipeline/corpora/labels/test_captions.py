@@ -27,7 +27,7 @@ id:one
 
 intro
 00:01.000 --> 00:02.500 align:start position:0%
-<v.loud Ann Lee>Good <c.red>morning</c> &amp;
+<v.loud Ann &amp;  Lee>Good <c.red>morning</c> &amp;
 I am 42
 
 00:00:02.500 --> 00:00:03.000
@@ -63,7 +63,7 @@ def test_captions_of_subrip(text: str) -> None:
 @pytest.mark.parametrize("text", [VTT, VTT.replace("\n", "\r\n"), VTT.replace("00:00:03.000 -->", "00:03.000\t-->")])
 def test_cues_of_webvtt(text: str) -> None:
     assert read(text) == Labels(
-        (Phrase("good morning & i am 42", 1, 2.5, (), "Ann Lee"), Phrase("a <b> c d 7", 3, 3604))
+        (Phrase("good morning & i am 42", 1, 2.5, (), "Ann & Lee"), Phrase("a <b> c d 7", 3, 3604))
     )
 
 
@@ -113,6 +113,13 @@ you
         ("WEBVTT\n\nNOTE nothing\n", ": no captions; want SubRip or WebVTT, a line `start --> stop` above each text"),
         ("1\n00:01 --> 00:02\nyes", " line 2: want times such as `00:00:01,500 --> 00:00:02,000`, got '00:01 -->"),
         ("WEBVTT\n\n1 --> 2\nyes", " line 3: want times such as `00:00:01.500 --> 00:00:02.000`, got '1 --> 2'"),
+        (SRT.replace("00:00:01,000", "-00:00:01,000"), " line 2: want times such as"),
+        (VTT.replace("00:01.000", "00::00:01.000"), " line 13: want times such as"),
+        (
+            VTT.replace("I am 42", ":00:01.000 :00:02.000"),
+            ": a line of text has times in it (invalid literal for int() with base 10: ''); remove them",
+        ),
+        (SRT.replace("00:00:01,000", "00:01,000"), " line 2: want times such as"),
         (SRT.replace("Good", "-->"), " line 3: want times such as"),
         (
             SRT.replace("to you", "00:00:01,000 00:00:02,000"),

@@ -28,6 +28,11 @@ def test_rows_of_the_video_among_others() -> None:
     assert ctm.read(TWO, "all.ctm", "talk1") == FOUND
 
 
+def test_a_name_in_another_unicode_form() -> None:
+    text = TWO.replace("talk1", "caf\u00e9")
+    assert ctm.read(text, "all.ctm", "cafe\u0301") == ctm.read(text, "all.ctm", "caf\u00e9") == FOUND
+
+
 def test_no_rows() -> None:
     assert ctm.read(";; nothing was said\n", "a.ctm", "a") == Labels()
 

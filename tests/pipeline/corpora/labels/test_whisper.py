@@ -74,6 +74,10 @@ def test_words_of_the_whole_recording(rows: list[tuple[str, float | None, float 
     assert read({"word_segments": spoken}) == labels
 
 
+def test_a_speaker_keeps_his_case() -> None:
+    assert read({"segments": [segment("yes", speaker=" Ann\nLee ")]}) == Labels((Phrase("yes", 0, 2, (), "Ann Lee"),))
+
+
 def test_segments_of_silence_are_left_out() -> None:
     assert read({"segments": [segment(" "), {**segment("yes"), "start": 1}]}) == Labels((Phrase("yes", 1, 2),))
 
@@ -89,7 +93,7 @@ SECONDS = " segments[0]: want seconds from 0 to 1,000,000 in"
     [
         ("", f" line 1: not JSON (Expecting value); {WANT}"),
         ('{"segments": [\n{"start" 1}]}', f" line 2: not JSON (Expecting ':' delimiter); {WANT}"),
-        ("[" * 100_000, f": maximum recursion depth exceeded while decoding a JSON array from a unicode stri; {WANT}"),
+        ("[" * 100_000, f": nested too deep; {WANT}"),
         ("1" * 5000, ": Exceeds the limit (4300 digits) for integer string conversion"),
         ('{"segments": [{"start": NaN}]}', f": NaN is no number of seconds; {WANT}"),
         ([1], f": {WANT}; got a list"),
