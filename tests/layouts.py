@@ -1,10 +1,10 @@
-"""Renders the synthetic faces in the layouts of LRW, LRS3, LRS2 and a folder with a table; writes empty clips."""
+"""Renders the synthetic faces in the layouts of LRW, LRS3, LRS2 and a folder; writes empty clips."""
 
 import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.corpora import folder, lrw
@@ -122,6 +122,12 @@ def render_folder(root: Path, config: SyntheticConfig) -> Iterator[Path]:
             rows.writerow([name, text, f"s{clip.speaker}", "", part[0][1] / config.fps, part[-1][2] / config.fps])
         yield root / name
     write_text(root / folder.TABLE, table.getvalue())
+
+
+def render_videos(root: Path, config: SyntheticConfig, names: Iterable[str]) -> None:
+    """Renders a video a name, without labels."""
+    for name, clip in zip(names, utterances(config), strict=True):
+        _render(root / name, config, clip)
 
 
 def _render(video: Path, config: SyntheticConfig, clip: Utterance) -> Timeline:

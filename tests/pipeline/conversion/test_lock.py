@@ -32,6 +32,7 @@ def plan(corpus: Path, config: ConvertConfig = CONFIG, **changes: object) -> Job
         {"split": "val"},
         {"span": (0.0, 1.0)},
         {"problem": "torn"},
+        {"columns": (("session", "3"),)},
     ],
     ids=str,
 )

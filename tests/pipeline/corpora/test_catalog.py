@@ -22,7 +22,7 @@ ROOT = Path("/corpus")
 ODD = [
     ClipSource("b", Path(os.fsdecode(b"not-\xff.mp4")), (0.1, 1 / 3), "été", (SpokenWord("été", 0.1, 0.7),), "", None),
     ClipSource("a\n", Path("a.mp4"), None, "", (), "ann", "train", problem="a.align line 3: no"),
-    ClipSource("夏", ROOT / "c.mp4", None, "so", (), "ann", "test"),
+    ClipSource("夏", ROOT / "c.mp4", None, "so", (), "ann", "test", columns=(("session", "3"), ("light", "été"))),
 ]
 
 

@@ -31,6 +31,16 @@ def test_a_mirror_lists_the_clips_of_the_corpus(store: Store, corpus: Path, tmp_
     assert {path.stat().st_size for path in (tmp_path / "here").rglob("*.mp4")} == {0}
 
 
+def test_a_mirror_has_the_labels_beside_videos(store: Store, tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.SRT", "in/b.mp4", "in/b.TextGrid", "c.wav"):
+        (tmp_path / "there" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "there" / name).write_text(f"content of {name}")
+    store.put_tree(tmp_path / "there", "mirror/labelled")
+    assert mirrored("mirror/labelled", tmp_path / "here") == ["a.SRT", "in/b.TextGrid"]
+    assert (tmp_path / "here/a.SRT").read_text() == "content of a.SRT"
+    assert [clip.id for clip in folder.clips(tmp_path / "here")] == ["a.mp4", "in/b.mp4"]
+
+
 def test_a_clip_is_at_hand_within_the_block_alone(store: Store, corpus: Path, tmp_path: Path) -> None:
     store.put_tree(corpus, "mirror/one")
     mirrored("mirror/one", tmp_path / "here")
