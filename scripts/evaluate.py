@@ -4,12 +4,14 @@ python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
 python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
 python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
 
-Prints the figures and writes two reports to --output, by default RUN/evaluation-SPLIT, replacing older ones.
+Prints the figures and writes two reports to --output, replacing older ones. The default is RUN/evaluation-NAME-SPLIT,
+where NAME is the last part of --data; another dataset of that name gets a directory with its fingerprint beside it.
 report.html shows confusions and the worst examples frame by frame; report.json holds every example.
 """
 
 import dataclasses
 import functools
+import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -33,12 +35,13 @@ flags.DEFINE_string("run", None, "run directory, made by scripts.train", require
 flags.DEFINE_string("data", None, "dataset directory or URL, made by scripts.convert", required=True)
 data_flags.define()
 flags.DEFINE_string("split", "test", "split to score")
-flags.DEFINE_string("output", None, "directory for the reports; default: RUN/evaluation-SPLIT")
+flags.DEFINE_string("output", None, "directory for the reports; default: RUN/evaluation-NAME-SPLIT, NAME of --data")
 flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples in a batch; changes no result", lower_bound=1)
 flags.DEFINE_integer("show", 5, "number of examples and of confusions to print", lower_bound=0)
 flags.DEFINE_list("among", [], "words to score separately, with a confusion matrix of their own")
 DECODE = decoding_flags.define()
+REPORT = "report.json"
 DAMAGED = cli.Options(
     experiment.Damaged, {"on_bad_record": "at a damaged record, raise an error that names it, or skip and count it"}
 )
@@ -52,17 +55,17 @@ def main(argv: list[str]) -> None:
     experiment.check_input(data, opened)
     _check_among(data)
     how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
-    clip, output = score_page.clips(data, values.split, opened.data), _output()
+    clip, output = score_page.clips(data, values.split, opened.data), _output(data)
     model, config = opened.model, opened.data
     report = experiment.score(model, data, values.split, config, values.batch_size, how, damaged, timed=True)
     guess = statistics.best_guess([row.truth for row in report.predictions])
     words = len(opened.words)
     _print(report, words, guess, damaged)
-    storage.write_json(output / "report.json", _as_json(report, words, guess, damaged))
+    storage.write_json(output / REPORT, _as_json(report, data, words, guess, damaged))
     html = _page(report, data, opened, guess, clip)
     with storage.replacing(output / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
-    print(f"report: {output / 'report.html'}, and report.json beside it")
+    print(f"report: {output / 'report.html'}, and {REPORT} beside it")
 
 
 def _check_among(data: DatasetDir) -> None:
@@ -71,10 +74,9 @@ def _check_among(data: DatasetDir) -> None:
         raise DataError(f"--among: the data has no word {unknown[0]!r}; choose from {', '.join(known)}")
 
 
-def _output() -> Path:
+def _output(data: DatasetDir) -> Path:
     """Makes the directory for the reports, before anything is read."""
-    values = flags.FLAGS
-    output = storage.local(values.output) if values.output else storage.local(values.run) / f"evaluation-{values.split}"
+    output = storage.local(flags.FLAGS.output) if flags.FLAGS.output else _own_directory(data)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,6 +84,26 @@ def _output() -> Path:
     if not os.access(output, os.W_OK):
         raise DataError(f"{output}: is not writable; name another directory with --output")
     return output
+
+
+def _own_directory(data: DatasetDir) -> Path:
+    """The directory for reports on a dataset and split, which no other dataset shares."""
+    root = data.root.resolve() if isinstance(data.root, Path) else data.root
+    name = root.name or data.manifest["conversion"]["name"]
+    directory = storage.local(flags.FLAGS.run) / f"evaluation-{name}-{flags.FLAGS.split}"
+    if _reported(directory / REPORT) in (None, data.fingerprint):
+        return directory
+    return directory.with_name(f"{directory.name}-{data.fingerprint[:8]}")
+
+
+def _reported(path: Path) -> str | None:
+    """The fingerprint of the dataset that a report is on; None without a report, empty if it does not say."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):  # not a report of ours
+        return ""
 
 
 def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
@@ -115,12 +137,13 @@ def _settings() -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names}
 
 
-def _as_json(report: Report, words: int, guess: float, damaged: Damaged) -> dict[str, Any]:
+def _as_json(report: Report, data: DatasetDir, words: int, guess: float, damaged: Damaged) -> dict[str, Any]:
     """Returns report.json; null stands for values that are not finite, and for no word."""
     confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
     said, right = score_page.among(report.confusion, flags.FLAGS.among)
     return {
         **_settings(),
+        "fingerprint": data.fingerprint,
         "examples": report.examples,
         "skipped": len(damaged.skipped),
         "metrics": {name: _finite(value) for name, value in report.metrics.items()},

@@ -41,7 +41,7 @@ def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:
 
 
 def _evaluate(data: Path, run: Path, *how: str) -> Path:
-    report = run / "-".join(["evaluation-test", *(flag.partition("=")[2] for flag in how)])
+    report = run / "-".join([f"evaluation-{data.name}-test", *(flag.partition("=")[2] for flag in how)])
     step("evaluate", f"--run={run}", f"--data={data}", f"--among={_letters(data)}", f"--output={report}", *how)
     return report
 

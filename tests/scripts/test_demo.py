@@ -15,7 +15,7 @@ def test_the_demo_learns_to_read(tmp_path: Path) -> None:
     assert float(accuracy[1]) >= 90
     assert re.search(r"clips +\d+ converted, 1 rejected", printed)
     commands.run(["evaluate", f"--run={tmp_path / 'run'}", f"--data={tmp_path / 'data'}"])
-    times = json.loads((tmp_path / "run" / "evaluation-test" / "report.json").read_text())["times"]
+    times = json.loads((tmp_path / "run" / "evaluation-data-test" / "report.json").read_text())["times"]
     assert times["words"] >= 200
     assert max(times["start"], times["stop"]) <= 2
     assert max(times["start_90"], times["stop_90"]) <= 4

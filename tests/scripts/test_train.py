@@ -50,7 +50,7 @@ def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
     assert "12 of split test" in words
     assert "chance" in words
     assert "2 of split test" in sentences
-    report = json.loads((place / "words" / "evaluation-test" / "report.json").read_text())
+    report = json.loads((place / "words" / "evaluation-data-test" / "report.json").read_text())
     assert len(report["predictions"]) == 12
     assert text.startswith(f"{video}: ")
     assert again == text
