@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.corpora import labels, paths
@@ -11,7 +11,7 @@ from pipeline.schema import ClipError
 from pipeline.video import images
 
 DIRECTORIES = 256  # whose names are kept
-READ = 256  # label files that are kept, since many rows may name one
+READ = 256  # videos whose labels are kept, since many rows may name one
 KINDS = ", ".join(labels.KINDS)
 
 
@@ -21,6 +21,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._names = functools.lru_cache(DIRECTORIES)(lambda folder: paths.Names(paths.entries(folder)))
+        self._opened = functools.lru_cache(1)(self._open)  # it may have the labels of a whole corpus
         self.labels = functools.lru_cache(READ)(self._labels)
 
     def find(self, cell: str) -> Path:
@@ -78,8 +79,17 @@ class Files:
 
     def _labels(self, path: Path, video: Path) -> Labels | str:
         """The labels of a video in a file, or why there are none."""
+        opened = self._opened(path)
+        if isinstance(opened, str):
+            return opened
         try:
-            return labels.read(path, self._root, recording(video))
+            return opened(recording(video))
+        except ValueError as error:
+            return str(error)
+
+    def _open(self, path: Path) -> Callable[[str], Labels] | str:
+        try:
+            return labels.opened(path, self._root)
         except ValueError as error:
             return str(error)
 

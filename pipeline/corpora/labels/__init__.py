@@ -1,9 +1,10 @@
 """Reads the label file of a video: one module a kind, each with `read(text, name, recording) -> Labels`.
 
 May import `pipeline.corpora.paths`, `source`, `words`, and `pipeline.vocab`.
-Offers `read`, `KINDS`, `Labels`, `Phrase`.
+Offers `read`, `opened`, `KINDS`, `Labels`, `Phrase`.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from pipeline.corpora import paths
 from pipeline.corpora.labels import captions, ctm, textgrid, transcript, whisper
 from pipeline.corpora.labels.phrases import Labels, Phrase
 
-__all__ = ["KINDS", "Labels", "Phrase", "read"]
+__all__ = ["KINDS", "Labels", "Phrase", "opened", "read"]
+
+MAX_CTM_BYTES = 50_000_000  # a million words, which take 0.5 GB while they are read
 
 # Lower-case suffix -> reader, in the order in which they win where a video has several beside it.
 KINDS: dict[str, Callable[[str, str, str], Labels]] = {
@@ -25,12 +28,25 @@ KINDS: dict[str, Callable[[str, str, str], Labels]] = {
 
 
 def read(path: Path, root: Path, recording: str) -> Labels:
-    """Reads a label file below `root`.
+    """Reads a label file below `root`; arguments and errors as of `opened`.
+
+    Args:
+      path: as of `opened`.
+      root: as of `opened`.
+      recording: the stem of the video's name, by which a file of several recordings is searched.
+    """
+    return opened(path, root)(recording)
+
+
+def opened(path: Path, root: Path) -> Callable[[str], Labels]:
+    """Reads a label file below `root`, which several videos may share.
 
     Args:
       path: its suffix, in any case, is one of `KINDS`.
       root: of the corpus.
-      recording: the stem of the video's name, by which a file of several recordings is searched.
+
+    Returns:
+      A function of the stem of a video's name that returns the labels of that video, and raises as `opened`.
 
     Raises:
       ValueError: as `paths.read_text`; the suffix is none of `KINDS`; or the file is not of its kind, or breaks a rule
@@ -39,4 +55,7 @@ def read(path: Path, root: Path, recording: str) -> Labels:
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise ValueError(f"{path.name}: no kind of labels; want a file that ends in {', '.join(KINDS)}")
-    return kind(paths.read_text(path, root), path.name, recording)
+    if kind is ctm.read:
+        rows = ctm.parse(paths.read_text(path, root, MAX_CTM_BYTES), path.name)
+        return functools.partial(ctm.of_recording, rows, path.name)
+    return functools.partial(kind, paths.read_text(path, root), path.name)

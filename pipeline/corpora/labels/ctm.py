@@ -3,6 +3,7 @@
 Times are in seconds. A line that begins with `;;` is a comment. Lines may be in any order.
 """
 
+import itertools
 import re
 import unicodedata
 from typing import NamedTuple
@@ -16,7 +17,9 @@ ROW = re.compile(r"(\S+)\s+(\S+)\s+(\d+(?:\.\d*)?|\.\d+)\s+(\d+(?:\.\d*)?|\.\d+)
 SHOWN = 5  # recordings that a message names
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """A word, on a channel of a recording, whose name is NFC."""
+
     recording: str
     channel: str
     word: SpokenWord
@@ -34,31 +37,43 @@ def read(text: str, name: str, recording: str) -> Labels:
       ValueError: as `words.check`; a line is no row of CTM; of several recordings none is `recording`; or the recording
         has several channels.
     """
-    rows = [_row(line, f"{name} line {number}") for number, line in enumerate(text.splitlines(), 1) if _counts(line)]
+    return of_recording(parse(text, name), name, recording)
+
+
+def parse(text: str, name: str) -> dict[str, list[Row]]:
+    """Returns the rows of each recording, in the order of the file.
+
+    Raises:
+      ValueError: a line is no row of CTM.
+    """
+    found: dict[str, list[Row]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith(";;"):
+            row = _row(line, f"{name} line {number}")
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def of_recording(recordings: dict[str, list[Row]], name: str, recording: str) -> Labels:
+    """Returns the words of a recording of those that a file has; arguments and errors as of `read`."""
     recording = unicodedata.normalize("NFC", recording)
-    recordings = list(dict.fromkeys(row.recording for row in rows))
-    if len(recordings) > 1:
-        if recording not in recordings:
-            found = ", ".join(map(repr, recordings[:SHOWN])) + ", …" * (len(recordings) > SHOWN)
-            raise ValueError(f"{name}: no rows of {recording!r}, the name of the video; the recordings are {found}")
-        rows = [row for row in rows if row.recording == recording]
+    if len(recordings) > 1 and recording not in recordings:
+        found = ", ".join(map(repr, itertools.islice(recordings, SHOWN))) + ", …" * (len(recordings) > SHOWN)
+        raise ValueError(f"{name}: no rows of {recording!r}, the name of the video; the recordings are {found}")
+    rows = recordings[recording] if len(recordings) > 1 else [row for own in recordings.values() for row in own]
     if len(channels := sorted({row.channel for row in rows})) > 1:
         want = "want one, of the talker whom the video shows: remove the rows of the others"
         raise ValueError(f"{name}: {len(channels)} channels, {channels[0]!r} and {channels[1]!r}; {want}")
     return phrases.of_words(words.by_start([row.word for row in rows if row.word.text]), name)
 
 
-def _counts(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith(";;")
-
-
-def _row(line: str, place: str) -> _Row:
+def _row(line: str, place: str) -> Row:
     match = ROW.fullmatch(line.strip())
     if match is None:
         want = "want `recording channel start duration word confidence` in seconds, the last optional"
         raise ValueError(f"{place}: {want}, got {line[:80]!r}")
     start, duration = float(match[3]), float(match[4])
-    return _Row(
+    return Row(
         unicodedata.normalize("NFC", match[1]),
         match[2],
         SpokenWord(phrases.clean(match[5], place), start, start + duration),

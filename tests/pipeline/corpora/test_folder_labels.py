@@ -1,9 +1,10 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from pipeline.corpora import folder, labels
+from pipeline.corpora import folder, labels, paths
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.schema import DataError
 
@@ -187,6 +188,26 @@ def test_labels_that_cannot_be_read_are_a_problem_of_their_row(tmp_path: Path, c
     bad = {"labels/bad.ctm": "a 1 0 1 so\na 1 0 so\n"}
     (clip,) = clips(tmp_path, {**LABELS, **bad, "clips.csv": f"video,labels\na.mp4,{cell}\n"})
     assert (clip.id, clip.text, clip.problem[: len(problem)]) == ("a.mp4", "", problem)
+
+
+def test_a_file_that_many_rows_name_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, read_text = Counter(), paths.read_text
+
+    def counted(path: Path, *arguments: object) -> str:
+        reads[path.name] += 1
+        return read_text(path, *arguments)
+
+    monkeypatch.setattr(paths, "read_text", counted)
+    ctm = "".join(f"v{n} 1 0.5 0.5 w{n}\n" for n in range(500))
+    rows = [*(f"v{n}.mp4,all.ctm,," for n in range(500)), *(f"long.mp4,,{n},{n + 1}" for n in range(0, 500, 2))]
+    seconds = [f"00:{n // 60:02}:{n % 60:02}" for n in range(500)]
+    srt = "".join(f"{n}\n{each},100 --> {each},900\nw{n}\n\n" for n, each in enumerate(seconds))
+    table = "\n".join(["video,labels,start,end", *rows, *(f"b{n}.mp4,bad.ctm,," for n in range(9))])
+    files = {"all.ctm": ctm, "bad.ctm": "so\n", "long.srt": srt, "long.mp4": "", "clips.csv": table}
+    found = clips(tmp_path, files)
+    assert [clip.text for clip in found] == [f"w{n}" for n in (*range(500), *range(0, 500, 2))] + [""] * 9
+    assert {clip.problem[:15] for clip in found[-9:]} == {"bad.ctm line 1:"}
+    assert reads == {"clips.csv": 1, "all.ctm": 1, "long.srt": 1, "bad.ctm": 1}
 
 
 @pytest.mark.parametrize(
