@@ -74,3 +74,23 @@ def test_a_word_run_names_the_one_word_of_a_video(place: Path) -> None:
     (word,) = json.loads(read)["words"]
     assert (word["word"] in tiny_runs.WORDS, word["start"], word["stop"]) == (True, 0.08, 0.8)
     assert text == f"{command[1]}: {word['word']}\n"
+
+
+def test_home_is_expanded_in_flags_and_names_of_files(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").symlink_to(place / "sentences")
+    (tmp_path / "videos").symlink_to(place / "videos")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ends = commands.in_turn(
+        "transcribe",
+        ["--run=~/run", "--output=~/read.txt", "~/videos/b.mp4"],
+        ["--run=~/run", "--output=~/b.mp4", "~/b.mp4"],
+        ["--run=~/run", "--overlay=~/none/seen.mp4", "~/videos/b.mp4"],
+    )
+    assert [end for end, _ in ends] == [
+        None,
+        f"error: --output={tmp_path}/b.mp4: would overwrite an input or another output; name another file",
+        f"error: --overlay={tmp_path}/none/seen.mp4: no such directory {tmp_path}/none; make it, or name another",
+    ]
+    assert (tmp_path / "read.txt").read_text().startswith("~/videos/b.mp4: ")
