@@ -163,3 +163,27 @@ def test_damaged_sound_is_silent_and_said(tmp_path: Path, caplog: pytest.LogCapt
     ]
     white, heard = flash(tmp_path / "seen.mp4")[0], clicks(tmp_path / "seen.mp4")
     assert [second - white for second in heard[-2:]] == pytest.approx([0.0, 0.7], abs=0.02)
+
+
+def wave(path: Path) -> np.ndarray:
+    """float32 [n]: the sound at 16 kHz, from the first picture on."""
+    with av.open(str(path)) as container:
+        begins = next(container.decode(video=0)).time
+    resampler, parts = av.AudioResampler("fltp", "mono", 16_000), []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        begins -= container.streams.audio[0].start_time * container.streams.audio[0].time_base
+    return np.concatenate(parts)[round(begins * 16_000) :]
+
+
+@pytest.mark.parametrize("name", ["bbaf2n.mpg", "lwbsza.mpg"])
+def test_speech_of_a_real_clip_is_where_it_was(name: str, grid_clips: Path, tmp_path: Path) -> None:
+    source = grid_clips.parent / "recordings" / name
+    if not source.is_file():
+        pytest.skip(f"needs {name} in a folder `recordings` beside LIPFLOW_GRID")
+    assert overlaid(source, tmp_path / "seen.mp4") == "aac"
+    before, after = (np.fft.rfft(wave(path), 1 << 17) for path in (source, tmp_path / "seen.mp4"))
+    likeness = np.fft.irfft(after * before.conj()) / np.sqrt((abs(before) ** 2).mean() * (abs(after) ** 2).mean())
+    assert int(likeness.argmax()) == 0  # of 1/16000 s
+    assert likeness.max() > 0.9
