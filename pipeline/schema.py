@@ -25,6 +25,8 @@ class Key(enum.StrEnum):
     TRACKED = "tracked"  # int64 [F]: 0 where no face was found and the crop was interpolated, else 1
     DOUBT = "doubt"  # float, 0 to 1: how doubtful it is that the crops show the talker's lips; missing if not scored
     DOUBT_CAUSE = "doubt_cause"  # bytes: why; missing below 0.5
+    COLUMN_NAME = "columns/name"  # bytes [C]: kept columns of the corpus's table; missing if there are none
+    COLUMN_VALUE = "columns/value"  # bytes [C]: the clip's cell of each; missing if there are none
     WORD_TEXT = "words/text"  # bytes [W]
     WORD_START = "words/start"  # int64 [W]: first frame of the word
     WORD_STOP = "words/stop"  # int64 [W]: frame after the last of the word
@@ -110,6 +112,7 @@ class Clip:
       doubt: 0 to 1, how doubtful it is that the crops show the talker's lips; None if it is not scored, as of a fixed
         box.
       doubt_cause: why, one of `mouth.doubt.CAUSES`; empty below 0.5.
+      columns: (name, value) of each kept column of the corpus's table; names are distinct and not empty.
     """
 
     id: str
@@ -122,6 +125,7 @@ class Clip:
     words: tuple[Word, ...]
     doubt: float | None = None
     doubt_cause: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.doubt is not None and not 0 <= self.doubt <= 1:
@@ -131,3 +135,7 @@ class Clip:
             raise ValueError(f"clip {self.id!r}: want frames uint8 [F, {CROP}, {CROP}], got {got}")
         if self.tracked.shape != self.frames.shape[:1]:
             raise ValueError(f"clip {self.id!r}: {len(self.tracked)} tracked flags for {len(self.frames)} frames")
+        names = [name for name, _ in self.columns]
+        if len(set(names)) < len(names) or "" in names:
+            shown = ", ".join(map(repr, names))
+            raise ValueError(f"clip {self.id!r}: {Key.COLUMN_NAME!s}: want distinct names, none empty, got {shown}")

@@ -3,6 +3,7 @@
 python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
 python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
 python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
+python -m scripts.evaluate --run=runs/words --data=data/own --where=room=studio --output=scores/studio
 
 Prints the figures and writes two reports to --output, replacing older ones. The default is RUN/evaluation-NAME-SPLIT,
 where NAME is the last part of --data; another dataset of that name gets a directory with its fingerprint beside it.
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 from model.evaluate import Prediction, Report
 from pipeline.inspection import statistics
+from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
@@ -40,6 +42,14 @@ flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the be
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples in a batch; changes no result", lower_bound=1)
 flags.DEFINE_integer("show", 5, "number of examples and of confusions to print", lower_bound=0)
 flags.DEFINE_list("among", [], "words to score separately, with a confusion matrix of their own")
+CHOSEN = cli.Options(
+    DataConfig,
+    {
+        "where": "NAME=VALUE: score clips alone whose column NAME of the table, kept by --keep_columns of "
+        "scripts.convert, has this value; repeat the flag for other values, or for other columns that have to fit too"
+    },
+    repeated=("where",),
+)
 DECODE = decoding_flags.define()
 REPORT = "report.json"
 DAMAGED = cli.Options(
@@ -55,9 +65,9 @@ def main(argv: list[str]) -> None:
     experiment.check_input(data, opened)
     _check_among(data)
     how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
-    clip, output = score_page.clips(data, values.split, opened.data), _output(data)
-    model, config = opened.model, opened.data
-    report = experiment.score(model, data, values.split, config, values.batch_size, how, damaged, timed=True)
+    config = CHOSEN.build(**{name: value for name, value in vars(opened.data).items() if name != "where"})
+    clip, output = score_page.clips(data, values.split, config), _output(data)
+    report = experiment.score(opened.model, data, values.split, config, values.batch_size, how, damaged, timed=True)
     guess = statistics.best_guess([row.truth for row in report.predictions])
     words = len(opened.words)
     _print(report, words, guess, damaged)
@@ -133,7 +143,7 @@ def _confused(confusion: Mapping[tuple[str | None, str | None], int], limit: int
 
 
 def _settings() -> dict[str, Any]:
-    names = ("run", "weights", "data", "split", "decoder", "beam_width", "lexicon", "among")
+    names = ("run", "weights", "data", "split", "decoder", "beam_width", "lexicon", "among", "where")
     return {name: flags.FLAGS[name].value for name in names}
 
 

@@ -86,6 +86,7 @@ def _show(dataset: DatasetDir) -> None:
             ("frames", f"{len(frames)} at {clip.fps:g} fps, uint8 {frames.min()} to {frames.max()}"),
             ("tracked", f"{int(clip.tracked.sum())} of {len(frames)}"),
             ("doubt", "not scored" if clip.doubt is None else f"{clip.doubt:.2f} {clip.doubt_cause}".rstrip()),
+            *[(f"column {name}", value if value.isprintable() else repr(value)) for name, value in clip.columns],
             *[(f"  {word.text}", f"frames {word.start} to {word.stop - 1}") for word in clip.words],
         ]
     )

@@ -4,7 +4,7 @@
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence
 
 A word run names each aligned word. A sentence run reads whole clips with CTC, as characters or words (--labels).
-tensorboard --logdir=RUN shows curves, confused words and a few clips with what was read. --speakers, --words,
+tensorboard --logdir=RUN shows curves, confused words and a few clips with what was read. --speakers, --words, --where,
 --max_doubt and --max_frames select training examples; validation keeps all. --flagfile=FILE reads flags from a file,
 such as those of the published results in scripts/recipes.
 """
@@ -58,10 +58,13 @@ DATA = cli.Options(
         "speakers": "train on these speakers alone",
         "words": "train on these words, or on sentences of these words, alone",
         "max_doubt": "train on clips whose crops are less doubtful than this, such as 0.5; default: on all",
+        "where": "NAME=VALUE: train on clips alone whose column NAME of the table, kept by --keep_columns of "
+        "scripts.convert, has this value; repeat the flag for other values, or for other columns that have to fit too",
         "max_frames": "largest number of frames in an example; --on_long_example says what happens to longer ones",
         "overlong": "skip examples of more than --max_frames, or truncate them",
     },
     names={"margin": "word_margin", "overlong": "on_long_example"},
+    repeated=("where",),
 )
 ORDER = cli.Options(
     PlanConfig,
@@ -137,7 +140,7 @@ def main(argv: list[str]) -> None:
         _initialise(model, data, config, distribution)
 
     def validate() -> dict[str, float]:
-        report = experiment.score(model, data, "val", config, order.batch_size, damaged=damaged)
+        report = experiment.score(model, data, "val", config.whole(), order.batch_size, damaged=damaged)
         if distribution.is_chief:
             tensorboard_images.show(report, clip)
         return report.metrics

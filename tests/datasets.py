@@ -73,7 +73,7 @@ def write_dataset(
         "rejected": {},
         "index": {"file": directory.INDEX, "sha256": storage.sha256(root / directory.INDEX)},
     }
-    tfds_metadata.write(root, manifest)
+    tfds_metadata.write(root, manifest, index.has_columns)
     storage.write_json(root / directory.MANIFEST, manifest)
     return directory.open_dataset(root)
 

@@ -200,6 +200,7 @@ def _labelled(
         words=words,
         doubt=crops.doubt.score if config.crop.mode == "face" else None,
         doubt_cause=crops.doubt.cause,
+        columns=source.columns,
     )
 
 

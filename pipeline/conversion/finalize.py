@@ -74,7 +74,7 @@ def finalize(
         "index": _noted(output, directory.INDEX),
         "provenance": _noted(output, provenance.FILE),
     }
-    tfds_metadata.write(output, manifest)
+    tfds_metadata.write(output, manifest, index.has_columns)
     still_held()
     storage.write_json(output / directory.MANIFEST, manifest)
 

@@ -170,7 +170,7 @@ def _digest(finished: dict[str, Any]) -> str:
 
 
 def _parsed(finished: dict[str, Any], shard: Place) -> FinishedShard:
-    rows = (Row(**{**_with_pixels(row, shard), "words": _words(row)}) for row in finished["rows"])
+    rows = (Row(**{**_with_pixels(row, shard), **_pairs(row)}) for row in finished["rows"])
     rejects = {key: tuple(Rejected(**each) for each in finished.get(key, ())) for key in ("rejected", "left_out")}
     made_from = tuple(map(_provenance, finished.get("provenance", ()))) or _unknown(finished["rows"])
     return FinishedShard(**{**finished, **rejects, "rows": tuple(rows), "provenance": made_from})
@@ -185,8 +185,10 @@ def _unknown(rows: list[dict[str, Any]]) -> tuple[Provenance, ...]:
     return tuple(Provenance("") for _ in rows)
 
 
-def _words(row: dict[str, Any]) -> tuple[Word, ...]:
-    return tuple(Word(**word) for word in row["words"])
+def _pairs(row: dict[str, Any]) -> dict[str, tuple]:
+    """The words and the columns of a row; notes of older versions hold no columns."""
+    columns = tuple((name, value) for name, value in row.get("columns", ()))
+    return {"words": tuple(Word(**word) for word in row["words"]), "columns": columns}
 
 
 def _with_pixels(row: dict[str, Any], shard: Place) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class Reuse:
         row = self._dataset.index.row(found)
         text, words = clip.label(source, self._config, Shown(row.frames, known.begins, known.truncated))
         clip.check_fits(text, row.frames)
-        labels = {"id": source.id, "speaker": source.speaker, "text": text, "words": words}
+        said = {"text": text, "words": words, "columns": source.columns}
+        labels = {"id": source.id, "speaker": source.speaker, **said}
         record = example.relabelled(record, **labels)
         place = {"offset": 0, "length": len(record), "pixels": example.pixels_offset(record)}
         return Made(record, dataclasses.replace(row, **labels, **place), known)

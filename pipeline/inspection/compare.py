@@ -15,7 +15,11 @@ from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Index
 
 COLUMNS = ("speaker", "text", "frames", "tracked", "doubt", "doubt_cause")
-SPLIT, WORDS, BYTES = "split", "words", "bytes"
+SPLIT, WORDS, KEPT, BYTES = "split", "words", "columns", "bytes"
+LISTS = {
+    WORDS: ("word_rows", ("word_text", "word_start", "word_stop")),
+    KEPT: ("column_rows", ("column_name", "column_value")),
+}  # of a clip: where they begin, and what they are made of
 NOT_SETTINGS = ("version", "clips_sha256")  # of a conversion: clips and their places are compared one by one
 CRC_BYTES = 4  # behind a record's payload
 UNITS = {"pixels": "levels of 255", "tracked": "frames", "source": ""}  # compared only in opened records
@@ -57,7 +61,8 @@ def difference(a: DatasetDir, b: DatasetDir, track: Track = iter) -> Difference:
     differing = {SPLIT: _split_names(a, both[:, 0]) != _split_names(b, both[:, 1])}
     for name in COLUMNS:
         differing[name] = getattr(a.index, name)[both[:, 0]] != getattr(b.index, name)[both[:, 1]]
-    differing[WORDS] = _words_differ(a.index, b.index, both)
+    for name, (rows, parts) in LISTS.items():
+        differing[name] = _lists_differ(a.index, b.index, both, rows, parts)
     if a.encoding.name == b.encoding.name:
         differing[BYTES] = _records_differ(a, b, both, track)
     changed = {name: np.flatnonzero(flags) for name, flags in differing.items() if flags.any()}
@@ -80,16 +85,17 @@ def _split_names(dataset: DatasetDir, rows: np.ndarray) -> np.ndarray:
     return np.array(dataset.splits, str)[dataset.index.split[rows]]
 
 
-def _words_differ(a: Index, b: Index, both: np.ndarray) -> np.ndarray:
-    """Bool [n]: whether the aligned words differ in number, text or frames."""
-    first_a, first_b = a.word_rows[both[:, 0]], b.word_rows[both[:, 1]]
-    count = a.word_rows[both[:, 0] + 1] - first_a
-    differ = count != b.word_rows[both[:, 1] + 1] - first_b
+def _lists_differ(a: Index, b: Index, both: np.ndarray, rows: str, parts: tuple[str, ...]) -> np.ndarray:
+    """Bool [n]: whether the words of clips, or their columns of the table, differ in number or in one of `parts`."""
+    rows_a, rows_b = getattr(a, rows), getattr(b, rows)
+    first_a, first_b = rows_a[both[:, 0]], rows_b[both[:, 1]]
+    count = rows_a[both[:, 0] + 1] - first_a
+    differ = count != rows_b[both[:, 1] + 1] - first_b
     owner = np.repeat(np.flatnonzero(~differ), count[~differ])
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)  # of a word in its clip
-    words_a, words_b = first_a[owner] + place, first_b[owner] + place
-    for name in ("word_text", "word_start", "word_stop"):
-        differ[owner[getattr(a, name)[words_a] != getattr(b, name)[words_b]]] = True
+    items_a, items_b = first_a[owner] + place, first_b[owner] + place
+    for name in parts:
+        differ[owner[getattr(a, name)[items_a] != getattr(b, name)[items_b]]] = True
     return differ
 
 
@@ -133,6 +139,8 @@ def _describe(dataset: DatasetDir, what: str, row: int) -> str:
         return dataset.splits[dataset.index.split[row]]
     if what == WORDS:
         return ", ".join(f"{word.text} {word.start}:{word.stop}" for word in dataset.index.row(row).words) or "none"
+    if what == KEPT:
+        return ", ".join(f"{name}={value}" for name, value in dataset.index.row(row).columns) or "none"
     return repr(getattr(dataset.index.row(row), what))
 
 

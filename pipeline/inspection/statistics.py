@@ -7,9 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline import vocab
+from pipeline.records import table_columns
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED, Index
 from pipeline.schema import DOUBTFUL
+
+MAX_VALUES = 5  # of a column, shown
+MAX_SHOWN = 30  # characters of each
 
 
 def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
@@ -34,6 +38,8 @@ def summary(dataset: DatasetDir) -> list[tuple[str, str]]:
     rows.append(("words", f"{len(index.word_text)} aligned, {len(dataset.manifest['vocabulary']['words'])} distinct"))
     rows.append(("  of them", _most_common(index.word_text.tolist()) or "none aligned"))
     rows.append(("word frames", lengths(index.word_stop - index.word_start, conversion["fps"])))
+    for name, clips, values, commonest in columns(index):
+        rows.append((f"column {name}", f"{clips} clips, {values} values: {commonest}"))
     rejected = dataset.manifest["rejected"]
     rows.append(("rejected", ", ".join(f"{n} {reason}" for reason, n in rejected.items()) or "none"))
     if parts := dataset.manifest.get("left_out"):
@@ -59,6 +65,25 @@ def in_doubt(index: Index) -> np.ndarray:
 def causes_of_doubt(index: Index) -> list[tuple[str, int]]:
     """The causes of doubtful crops with their numbers of clips, the most frequent first."""
     return counted(index.doubt_cause[in_doubt(index)].tolist())
+
+
+def columns(index: Index) -> list[tuple[str, int, int, str]]:
+    """Describes each column that clips keep of their table: `(name, clips, distinct values, the commonest values)`."""
+    described = []
+    for name in table_columns.names(index):
+        column = table_columns.column(index, name)
+        pairs = zip(column.values[:MAX_VALUES], column.clips[:MAX_VALUES].tolist(), strict=True)
+        shown = ", ".join(f"{_shortened(value)} {clips}" for value, clips in pairs)
+        more = len(column.values) - MAX_VALUES
+        commonest = shown + (f", and {more} more" if more > 0 else "")
+        described.append((name, int(column.clips.sum()), len(column.values), commonest))
+    return described
+
+
+def _shortened(value: str) -> str:
+    """A value of a column, in one line."""
+    value = " ".join(value.split()) or "empty"
+    return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
 def _changed_clips(dataset: DatasetDir) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.loading import labels, windows
 from pipeline.loading.mixture import sources
+from pipeline.records import table_columns
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED
 from pipeline.records.integers import narrow
@@ -32,6 +33,8 @@ class DataConfig:
       speakers: only clips of these speakers; empty for all.
       words: only these words, or only sentences of these words; empty for all.
       max_doubt: only clips whose crops are less doubtful than this, 0 to 1 in hundredths; None for all.
+      where: `name=value` each, only clips whose column of that name has this value; several values of a name are
+        alternatives, of different names all are wanted. A name ends at the first `=`, or where a column is so named.
       max_frames: the maximum length of an example, at least 5; None for any length.
       overlong: `skip` longer examples or `truncate` them. A word keeps the frames around its middle. A sentence keeps
         its first frames and the words that end in them.
@@ -47,6 +50,7 @@ class DataConfig:
     speakers: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     max_doubt: float | None = None
+    where: tuple[str, ...] = ()
     max_frames: int | None = None
     overlong: Literal["skip", "truncate"] = "skip"
 
@@ -59,6 +63,8 @@ class DataConfig:
             raise ValueError(f"padding: want {' or '.join(windows.PADDINGS)}, got {self.padding!r}")
         if self.max_doubt is not None and not 0 <= self.max_doubt <= 1:
             raise ValueError(f"max_doubt: want 0 to 1, got {self.max_doubt}")
+        if wrong := [term for term in self.where if not term.partition("=")[0] or "=" not in term]:
+            raise ValueError(f"where: want name=value, got {wrong[0]!r}")
         if self.max_frames is not None and self.max_frames < CONTEXT:
             raise ValueError(f"max_frames: want at least {CONTEXT}, one window, got {self.max_frames}")
         if self.overlong not in ("skip", "truncate"):
@@ -66,7 +72,7 @@ class DataConfig:
 
     def whole(self) -> "DataConfig":
         """The same kind of examples without filters and truncation, for evaluation."""
-        return dataclasses.replace(self, speakers=(), words=(), max_doubt=None, max_frames=None)
+        return dataclasses.replace(self, speakers=(), words=(), max_doubt=None, where=(), max_frames=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +130,7 @@ def select_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exam
     examples = examples if config.max_frames is None else _limit_length(dataset, examples, config)
     examples = _with_min_frames(dataset, examples, config)
     if not len(examples):
-        chosen = {name: getattr(config, name) for name in ("speakers", "words", "max_doubt", "max_frames")}
+        chosen = {name: getattr(config, name) for name in ("speakers", "words", "max_doubt", "where", "max_frames")}
         rules = ", ".join(f"{name} {_listed(value)}" for name, value in chosen.items() if value not in ((), None))
         raise DataError(f"{dataset.root}: {rules} leave no example of split {split!r}; loosen them")
     return examples
@@ -204,7 +210,7 @@ def _widen(start: np.ndarray, stop: np.ndarray, total: np.ndarray, min_frames: i
 
 
 def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Examples:
-    """Keeps only the speakers, the words and the certainty of crops that `config` wants."""
+    """Keeps only the speakers, the words, the columns and the certainty of crops that `config` wants."""
     index = dataset.index
     if config.max_doubt is not None:
         if len(unscored := np.flatnonzero(index.doubt[examples.record] == NOT_SCORED)):
@@ -212,6 +218,8 @@ def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Exam
             why = "its crops are of an older version or a fixed box; leave it out, or convert again"
             raise DataError(f"{dataset.root}: max_doubt: clip {clip} has no doubt, {why}")
         examples = examples.where(index.doubt[examples.record] < 100 * config.max_doubt)
+    if config.where:
+        examples = examples.where(_of_columns(dataset, config.where)[examples.record])
     if config.speakers:
         find = Lookup(sorted(set(config.speakers)))
         places = find(index.speaker)
@@ -224,6 +232,37 @@ def _filter(dataset: DatasetDir, examples: Examples, config: DataConfig) -> Exam
         chosen = [_is_of(label_texts(dataset, examples.where(block)), find) for block in blocks(len(examples))]
         examples = examples.where(np.concatenate([np.zeros(0, bool), *chosen]))
     return examples
+
+
+def _of_columns(dataset: DatasetDir, terms: tuple[str, ...]) -> np.ndarray:
+    """Bool [N]: whether a clip has one of the values that the terms, `name=value` each, give of each name."""
+    index, wanted, chosen = dataset.index, {}, np.ones(len(dataset.index), bool)
+    known = table_columns.names(index)
+    for term in dict.fromkeys(terms):
+        name, value = _name_and_value(term, known)
+        wanted.setdefault(name, []).append(value)
+    for name, values in wanted.items():
+        if name not in known:
+            raise DataError(f"{dataset.root}: where: no clip has a column {name!r}; {_known_columns(name, known)}")
+        own, seen = table_columns.having(index, name, values)
+        if unknown := [value for value in values if value not in seen]:
+            there = [repr(value) for value in sorted(table_columns.column(index, name).values)]
+            raise DataError(f"{dataset.root}: where: no clip has {name}={unknown[0]!r}; choose of {_listed(there)}")
+        chosen &= own
+    return chosen
+
+
+def _name_and_value(term: str, known: list[str]) -> tuple[str, str]:
+    """Splits `name=value`; where there are several `=`, at the first behind the name of a column."""
+    cuts = [at for at, character in enumerate(term) if character == "="]
+    cut = next((at for at in cuts if term[:at] in known), cuts[0])
+    return term[:cut], term[cut + 1 :]
+
+
+def _known_columns(name: str, known: list[str]) -> str:
+    """Says which columns there are, and what else may have been meant by `name`."""
+    there = f"choose of {_listed(known)}" if known else "it has none; convert its table with --keep_columns"
+    return f"{there}; talkers are chosen by --speakers of scripts.train" if name in ("speaker", "speakers") else there
 
 
 def _is_of(texts: StringArray, find: Lookup) -> np.ndarray:

@@ -21,7 +21,7 @@ from pipeline.records.strings import StringArray, blocks, is_utf8
 from pipeline.schema import FRAME_BYTES, DataError
 
 INT_COLUMNS = ("split", "shard", "offset", "length", "pixels", "frames", "tracked", "doubt")
-STRING_COLUMNS = ("id", "speaker", "text", "doubt_cause", "word_text")
+STRING_COLUMNS = ("id", "speaker", "text", "doubt_cause", "word_text", "column_name", "column_value")
 # NumPy and zipfile raise these on bytes that are not an npz file.
 NOT_NPZ = (
     ValueError,
@@ -117,11 +117,17 @@ def load_columns(path: Place, content: bytes, names: list[str]) -> dict[str, np.
 
 
 def _not_yet_known(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns that an index has not, if it was written before crops were scored."""
-    if "tracked" not in columns or "doubt" in columns:
+    """The columns that an index has not: of before crops were scored, or of clips that keep nothing of a table."""
+    if "tracked" not in columns:
         return {}
-    none = np.zeros(len(columns["tracked"]), np.int32)
-    return {"doubt": none - 1, "doubt_cause": np.zeros(0, np.uint8), "doubt_cause_ends": none}
+    none, text, missing = np.zeros(len(columns["tracked"]) + 1, np.int32), np.zeros(0, np.uint8), {}
+    if "doubt" not in columns:
+        missing |= {"doubt": none[1:] - 1, "doubt_cause": text, "doubt_cause_ends": none[1:]}
+    if "column_rows" not in columns:
+        missing |= {"column_rows": none}
+        missing |= {"column_name": text, "column_name_ends": none[:0]}
+        missing |= {"column_value": text, "column_value_ends": none[:0]}
+    return missing
 
 
 def _header(file: np.lib.npyio.NpzFile, name: str) -> tuple[int, int, np.dtype] | None:
@@ -178,6 +184,7 @@ def _index_rules(columns: Mapping[str, np.ndarray], manifest: dict[str, Any]) ->
     yield "want frames that lie in their record", (columns["pixels"] > 0) & (last <= length)
     yield "want 0 <= tracked <= frames", (columns["tracked"] >= 0) & (columns["tracked"] <= frames)
     yield "want -1 <= doubt <= 100", (columns["doubt"] >= -1) & (columns["doubt"] <= 100)
+    yield "a column has no name", np.diff(columns["column_name_ends"], prepend=0) > 0
     yield "want words that begin in their clips", all(_words_begin_in_clips(columns))
     yield "an id comes twice", StringArray(columns["id"], columns["id_ends"]).is_unique()
 
@@ -195,13 +202,17 @@ def _shape_rules(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]
     for name, column in columns.items():
         kinds = (np.uint8,) if name in STRING_COLUMNS else (np.int64, np.int32)
         yield f"column {name}: want one axis of {np.dtype(kinds[0])}", column.ndim == 1 and column.dtype in kinds
-    records, words, rows = len(columns["id_ends"]), len(columns["word_text_ends"]), columns["word_rows"]
+    records, words = len(columns["id_ends"]), len(columns["word_text_ends"])
     for name in (*INT_COLUMNS, "speaker_ends", "text_ends", "doubt_cause_ends"):
         yield f"column {name}: want {records} rows as of id_ends", len(columns[name]) == records
     for name in ("word_start", "word_stop"):
         yield f"column {name}: want {words} rows as of word_text_ends", len(columns[name]) == words
-    yield "column word_rows: want a row for each record and one more", len(rows) == records + 1
-    yield from _offset_rules("word_rows", rows[:1], rows[1:], words)
+    pairs, values = (len(columns[f"{name}_ends"]) for name in ("column_name", "column_value"))
+    yield f"column column_value_ends: want {pairs} rows as of column_name_ends", values == pairs
+    for name, last in (("word_rows", words), ("column_rows", pairs)):
+        rows = columns[name]
+        yield f"column {name}: want a row for each record and one more", len(rows) == records + 1
+        yield from _offset_rules(name, rows[:1], rows[1:], last)
     for name in STRING_COLUMNS:
         ends = columns[f"{name}_ends"]
         yield from _offset_rules(f"{name}_ends", np.zeros(1, np.int64), ends, len(columns[name]))

@@ -36,9 +36,12 @@ def last_crc(path: Place) -> str:
 
 
 def save_index(path: Place, index: Index) -> None:
-    """Writes the columns of an index as an npz file."""
+    """Writes the columns of an index as an npz file; where no clip keeps columns of a table, it has none for them."""
+    columns = index.columns()
+    if not index.has_columns:
+        columns = {name: column for name, column in columns.items() if not name.startswith("column_")}
     with storage.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **index.columns())
+        np.savez_compressed(file, **columns)
 
 
 def load_index(path: Place, content: bytes, manifest: dict[str, Any]) -> Index:

@@ -9,13 +9,23 @@ from google.protobuf.message import DecodeError
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CROP, Clip, DataError, Key, Word
 
+LABELS = (
+    Key.ID,
+    Key.SPEAKER,
+    Key.TEXT,
+    Key.WORD_TEXT,
+    Key.WORD_START,
+    Key.WORD_STOP,
+    Key.COLUMN_NAME,
+    Key.COLUMN_VALUE,
+)
 COMPARED = 64  # bytes of a value by which it is looked for
 
 
 def to_example(clip: Clip, encoding: Encoding) -> bytes:
     """Serializes a clip as a `tf.train.Example`; the same clip gives the same bytes."""
     values: dict[str, list] = {
-        **_label_values(clip.id, clip.speaker, clip.text, clip.words),
+        **_label_values(clip.id, clip.speaker, clip.text, clip.words, clip.columns),
         Key.SOURCE: [clip.source.encode()],
         Key.FPS: [clip.fps],
         Key.FRAME_COUNT: [len(clip.frames)],
@@ -29,19 +39,23 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
     return _serialized({key: _feature(key, value) for key, value in values.items()})
 
 
-def relabelled(record: bytes, id: str, speaker: str, text: str, words: Sequence[Word]) -> bytes:
+def relabelled(
+    record: bytes, id: str, speaker: str, text: str, words: Sequence[Word], columns: Sequence[tuple[str, str]]
+) -> bytes:
     """Returns a record with the same crops and other labels, as `to_example` would serialize it.
 
     Raises:
       DataError: the bytes are not a `tf.train.Example`.
     """
-    values = _label_values(id, speaker, text, words)
-    kept = {key: value for key, value in parse(record).features.feature.items() if key not in values}
+    values = _label_values(id, speaker, text, words, columns)
+    kept = {key: value for key, value in parse(record).features.feature.items() if key not in LABELS}
     return _serialized({**kept, **{key: _feature(key, value) for key, value in values.items()}})
 
 
-def _label_values(id: str, speaker: str, text: str, words: Sequence[Word]) -> dict[Key, list]:
-    return {
+def _label_values(
+    id: str, speaker: str, text: str, words: Sequence[Word], columns: Sequence[tuple[str, str]]
+) -> dict[Key, list]:
+    values = {
         Key.ID: [id.encode()],
         Key.SPEAKER: [speaker.encode()],
         Key.TEXT: [text.encode()],
@@ -49,6 +63,10 @@ def _label_values(id: str, speaker: str, text: str, words: Sequence[Word]) -> di
         Key.WORD_START: [word.start for word in words],
         Key.WORD_STOP: [word.stop for word in words],
     }
+    if columns:
+        values[Key.COLUMN_NAME] = [name.encode() for name, _ in columns]
+        values[Key.COLUMN_VALUE] = [value.encode() for _, value in columns]
+    return values
 
 
 def _serialized(features: Mapping[str, tf.train.Feature]) -> bytes:
@@ -89,6 +107,9 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
     for key in (Key.WORD_START, Key.WORD_STOP):
         if len(values[key]) != len(values[Key.WORD_TEXT]):
             raise DataError(f"key {key!s}: {len(values[key])} values for {len(values[Key.WORD_TEXT])} words")
+    if len(values[Key.COLUMN_VALUE]) != len(values[Key.COLUMN_NAME]):
+        found = f"{len(values[Key.COLUMN_VALUE])} values for {len(values[Key.COLUMN_NAME])} names"
+        raise DataError(f"key {Key.COLUMN_VALUE!s}: {found}")
     words = zip(values[Key.WORD_TEXT], values[Key.WORD_START], values[Key.WORD_STOP], strict=True)
     try:
         frames = encoding.decode(values[Key.FRAMES])
@@ -108,6 +129,7 @@ def from_example(record: bytes, encoding: Encoding) -> Clip:
             words=tuple(Word(*word) for word in words),
             doubt=next(iter(values[Key.DOUBT]), None),
             doubt_cause=next(iter(values[Key.DOUBT_CAUSE]), ""),
+            columns=tuple(zip(values[Key.COLUMN_NAME], values[Key.COLUMN_VALUE], strict=True)),
         )
     except ValueError as error:
         raise DataError(f"malformed record: {error}") from error

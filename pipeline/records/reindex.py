@@ -138,7 +138,7 @@ def _describe(
     manifest = {part: manifest[part] for part in PARTS}
     checks.check_manifest(root / directory.MANIFEST, manifest)
     checks.check_index(root / directory.INDEX, index.columns(), manifest)
-    tfds_metadata.write(root, manifest)
+    tfds_metadata.write(root, manifest, index.has_columns)
     storage.write_json(root / directory.MANIFEST, manifest)
 
 

@@ -138,6 +138,15 @@ class StringArray(Sequence[str]):
         hashes = np.sort(self.hashes())
         return bool(np.all(hashes[1:] != hashes[:-1])) or len(set(self)) == len(self)
 
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [M]: the rows of the M distinct strings, each of its first; and int64 [N]: which of them each is."""
+        rows, places = np.unique(self.hashes(), return_index=True, return_inverse=True)[1:]
+        if not self.equal(np.arange(len(self)), self, rows[places]).all():  # some of them share a hash
+            firsts: dict[str, int] = {}
+            first = np.array([firsts.setdefault(string, row) for row, string in enumerate(self)], np.int64)
+            rows, places = np.unique(first, return_inverse=True)
+        return rows, places
+
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Unicode code points of all strings, uint8 or uint32 [P], and int64 [N]: where each string ends in them."""
         if self.data.max(initial=0) < 0x80:

@@ -14,21 +14,21 @@ VERSION = "1.0.0"
 _FEATURES = "tensorflow_datasets.core.features"
 
 
-def write(output: Place, manifest: dict[str, Any]) -> None:
+def write(output: Place, manifest: dict[str, Any], has_columns: bool) -> None:
     """Writes `features.json` and `dataset_info.json` for the shards that the manifest lists.
 
     A split without records is left out, since tensorflow-datasets refuses to read it. An empty shard is listed, since
-    the file names count it.
+    the file names count it. `has_columns` says whether any clip has columns of the corpus's table.
     """
     conversion = manifest["conversion"]
-    write_json(output / FEATURES, features(Encoding(**conversion["encoding"])))
+    write_json(output / FEATURES, features(Encoding(**conversion["encoding"]), has_columns))
     splits = [_split(name, split) for name, split in manifest["splits"].items() if split["records"]]
     info = {"name": conversion["name"], "version": VERSION, "fileFormat": "tfrecord", "splits": splits}
     write_json(output / INFO, info)
 
 
-def features(encoding: Encoding) -> dict[str, Any]:
-    """Describes a record as a `FeaturesDict`."""
+def features(encoding: Encoding, has_columns: bool) -> dict[str, Any]:
+    """Describes a record as a `FeaturesDict`; columns of the corpus's table only where a clip has some."""
     word = {Key.WORD_TEXT: _text(), Key.WORD_START: _tensor("int64"), Key.WORD_STOP: _tensor("int64")}
     frames = _tensor("uint8", [-1, CROP, CROP], "bytes") if encoding.name == "raw" else _images(encoding.name)
     return _dict(
@@ -41,6 +41,7 @@ def features(encoding: Encoding) -> dict[str, Any]:
             Key.DOUBT: _sequence(_tensor("float32")),  # one or, if it is not scored, none
             Key.DOUBT_CAUSE: _sequence(_text()),
             "words": _sequence(_dict({key.removeprefix("words/"): kind for key, kind in word.items()})),
+            **({"columns": _sequence(_dict({"name": _text(), "value": _text()}))} if has_columns else {}),
         }
     )
 

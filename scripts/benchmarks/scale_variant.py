@@ -110,6 +110,9 @@ def _index(rows: int, clips_per_shard: int) -> Index:
         word_text=words,
         word_start=first.reshape(-1),
         word_stop=(first + random.integers(3, 9, (rows, 6))).reshape(-1),
+        column_rows=np.zeros(rows + 1, np.int64),
+        column_name=StringArray.of([]),
+        column_value=StringArray.of([]),
     )
 
 

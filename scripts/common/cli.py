@@ -6,7 +6,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from absl import app, flags, logging
@@ -45,15 +45,21 @@ class Options:
         of them or None.
       help: field -> what the flag does; a field without help gets no flag.
       names: field -> flag, if they differ.
+      repeated: fields of tuple[str, ...] whose flag gives one text and is repeated, since commas belong to the text.
     """
 
-    def __init__(self, config: type, help: dict[str, str], names: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, config: type, help: dict[str, str], names: dict[str, str] | None = None, repeated: Collection[str] = ()
+    ) -> None:
         self._config = config
         self._names = {field: (names or {}).get(field, field) for field in help}
         fields = {field.name: field for field in dataclasses.fields(config)}
         hints = typing.get_type_hints(config)
         for field, text in help.items():
             default = fields[field].default
+            if field in repeated:
+                flags.DEFINE_multi_string(self._names[field], list(default), text)
+                continue
             _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
 
     def build(self, **fixed: Any) -> Any:

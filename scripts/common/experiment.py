@@ -236,12 +236,12 @@ def score(
     damaged: Damaged | None = None,
     timed: bool = False,
 ) -> Report:
-    """Scores every example of a split once, whole and in index order; `how` decodes the texts.
+    """Scores every example of a split that `config` selects once, in index order; `how` decodes the texts.
 
     If `timed`, times of words are compared where sentences are read and the data has word times.
     """
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    read = batches(data, split, config.whole(), order, damaged=damaged)
+    read = batches(data, split, config, order, damaged=damaged)
     said = _said(data, split, config.padding) if timed and config.unit == "sentence" else None
     return evaluate(model, read, config.vocabulary, how, said)
 

@@ -47,6 +47,7 @@ def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]]
         _lengths(dataset),
         _vocabulary(dataset),
         _speakers(dataset),
+        *_columns(dataset),
         _tracking(dataset, list(itertools.islice(pictures, len(worst)))),
         _rejects(dataset),
         _clips(dataset, list(pictures), seed),
@@ -136,6 +137,14 @@ def _speakers(dataset: DatasetDir) -> Section:
     counts = statistics.counted(name or "not named" for name in dataset.index.speaker.tolist())
     bars = Bars("Clips of each speaker", counts[:MAX_BARS], more=len(counts[MAX_BARS:]))
     return Section("Speakers", [bars] if counts else [Text("There are none.")])
+
+
+def _columns(dataset: DatasetDir) -> list[Section]:
+    """What clips keep of the corpus's table; no section where they keep nothing."""
+    rows = statistics.columns(dataset.index)
+    advice = Text("--where=NAME=VALUE of scripts.train and scripts.evaluate chooses clips by them.")
+    table = Table(("column", "clips", "values", "commonest values, with their clips"), rows)
+    return [Section("Columns of the table", wide=[table, advice])] if rows else []
 
 
 def _tracking(dataset: DatasetDir, pictures: list[Picture]) -> Section:

@@ -10,7 +10,7 @@ from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from scripts.reports import dataset_page
 from tests import datasets
-from tests.scripts import commands
+from tests.scripts import commands, pages
 
 
 def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
@@ -44,6 +44,30 @@ def test_a_dataset_can_be_looked_into(tiny: Callable[[str], DatasetDir], tmp_pat
     assert printed.count("/c") == 2 * (1 + 3)  # each clip and its variants
     with Image.open(picture) as image:
         assert image.width == 15 * 84
+
+
+def test_columns_of_the_table_are_shown_counted_and_compared(tmp_path: Path) -> None:
+    columns = [(("room", "studio 1"), ("note", "a\nb")), (), (("room", "hall"),)]
+    clips = [dataclasses.replace(datasets.clip(f"s1/c{n}", 9), columns=own) for n, own in enumerate(columns)]
+    data = [f"--data={datasets.write_dataset(tmp_path / 'data', {'train': [clips]}).root}"]
+    datasets.write_dataset(tmp_path / "other", {"train": [[*clips[:2], datasets.clip("s1/c2", 9)]]})
+    page = tmp_path / "report.html"
+    ends = commands.in_turn(
+        "records",
+        ["show", *data],
+        ["stats", *data],
+        ["report", *data, f"--output={page}"],
+        ["diff", str(tmp_path / "data"), str(tmp_path / "other")],
+    )
+    assert [end for end, _ in ends] == [None, None, None, 1]
+    shown, stats, _, differing = (printed for _, printed in ends)
+    assert [line.split(None, 2) for line in shown.splitlines() if line.startswith("column")] == [
+        ["column", "room", "studio 1"],
+        ["column", "note", "'a\\nb'"],
+    ]
+    assert "column room     2 clips, 2 values: studio 1 1, hall 1\n" in stats
+    assert "differ in columns: 1\n  s1/c2: room=hall -> none\n" in differing
+    assert "Columns of the table" in pages.check(page.read_text()).text
 
 
 def test_shards_of_another_program_are_indexed_and_an_older_dataset_upgraded(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What options of training do at the command, on tiny shards."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -26,6 +27,18 @@ def meddled(data, *stream, **reading):
         yield batch
 
 experiment.batches = meddled
+"""
+
+NOTING = """
+from scripts.common import experiment
+batches = experiment.batches
+
+def noted(data, split, *stream, **reading):
+    for batch in batches(data, split, *stream, **reading):
+        print("read", split, *(name.decode() for name in batch["ids"].numpy()))
+        yield batch
+
+experiment.batches = noted
 """
 
 
@@ -107,6 +120,46 @@ def test_a_run_goes_on_with_its_own_data_seed_and_batches_alone(printed: dict[st
     )
 
 
+def test_where_trains_on_the_clips_of_a_value_alone_and_evaluates_them_alone(tmp_path: Path) -> None:
+    """Only what training reads is chosen; validation keeps all."""
+    rooms = ["hall, big", "studio", "hall, big", "studio", "", "studio"]
+    clips = [
+        dataclasses.replace(datasets.clip(f"s1/c{n}", 10), columns=(("room", room), ("take", str(n // 2))))
+        for n, room in enumerate(rooms)
+    ]
+    datasets.write_dataset(tmp_path / "data", {"train": [clips[:4]], "val": [clips[4:]]})
+    data, run = f"--data={tmp_path / 'data'}", tmp_path / "run"
+    command = [
+        data,
+        f"--output={run}",
+        *SMALL,
+        "--batch_size=3",
+        "--epochs=1",
+        "--where=room=hall, big",
+        "--where=take=1",
+    ]
+    (end, printed), (again, said), (other, _) = commands.in_turn("train", command, command, command[:-1], before=NOTING)
+    assert (end, again) == (None, None)
+    read = [line.split()[1:] for line in printed.splitlines() if line.startswith("read ")]
+    trained = {name for split, *names in read for name in names if split == "train"}
+    validated = {name for split, *names in read for name in names if split == "val"}
+    assert trained == {"s1/c2#0", "s1/c2#1", "s1/c2#2"}
+    assert validated - {""} == {f"s1/c{n}#{word}" for n in (4, 5) for word in range(3)}
+    assert "already finished; 1 of 1 steps" in said
+    assert "run.json: other settings: data.where was ['room=hall, big', 'take=1'], is ['room=hall, big']" in other
+    score = [f"--run={run}", data, "--split=val", f"--output={tmp_path / 'score'}"]
+    ((scored, figures), (unknown, _), (wrong, _)) = commands.in_turn(
+        "evaluate", [*score, "--where=room=studio"], [*score, "--where=room=attic"], [*score, "--where=room"]
+    )
+    assert scored is None
+    assert "examples        3 of split val\n" in figures
+    report = json.loads((tmp_path / "score" / "report.json").read_text())
+    assert [row["id"] for row in report["predictions"]] == ["s1/c5#0", "s1/c5#1", "s1/c5#2"]
+    assert report["where"] == ["room=studio"]
+    assert "where: no clip has room='attic'; choose of '', 'hall, big', 'studio'" in unknown
+    assert wrong == "error: --where: want name=value, got 'room' (see --help)"
+
+
 def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "data", [])
     command = [f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'run'}"]
@@ -117,5 +170,11 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
         ([*command, "--on_long_example=truncate"], ["--on_long_example=truncate: needs --max_frames"]),
         ([*command, "--masks=2"], ["--masks: goes with mask_frames"]),
         ([*command, "--batch_size=4", "--patience=2"], ["--patience=2: ", "split 'val'"]),
+        ([*command, "--where=room"], ["--where: want name=value, got 'room'"]),
+        (
+            [*command, "--where=room=a"],
+            ["no clip has a column 'room'; it has none; convert its table"],
+        ),
+        ([*command, "--where=speaker=s1"], ["no clip has a column 'speaker'", "--speakers of scripts.train"]),
         ([*command, "--precision=half"], ["--precision: want one of float32, mixed_bfloat16, mixed_float16", "'half'"]),
     )

@@ -48,7 +48,10 @@ def test_a_shard_is_done_when_noted_and_as_it_was(tmp_path: Path) -> None:
 def test_a_shard_with_a_damaged_note_is_not_done(tmp_path: Path) -> None:
     (tmp_path / progress.PROGRESS).mkdir()
     (tmp_path / "a").write_bytes(b"12345")
-    rows = [Row("s1/x", "s1", "bin", 0, 7, 2, 5, 5, (Word("bin", 0, 3),)), Row("s1/y", "s1", "at", 23, 7, 2, 6, 6, ())]
+    rows = [
+        Row("s1/x", "s1", "bin", 0, 7, 2, 5, 5, (Word("bin", 0, 3),), columns=(("room", "é"),)),
+        Row("s1/y", "s1", "at", 23, 7, 2, 6, 6, ()),
+    ]
     rejected = [Rejected("s1/é", "s1/é.mp4", "no_face", "no face in any of 9 frames")]
     progress.write_note(tmp_path, FinishedShard("a", 2, 5, "", tuple(rejected), tuple(rows)))
     assert progress.read_note(tmp_path, "a").rows == tuple(rows)

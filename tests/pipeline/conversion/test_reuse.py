@@ -76,7 +76,7 @@ def _corrected(clips: list[ClipSource]) -> list[ClipSource]:
 
 
 def _renamed(clips: list[ClipSource]) -> list[ClipSource]:
-    return [dataclasses.replace(each, id=f"new/{each.id}", speaker="eve") for each in clips]
+    return [dataclasses.replace(each, id=f"new/{each.id}", speaker="eve", columns=(("day", "2"),)) for each in clips]
 
 
 def _added(clips: list[ClipSource]) -> list[ClipSource]:

@@ -74,6 +74,22 @@ def test_what_of_a_clip_differs_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_columns_of_the_table_are_compared(tmp_path: Path) -> None:
+    own = (("room", "a"), ("take", "1"))
+    same, value, name, more = (dataclasses.replace(clip, columns=own) for clip in clips(*(f"s1/{n}" for n in "abcd")))
+    others = [
+        same,
+        dataclasses.replace(value, columns=(("room", "a"), ("take", "2"))),
+        dataclasses.replace(name, columns=(("room", "a"), ("day", "1"))),
+        dataclasses.replace(more, columns=()),
+    ]
+    a, b = written(tmp_path / "a", same, value, name, more), written(tmp_path / "b", *others)
+    differing = ["s1/b", "s1/c", "s1/d"]
+    assert changed(a, b) == {"columns": differing, "bytes": differing}
+    assert compare.change(a, b, "columns", 1, 1) == "s1/b: room=a, take=1 -> room=a, take=2"
+    assert compare.change(a, b, "columns", 3, 3) == "s1/d: room=a, take=1 -> none"
+
+
 def test_other_pixels_in_the_same_place(tmp_path: Path) -> None:
     one, two = clips("s1/a", "s1/b")
     other = dataclasses.replace(one, frames=one.frames ^ 1)
@@ -188,4 +204,4 @@ def test_words_are_compared_one_by_one(pairs: list[tuple[list, list]], random: o
     random.shuffle(places)
     both = np.array([(n, places.index(n)) for n in range(len(pairs))], int).reshape(-1, 2)
     a, b = _index([one for one, _ in pairs]), _index([pairs[n][1] for n in places])
-    assert compare._words_differ(a, b, both).tolist() == [one != other for one, other in pairs]
+    assert compare._lists_differ(a, b, both, *compare.LISTS["words"]).tolist() == [one != other for one, other in pairs]

@@ -40,6 +40,18 @@ def test_what_was_cut_or_spelled_otherwise_is_counted(tiny: Callable[[str], Data
     assert statistics.summary(altered) == statistics.summary(data)
 
 
+def test_columns_of_the_table_are_described(tmp_path: Path) -> None:
+    columns = (
+        [(("room", "a"), ("note", "n" * 40))] * 3 + [(("room", "b\nc"),)] + [(("room", f"r{n}"),) for n in range(5)]
+    )
+    clips = [dataclasses.replace(datasets.clip(f"s1/{n}", 9), columns=own) for n, own in enumerate([*columns, ()])]
+    rows = statistics.summary(datasets.write_dataset(tmp_path, {"train": [clips]}))
+    assert [row for row in rows if row[0].startswith("column")] == [
+        ("column room", "9 clips, 7 values: a 3, b c 1, r0 1, r1 1, r2 1, and 2 more"),
+        ("column note", f"3 clips, 1 values: {'n' * 30}… 3"),
+    ]
+
+
 def test_without_word_times(tmp_path: Path) -> None:
     clips = [datasets.clip(f"s{n}/a", 9, ()) for n in range(12)]
     rows = dict(statistics.summary(datasets.write_dataset(tmp_path, {"train": [clips]})))

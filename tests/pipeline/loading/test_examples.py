@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.loading import examples
+from pipeline.loading import examples, mixture
 from pipeline.loading.examples import DataConfig, Examples, select_examples
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED
@@ -79,6 +79,82 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
         datasets.clip("s3/d", 9, []),
     ]
     return datasets.write_dataset(tmp_path_factory.mktemp("spoken"), {"train": [clips[:2], clips[2:]], "val": [[]]})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
+    """Five clips that keep columns of their table, of which one keeps nothing, and one is of val."""
+    columns = {
+        "s1/a": (("room", "hall"), ("take", "1"), ("note", "a, b=c")),
+        "s1/b": (("room", "studio"), ("take", "1")),
+        "s1/c": (("room", "hall"), ("take", "2"), ("a=b", "c")),
+        "s1/d": (),
+        "s2/e": (("room", "cellar"), ("take", "")),
+    }
+    clips = [dataclasses.replace(datasets.clip(name, 12), columns=own) for name, own in columns.items()]
+    splits = {"train": [clips[:3], clips[3:4]], "val": [clips[4:]]}
+    return datasets.write_dataset(tmp_path_factory.mktemp("kept"), splits)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (("room=hall",), ["s1/a", "s1/c"]),
+        (("room=hall", "room=studio", "room=hall"), ["s1/a", "s1/b", "s1/c"]),
+        (("room=hall", "take=2"), ["s1/c"]),
+        (("take=1", "room=hall", "take=2"), ["s1/a", "s1/c"]),
+        (("note=a, b=c",), ["s1/a"]),
+        (("a=b=c",), ["s1/c"]),
+    ],
+)
+def test_clips_are_chosen_by_columns_of_their_table(kept: DatasetDir, where: tuple, expected: list[str]) -> None:
+    assert ids(kept, select_examples(kept, "train", dataclasses.replace(SENTENCE, where=where))) == expected
+    words_of = select_examples(kept, "train", dataclasses.replace(WORD, where=where))
+    assert ids(kept, words_of) == [name for name in expected for _ in range(3)]
+
+
+def test_an_empty_value_can_be_chosen(kept: DatasetDir) -> None:
+    assert ids(kept, select_examples(kept, "val", dataclasses.replace(SENTENCE, where=("take=",)))) == ["s2/e"]
+
+
+@pytest.mark.parametrize(
+    ("where", "match"),
+    [
+        (("rom=hall",), "where: no clip has a column 'rom'; choose of room, take, note, a=b$"),
+        (
+            ("speaker=s1",),
+            "no clip has a column 'speaker'; choose of .*; talkers are chosen by --speakers of scripts.train",
+        ),
+        (("room=attic", "take=1"), "where: no clip has room='attic'; choose of 'cellar', 'hall', 'studio'$"),
+        (("room=hall", "room=attic"), "where: no clip has room='attic'"),
+        (("room=cellar",), "where room=cellar leave no example of split 'train'; loosen them"),
+        (("x=y=z",), "where: no clip has a column 'x'; choose of"),
+    ],
+)
+def test_columns_and_values_that_are_not_there_are_named(kept: DatasetDir, where: tuple, match: str) -> None:
+    with pytest.raises(DataError, match=match) as raised:
+        select_examples(kept, "train", dataclasses.replace(SENTENCE, where=where))
+    assert str(raised.value).startswith(f"{kept.root}: ")
+
+
+def test_many_values_are_not_all_listed(tmp_path: Path) -> None:
+    clips = [dataclasses.replace(datasets.clip(f"s1/{n}", 9, ()), columns=(("n", f"{n:02}"),)) for n in range(22)]
+    dataset = datasets.write_dataset(tmp_path, {"train": [clips]})
+    with pytest.raises(DataError, match=r"no clip has n='x'; choose of '00', '01', .*, '19' and 2 more$"):
+        select_examples(dataset, "train", dataclasses.replace(SENTENCE, where=("n=x",)))
+
+
+def test_a_dataset_without_columns_says_so(spoken: DatasetDir) -> None:
+    with pytest.raises(
+        DataError, match="no clip has a column 'room'; it has none; convert its table with --keep_columns"
+    ):
+        select_examples(spoken, "train", dataclasses.replace(SENTENCE, where=("room=hall",)))
+
+
+def test_a_mixture_is_chosen_from_by_columns_that_only_some_have(kept: DatasetDir, spoken: DatasetDir) -> None:
+    mixed = mixture.join([spoken, kept])
+    found = select_examples(mixed, "train", dataclasses.replace(SENTENCE, where=("room=studio",)))
+    assert ids(mixed, found) == [f"{kept.root.name}:s1/b"]
 
 
 def ids(dataset: DatasetDir, found: Examples) -> list[str]:
@@ -179,7 +255,7 @@ def test_clips_without_a_doubt_are_not_chosen_by_it(spoken: DatasetDir) -> None:
 
 
 def test_whole_leaves_nothing_out() -> None:
-    filters = {"speakers": ("s1",), "words": ("at",), "max_doubt": 0.5, "max_frames": 9}
+    filters = {"speakers": ("s1",), "words": ("at",), "max_doubt": 0.5, "where": ("a=b",), "max_frames": 9}
     config = DataConfig(WORDS, "word", 3, "same", **filters, overlong="truncate")
     kept = dataclasses.replace(config.whole(), overlong="skip")
     assert kept == DataConfig(WORDS, "word", 3, "same")
@@ -193,6 +269,8 @@ def test_whole_leaves_nothing_out() -> None:
         ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
         ({"padding": "wrap"}, "padding: want valid or same, got 'wrap'"),
         ({"max_doubt": 1.1}, "max_doubt: want 0 to 1, got 1.1"),
+        ({"where": ("room=a", "room")}, "where: want name=value, got 'room'"),
+        ({"where": ("=a",)}, "where: want name=value, got '=a'"),
         ({"max_frames": 4}, "max_frames: want at least 5, one window, got 4"),
         ({"overlong": "cut"}, "overlong: want skip or truncate, got 'cut'"),
     ],

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from tests import datasets
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> DatasetDir:
-    """Two shards of two clips, and one."""
+    """Two shards of two clips, and one; four of them with a column `room`."""
     clips = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(5)]
+    clips[1:] = [dataclasses.replace(clip, columns=(("room", "a"),)) for clip in clips[1:]]
     return datasets.write_dataset(tmp_path / "ds", {"train": [clips[:2], clips[2:4]], "val": [clips[4:]]})
 
 
@@ -129,6 +131,14 @@ def recast(name: str, to: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict]
         (change("frames", 0, 0), "a record has more frames than bytes for them"),
         (change("tracked", 0, 11), "want 0 <= tracked <= frames"),
         (change("doubt", 0, 101), "want -1 <= doubt <= 100"),
+        (recast("column_name", lambda c: c.astype(int)), "column column_name: want one axis of uint8"),
+        (change("column_name_ends", 0, 0), "a column has no name"),
+        (recast("column_value_ends", lambda c: c[:-1]), "column column_value_ends: want 4 rows as of column_name_ends"),
+        (change("column_value", 0, 0xFF), "column column_value: want UTF-8 in every row"),
+        (recast("column_rows", lambda c: c[:-1]), "column column_rows: want a row for each record and one more"),
+        (change("column_rows", 1, 2**40), "column column_rows: want it to rise from 0"),
+        (change("column_rows", 3, 0), "column column_rows: want it to rise from 0"),
+        (change("column_rows", slice(1, None), 0), "column column_rows: want it to end at 4"),
         (change("word_start", 0, -1), "want words that begin in their clips"),
         (change("word_stop", 0, 1), "want words that begin in their clips"),
         (change("id", 9, ord("0")), "an id comes twice"),

@@ -98,6 +98,22 @@ def test_an_index_from_before_crops_were_scored_says_so(dataset: DatasetDir) -> 
     assert index.id.tolist() == dataset.index.id.tolist()
 
 
+def test_an_index_holds_columns_of_a_table_only_where_a_clip_has_some(tmp_path: Path, dataset: DatasetDir) -> None:
+    assert [name for name in np.load(dataset.root / directory.INDEX) if name.startswith("column")] == []
+    assert dataset.index.column_rows.tolist() == [0] * 7
+    assert dataset.index.row(2).columns == ()
+    clips = [datasets.clip("s1/a", 9), dataclasses.replace(datasets.clip("s1/b", 9), columns=(("room", "1"),))]
+    own = datasets.write_dataset(tmp_path / "own", {"train": [clips]})
+    assert [own.index.row(record).columns for record in range(2)] == [(), (("room", "1"),)]
+    assert [directory.read_record(own, record).columns for record in range(2)] == [(), (("room", "1"),)]
+    assert [problem for problem in directory.verify(own) if problem] == []
+    strange = StringArray.of(["2"])
+    other = dataclasses.replace(own, index=dataclasses.replace(own.index, column_value=strange))
+    assert [problem for problem in directory.verify(other) if problem] == [
+        f"{own.shards[0]} offset {own.index.offset[1]}: differs from the index in columns"
+    ]
+
+
 def test_an_index_of_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", id=np.array([{}], object))
     with pytest.raises(DataError, match=r"evil\.npz: not an index \(Object arrays cannot be loaded"):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.records.codecs import Encoding
@@ -56,7 +58,7 @@ def example(**changes: Any) -> bytes:
     features = record.features.feature
     for name, values in changes.items():
         key = str(Key[name])
-        del features[key]
+        features.pop(key, None)
         if values is None:
             continue
         kind = {bytes: "bytes_list", int: "int64_list", float: "float_list"}[type(values[0])]
@@ -86,6 +88,24 @@ def test_round_trip_is_exact(encoding: str, words: tuple) -> None:
     noise = np.random.default_rng(0).integers(0, 256, clip.frames.shape, np.uint8)
     clip = dataclasses.replace(clip, frames=noise)
     assert_same(from_example(to_example(clip, Encoding(encoding)), Encoding(encoding)), clip)
+
+
+COLUMNS = st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=4, unique_by=lambda pair: pair[0])
+
+
+@given(COLUMNS)
+def test_columns_of_the_table_are_had_back(columns: list[tuple[str, str]]) -> None:
+    clip = dataclasses.replace(datasets.clip("s1/a", 5), columns=tuple(columns))
+    assert from_example(to_example(clip, Encoding()), Encoding()).columns == tuple(columns)
+
+
+def test_columns_lie_under_their_keys_and_take_none_where_there_are_none() -> None:
+    plain = tf.train.Example.FromString(to_example(GOLDEN_CLIP, Encoding())).features.feature
+    clip = dataclasses.replace(GOLDEN_CLIP, columns=(("room", "studio 1"), ("été", "")))
+    record = tf.train.Example.FromString(to_example(clip, Encoding())).features.feature
+    assert set(record) - set(plain) == {"columns/name", "columns/value"}
+    assert list(record["columns/name"].bytes_list.value) == [b"room", "été".encode()]
+    assert list(record["columns/value"].bytes_list.value) == [b"studio 1", b""]
 
 
 @pytest.mark.parametrize(("quality", "near"), [(92, 3), (30, 12)])
@@ -121,6 +141,17 @@ def test_jpeg_quality_decides_the_size() -> None:
         (example(TRACKED=[1, 1]), "2 tracked flags for 5 frames"),
         (example(WORD_START=[0]), "key words/start: 1 values for 2 words"),
         (example(WORD_STOP=None), "key words/stop: 0 values for 2 words"),
+        (example(COLUMN_NAME=[b"a"]), "key columns/value: 0 values for 1 names"),
+        (example(COLUMN_VALUE=[b"a"]), "key columns/value: 1 values for 0 names"),
+        (example(COLUMN_NAME=[b"a", b"b"], COLUMN_VALUE=[b"1"]), "key columns/value: 1 values for 2 names"),
+        (example(COLUMN_NAME=[1], COLUMN_VALUE=[b"1"]), "key columns/name: want a bytes_list, got a int64_list"),
+        (example(COLUMN_NAME=[b"a"], COLUMN_VALUE=[1.5]), "key columns/value: want a bytes_list, got a float_list"),
+        (example(COLUMN_NAME=[b"a"], COLUMN_VALUE=[b"\xff"]), "key columns/value: not UTF-8"),
+        (
+            example(COLUMN_NAME=[b"a", b"b", b"a"], COLUMN_VALUE=[b"1", b"2", b"3"]),
+            "columns/name: want distinct names, none empty, got 'a', 'b', 'a'",
+        ),
+        (example(COLUMN_NAME=[b""], COLUMN_VALUE=[b"1"]), "columns/name: want distinct names, none empty, got ''"),
         (example(WORD_START=[3, 2]), r"word 'bin': want 0 <= start < stop, got \[3, 2\)"),
     ],
 )

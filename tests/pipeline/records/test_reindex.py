@@ -51,6 +51,16 @@ def test_shards_alone_become_the_dataset_that_they_were(tmp_path: Path, encoding
     assert [problem for problem in directory.verify(dataset) if problem] == []
 
 
+def test_columns_of_a_table_are_indexed(tmp_path: Path) -> None:
+    clips = [CLIPS[0], dataclasses.replace(CLIPS[1], columns=(("room", "a"), ("take", "2")))]
+    had = bare(tmp_path / "data", splits={"train": [clips]})
+    list(reindex.index(tmp_path / "data"))
+    index = directory.open_dataset(tmp_path / "data").index
+    assert [index.row(record) for record in range(2)] == [had.index.row(record) for record in range(2)]
+    assert index.row(1).columns == (("room", "a"), ("take", "2"))
+    assert '"columns"' in (tmp_path / "data" / "features.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [

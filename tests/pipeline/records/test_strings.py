@@ -97,6 +97,20 @@ def test_they_are_found_among_others(texts: list[str], values: set[str]) -> None
     assert Lookup(known)(StringArray.of(texts)).tolist() == expected
 
 
+@given(TEXTS)
+def test_the_distinct_ones_are_found(texts: list[str]) -> None:
+    packed = StringArray.of(texts)
+    rows, places = packed.distinct()
+    assert [texts[row] for row in rows[places]] == texts
+    assert sorted(rows) == [row for row, text in enumerate(texts) if text not in texts[:row]]
+
+
+def test_distinct_ones_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StringArray, "hashes", lambda self: np.zeros(len(self), np.uint64))
+    rows, places = StringArray.of(["b", "a", "b", "c"]).distinct()
+    assert (rows.tolist(), places.tolist()) == ([0, 1, 3], [0, 1, 0, 2])
+
+
 def test_equal_values_are_not_looked_up() -> None:
     with pytest.raises(ValueError, match="distinct"):
         Lookup(["bin", "at", "bin"])

@@ -18,13 +18,16 @@ from pipeline.records import directory, tfds_metadata
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Key, Word
+from tests import datasets
 
 
 def test_every_key_of_a_record_is_described() -> None:
-    features = tfds_metadata.features(Encoding())["featuresDict"]["features"]
-    words = features["words"]["sequence"]["feature"]["featuresDict"]["features"]
-    described = {*(set(features) - {"words"}), *(f"words/{key}" for key in words)}
-    assert described == {str(key) for key in Key}
+    features = tfds_metadata.features(Encoding(), has_columns=True)["featuresDict"]["features"]
+    lists = {
+        name: features.pop(name)["sequence"]["feature"]["featuresDict"]["features"] for name in ("words", "columns")
+    }
+    assert {*features, *(f"{name}/{key}" for name, keys in lists.items() for key in keys)} == {str(key) for key in Key}
+    assert "columns" not in tfds_metadata.features(Encoding(), has_columns=False)["featuresDict"]["features"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_every_key_of_a_record_is_described() -> None:
     ],
 )
 def test_frames_are_described_as_they_are_stored(encoding: str, frames: dict) -> None:
-    assert tfds_metadata.features(Encoding(encoding))["featuresDict"]["features"]["frames"] == frames
+    assert tfds_metadata.features(Encoding(encoding), False)["featuresDict"]["features"]["frames"] == frames
 
 
 def test_the_splits_are_those_of_the_manifest(tiny: Callable[[str], DatasetDir]) -> None:
@@ -95,6 +98,15 @@ def test_tensorflow_datasets_reads_every_split(tiny: Callable[[str], DatasetDir]
         }
         for record, example in zip(dataset.records(split), read, strict=True):
             _check_same(example, directory.read_record(dataset, record), levels=2 if encoding == "jpeg" else 0)
+
+
+def test_tensorflow_datasets_reads_columns_of_the_table_where_there_are_some(tmp_path: Path) -> None:
+    columns = [(("room", "studio"), ("été", "")), (), (("room", "hall"),)]
+    clips = [dataclasses.replace(datasets.clip(f"s1/c{n}", 9), columns=own) for n, own in enumerate(columns)]
+    builder = tfds.builder_from_directory(datasets.write_dataset(tmp_path, {"train": [clips]}).root)
+    read = [example["columns"] for example in builder.as_dataset("train", shuffle_files=False)]
+    got = [[[text.decode() for text in own[key].numpy()] for key in ("name", "value")] for own in read]
+    assert got == [[["room", "été"], ["studio", ""]], [[], []], [["room"], ["hall"]]]
 
 
 def test_tensorflow_datasets_reads_what_a_conversion_has_left_empty(corpus: Path, tmp_path: Path) -> None:

@@ -25,14 +25,16 @@ class Oven:
     box: tuple[float, ...] | None = None
     minutes: float | None = None
     fast: bool = False
+    spices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.heat > 300:
             raise ValueError(f"heat: want at most 300, got {self.heat}")
 
 
-HELP = {name: f"about {name}" for name in ("heat", "share", "mode", "box", "minutes", "fast")}
-OPTIONS = cli.Options(Oven, HELP, names={"heat": "oven_heat", "mode": "oven_mode", "box": "oven_box"})
+HELP = {name: f"about {name}" for name in ("heat", "share", "mode", "box", "minutes", "fast", "spices")}
+FLAGS = {"heat": "oven_heat", "mode": "oven_mode", "box": "oven_box"}
+OPTIONS = cli.Options(Oven, HELP, names=FLAGS, repeated=("spices",))
 NAMES = ("oven_heat", "share", "oven_mode", "oven_box", "minutes", "fast")
 
 
@@ -50,6 +52,10 @@ def test_defaults_are_those_of_the_dataclass() -> None:
 def test_flags_become_fields_of_their_type() -> None:
     got = build("--oven_heat=200", "--share=0.25", "--oven_mode=top", "--oven_box=0,.5,1e0", "--minutes=3", "--fast")
     assert got == Oven("pie", 200, 0.25, "top", (0.0, 0.5, 1.0), 3.0, True)
+
+
+def test_a_repeated_flag_keeps_its_commas() -> None:
+    assert build("--spices=salt, coarse", "--spices= mint").spices == ("salt, coarse", " mint")
 
 
 def test_a_refused_value_names_the_flag() -> None:
