@@ -87,7 +87,7 @@ SPLIT = cli.Options(
         "val": "clips (or speakers) for validation: a count such as 100, or a share such as 10%",
         "test": "the same for test; not with a published split",
         "seed": "of the split and of the order of clips in the shards",
-        "allow_shared_speakers": "accept a published split that has a speaker in two of its parts",
+        "allow_shared_speakers": "accept a published split (of grid, lrw, lrs) that has a speaker in two of its parts",
     },
     names={"by": "split_by"},
 )

@@ -29,7 +29,7 @@ class SplitRule:
       val: the size of val in clips (or speakers): a count such as `100`, or a share such as `10%`, rounded up.
       test: the size of test; unused by `corpus`.
       seed: the seed of the draw.
-      allow_shared_speakers: accept a published split with a speaker in several splits.
+      allow_shared_speakers: accept a published split with a speaker in several splits, as that of one's own table.
     """
 
     by: Literal["clip", "speaker", "corpus"] = "clip"
