@@ -22,7 +22,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.conversion import dry_run, overwrite
+from pipeline.conversion import dry_run, overwrite, precheck
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finalize_tasks
@@ -40,6 +40,7 @@ from pipeline.records.storage import Place
 from pipeline.schema import DataError
 from scripts.common import array_flags, cli, corpus_flags
 
+Row = tuple[str, str]  # of a table that is printed
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
 flags.DEFINE_string("source", None, "directory or URL of the corpus", required=True)
@@ -117,7 +118,11 @@ CONVERT = cli.Options(
         "overlong": "reject clips of more than --max_frames, or truncate those with word times",
         "on_gap": "where the face is lost for more than --max_gap frames, and at a cut: reject the clip, or split it "
         "into its stretches with a face, each a clip ID@FRAME with the words that lie in it",
-        "alphabet": "characters that a transcript may hold, lower case",
+        "text": "as_is: transcripts in lower case, as the labels spell them; spoken: without punctuation and symbols, "
+        "each run of which becomes a blank (well-known is two words, 3.5 is 3 5), but with apostrophes beside letters "
+        "and digits (don't, dogs'; 'hello' loses both); digits stay. Words with times follow the same rule",
+        "alphabet": "characters that a transcript may hold, lower case; from_data: a blank and the characters of the "
+        "training clips' transcripts, by the rule --text",
         "unknown": "reject clips with a character outside --alphabet, or write U+FFFD in its place (unk)",
     },
     names={"overlong": "on_too_long"},
@@ -135,7 +140,11 @@ def main(argv: list[str]) -> None:
     corpus_flags.options(values.corpus)  # refuses them before a corpus in a store is fetched
     rule = SPLIT.build()
     config = CONVERT.build(
-        name=values.name or values.corpus, crop=CROP.build(), encoding=ENCODING.build(), seed=rule.seed
+        name=values.name or values.corpus,
+        crop=CROP.build(),
+        encoding=ENCODING.build(),
+        seed=rule.seed,
+        **({"alphabet": ConvertConfig.alphabet} if _is_from_data() else {}),  # until labels are read
     )
     with _at_hand(source) as root:
         _plan_and_convert(corpus, root, source, output, rule, config, part)
@@ -152,24 +161,33 @@ def _plan_and_convert(
     _refuse_amounts(sources, rule)
     allowed = replace(rule, allow_shared_speakers=rule.allow_shared_speakers or not corpus.publishes_split)
     split, sources = describe(sources, rule), assign(sources, allowed)
-    for line in corpus.left_out(root, sources, **how) if not values.finalize else ():
+    if _is_from_data():
+        config = replace(config, alphabet=precheck.alphabet_of(sources, config))
+        print(f"alphabet of the training clips: {len(config.alphabet)} characters, {config.alphabet!r}", flush=True)
+    ends = {} if values.finalize else precheck.read_ends(sources, root, _origin(source), config.fps)
+    found = precheck.check(sources, config, ends)
+    for line in [*corpus.left_out(root, sources, **how), *found.lines()] if not values.finalize else ():
         print(line, flush=True)
     if values.reuse and not values.finalize:
         Reuse(_reused(), config)  # so that it is refused before anything is removed
     if removal := overwrite.plan(output) if values.overwrite else None:
         print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
-        settings = values.workers, values.retry_rejected, _origin(source), part, _reused(), values.overwrite
+        settings = values.workers, values.retry_rejected, found, part, _reused(), values.overwrite
         rows = dry_run.report(sources, root, output, config, *settings)
         cli.table([rows[0], ("split", split), *rows[1:]])
         _warn(sources)
     elif values.finalize:
         finalize_tasks(sources, root, output, config, values.tasks, values.max_reject_fraction)
-        _report(sources, split, output, [])
+        _report(sources, output, [("split", split), *found.rows()])
     else:
         if removal:
             overwrite.remove(removal)
-        _convert(sources, root, output, config, rule, split, part)
+        _convert(sources, root, output, config, rule, [("split", split), *found.rows()], part)
+
+
+def _is_from_data() -> bool:
+    return flags.FLAGS.alphabet == precheck.FROM_DATA
 
 
 @contextlib.contextmanager
@@ -242,7 +260,7 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
 
 
 def _convert(
-    sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, split: str, part: Part
+    sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, rows: list[Row], part: Part
 ) -> None:
     values = flags.FLAGS
     source, began = _place(values.source), time.monotonic()
@@ -277,7 +295,7 @@ def _convert(
     taken = f"; {state.reused} with crops of {values.reuse}" if values.reuse else ""
     print(f"{counts} in {seconds:.0f} s{taken}; {state.resumed} were finished")
     if part.is_whole or storage.exists(output / MANIFEST):
-        _report(sources, split, output, [("time", _time(seconds, state))])
+        _report(sources, output, [*rows, ("time", _time(seconds, state))])
     else:
         cli.table([("time", _time(seconds, state))])
         last = f"the last of {part.tasks} tasks, or --tasks={part.tasks} --finalize, finishes the dataset"
@@ -296,9 +314,9 @@ def _engine(root: Path, output: Place, origin: Url | None) -> Engine | None:
     return dask.Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
 
 
-def _report(sources: Catalog, split: str, output: Place, more: list[tuple[str, str]]) -> None:
+def _report(sources: Catalog, output: Place, rows: list[Row]) -> None:
     dataset = open_dataset(output)
-    cli.table([*summary(dataset), ("split", split), *more])
+    cli.table([*summary(dataset), *rows])
     _warn(sources)
     if rejected := sum(dataset.manifest["rejected"].values()):
         print(f"rejects: {rejected}, with the reason in {output / REJECTED}")

@@ -227,10 +227,15 @@ def transcript(source: ClipSource, config: ConvertConfig) -> str:
       ClipError: BAD_TRANSCRIPT or BAD_CHARACTER.
     """
     text = ruled_text(source, config)
-    if config.unknown == "reject" and (foreign := sorted(set(text) - set(config.alphabet))):
+    if config.unknown == "reject" and (foreign := foreign_characters(text, config)):
         are = f"{'is' if len(foreign) == 1 else 'are'} not in the alphabet {config.alphabet!r} (--alphabet, --unknown)"
         raise ClipError(Reason.BAD_CHARACTER, f"{', '.join(map(repr, foreign))} in {text!r} {are}")
     return _replace_unknown(text, config)
+
+
+def foreign_characters(text: str, config: ConvertConfig) -> list[str]:
+    """Returns the characters of a text that are not in the alphabet, each once, sorted."""
+    return sorted(character for character in set(text) if character not in config.alphabet)
 
 
 def ruled_text(source: ClipSource, config: ConvertConfig) -> str:

@@ -1,33 +1,26 @@
-"""Reports what a conversion would do; reads a few videos' headers and writes nothing."""
+"""Reports what a conversion would do, and writes nothing."""
 
-import contextlib
 import dataclasses
-import itertools
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.conversion import job, lock
 from pipeline.conversion.array import WHOLE, Part
-from pipeline.conversion.clip import transcript
 from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.precheck import Findings
 from pipeline.conversion.progress import Progress
 from pipeline.conversion.reuse import Reuse
 from pipeline.conversion.shard import ShardTask, plan_shards
-from pipeline.corpora import mirror, paths
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, storage
 from pipeline.records.bucket import Url
 from pipeline.records.storage import Place
-from pipeline.schema import FRAME_BYTES, ClipError
-from pipeline.video import decode
+from pipeline.schema import FRAME_BYTES, Reason
 
-MAX_HEADERS = 20  # videos whose headers are read for their duration
-MAX_FETCHED = 5  # videos that are fetched for it
 DEFAULT_S = 3.0  # duration if no header says it
 
 
@@ -38,13 +31,14 @@ def report(
     config: ConvertConfig,
     workers: int,
     retry_rejected: bool,
-    origin: Url | None = None,
+    found: Findings,
     part: Part = WHOLE,
     reuse: Place | None = None,
     anew: bool = False,
 ) -> list[tuple[str, str]]:
     """Returns rows `(what, value)`: clips, shards, bad transcripts, finished shards, bytes to write, settings.
 
+    Args as of `convert`, and `found`, what `precheck` says of the same clips.
     With `anew`, what is in the output does not count, since it would be removed.
 
     Raises:
@@ -64,7 +58,7 @@ def report(
     return [
         ("clips", f"{len(catalog)}, {_speakers(catalog, np.arange(len(catalog)))}"),
         *_splits(catalog, tasks, config),
-        *_transcripts(catalog, config),
+        *_transcripts(found),
         *(
             []
             if part.is_whole
@@ -73,7 +67,7 @@ def report(
         ("output", f"{output}: {'finished, nothing to do' if finished else _state(len(share), left, state)}"),
         *_reused(catalog, root, config, reuse),
         ("workers", str(workers)),
-        ("to write", _bytes(left, root, origin, output, config)),
+        ("to write", _bytes(left, found.whole_s, output, config)),
         *((field, _shown(value)) for field, value in dataclasses.asdict(config).items()),
     ]
 
@@ -90,19 +84,13 @@ def _splits(catalog: Catalog, tasks: list[ShardTask], config: ConvertConfig) -> 
         yield f"  {split}", f"{len(rows)} clips, {_speakers(catalog, rows)}, {len(own)} shards: {files}"
 
 
-def _transcripts(sources: Sequence[ClipSource], config: ConvertConfig) -> Iterator[tuple[str, str]]:
-    reasons: Counter[str] = Counter()
-    example, timed = "", 0
-    for source in sources:
-        timed += bool(source.words)
-        try:
-            transcript(source, config)
-        except ClipError as error:
-            reasons[error.reason] += 1
-            example = example or f"such as {source.id}: {error.detail}"
-    shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-    yield "word times", f"of {timed} clips" if timed < len(sources) else "of all clips"
-    yield "bad transcripts", f"{shown}, {example}; would be rejected" if reasons else "none"
+def _transcripts(found: Findings) -> Iterator[tuple[str, str]]:
+    yield "word times", f"of {found.timed} clips" if found.timed < found.clips else "of all clips"
+    foreign = 0 if found.config.unknown == "unk" else found.foreign_clips
+    counts = ((found.unusable.count, Reason.BAD_TRANSCRIPT), (foreign, Reason.BAD_CHARACTER))
+    shown = ", ".join(f"{clips} {reason}" for clips, reason in counts if clips)
+    yield "bad transcripts", f"{shown}; would be rejected" if shown else "none"
+    yield from found.rows()
 
 
 def _reused(catalog: Catalog, root: Path, config: ConvertConfig, reuse: Place | None) -> Iterator[tuple[str, str]]:
@@ -118,10 +106,9 @@ def _state(shards: int, left: list[ShardTask], state: Progress) -> str:
     return f"{done} are finished, {state.resumed} clips, {state.resumed_rejected} of them rejected"
 
 
-def _bytes(left: list[ShardTask], root: Path, origin: Url | None, output: Place, config: ConvertConfig) -> str:
+def _bytes(left: list[ShardTask], known: list[float], output: Place, config: ConvertConfig) -> str:
     spans = [clip.span for task in left for clip in task.sources]
     whole = spans.count(None)
-    known = _known_seconds(left, whole, root, origin)
     mean = sum(known) / len(known) if known else DEFAULT_S
     size = FRAME_BYTES * config.fps * (sum(span[1] - span[0] for span in spans if span) + mean * whole)
     source = f"by the headers of {len(known)}" if known else "a guess"
@@ -140,19 +127,6 @@ def _free(output: Place, size: float) -> str:
 
 def _size(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def _known_seconds(left: list[ShardTask], count: int, root: Path, origin: Url | None) -> list[float]:
-    """Returns the seconds of some of the `count` clips that are whole videos, spread evenly over all."""
-    whole = (clip for task in left for clip in task.sources if clip.span is None)
-    found = []
-    most = MAX_HEADERS if origin is None else MAX_FETCHED
-    step = max(1, count // most)
-    for clip in itertools.islice(whole, 0, most * step, step):
-        with contextlib.suppress(ClipError), mirror.fetched(clip, root, origin) as (at_hand, base):
-            paths.check_video(at_hand.video, base)
-            found.append(decode.end(at_hand.video))
-    return found
 
 
 def _shown(value: object) -> str:

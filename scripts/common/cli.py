@@ -63,7 +63,7 @@ class Options:
             _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
 
     def build(self, **fixed: Any) -> Any:
-        """Builds the dataclass from the parsed flags, with `fixed` for the other fields.
+        """Builds the dataclass from the parsed flags, with `fixed` for other fields or in place of flags.
 
         Raises:
           DataError: the dataclass refuses a value; the flag is named.
@@ -75,7 +75,7 @@ class Options:
             for k, v in values.items()
         }
         try:
-            return self._config(**values, **fixed)
+            return self._config(**{**values, **fixed})
         except ValueError as error:
             field, _, rule = str(error).partition(":")
             name = self._names.get(field, field)

@@ -1,10 +1,107 @@
+import csv
 import json
 import re
 from pathlib import Path
 
+import pytest
+
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
+from tests import datasets
 from tests.scripts import commands
+
+TABLE = """video,text,split,start,end
+0.mp4,"Well, hello!",train,,
+1.mp4,grüß,train,,
+2.mp4,…,train,,
+3.mp4,ça va?,val,,
+4.mp4,hey,test,500,2250
+5.mp4,we,val,,
+gone.mp4,hey,test,,
+"""
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """A table of six videos of 30 frames and one that is missing; one line of it in milliseconds."""
+    for number in range(6):
+        datasets.write_video(tmp_path / f"talks/{number}.mp4", datasets.pixels(30, seed=number, side=64))
+    (tmp_path / "talks/clips.csv").write_text(TABLE, encoding="utf-8")
+    return tmp_path / "talks"
+
+
+MISSING = "missing videos (1 of 7), whose clips will be rejected: gone.mp4"
+TIMES = (
+    "times that cannot be (1 of 7 clips): 4.mp4@500.0-2250.0: the span 500 to 2250 s begins behind the end of the "
+    "video, 1.2 s; times are seconds; 6 videos were asked where they end; these clips will be rejected"
+)
+
+
+def test_what_cannot_be_converted_is_said_before_and_without_a_conversion(talks: Path, tmp_path: Path) -> None:
+    place = ["--corpus=folder", f"--source={talks}", "--crop=resize", "--max_reject_fraction=1", "--workers=1"]
+    begun, planned = commands.run(
+        ["convert", *place, f"--output={tmp_path / 'out'}"],
+        ["convert", *place, f"--output={tmp_path / 'no'}", "--dry_run"],
+    )
+    foreign = (
+        "characters outside the alphabet: '!' in 1 clips, ',' in 1, '?' in 1, 'ß' in 1, 'ç' in 1, 'ü' in 1, '…' in 1; "
+        "these 4 clips will be rejected; --alphabet=from_data takes those of training clips, --text=spoken drops "
+        "punctuation and symbols, --unknown=unk replaces them"
+    )
+    assert begun.splitlines()[:3] == planned.splitlines()[:3] == [MISSING, TIMES, foreign]
+    with (tmp_path / "out/rejected.csv").open(newline="", encoding="utf-8") as file:
+        rejects = {row["source"]: (row["reason"], row["detail"]) for row in csv.DictReader(file)}
+    assert {name: reason for name, (reason, _) in rejects.items()} == {
+        **dict.fromkeys(("0.mp4", "1.mp4", "2.mp4", "3.mp4"), "bad_character"),
+        "4.mp4": "truncated",
+        "gone.mp4": "unreadable",
+    }
+    assert rejects["0.mp4"][1].startswith("'!', ',' in 'well, hello!' are not in the alphabet")
+    assert rejects["4.mp4"][1] == (
+        "ends at 1.200 s by its container, the span is 500 to 2250 s and begins behind that; correct its times, which "
+        "are seconds, or replace a video that was cut off"
+    )
+
+
+def test_the_alphabet_of_the_data_and_what_is_spoken(talks: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    place = ["--corpus=folder", f"--source={talks}", f"--output={output}", "--crop=resize", "--max_reject_fraction=1"]
+    rules = ["--text=spoken", "--alphabet=from_data"]
+    (printed,) = commands.run(["convert", *place, *rules, "--workers=1"])
+    assert printed.splitlines()[:5] == [
+        "alphabet of the training clips: 10 characters, ' eghlorwßü'",
+        MISSING,
+        "transcripts that cannot be used (1 of 7 clips): 2.mp4: of the transcript '…' nothing is left (--text=spoken); "
+        "these clips will be rejected",
+        TIMES,
+        "characters outside the alphabet: 'y' in 2 clips, 'a' in 1, 'v' in 1, 'ç' in 1; these 3 clips will be "
+        "rejected; --unknown=unk replaces them",
+    ]
+    said = dict(re.split(" {2,}", line, maxsplit=1) for line in printed.splitlines() if "  " in line)
+    assert said["text changed"] == "2 of 7 transcripts (--text=spoken); dropped ! 1  , 1  ? 1"
+    opened = directory.open_dataset(output)
+    assert sorted(opened.index.text) == ["grüß", "we", "well hello"]
+    conversion = opened.manifest["conversion"]
+    assert (conversion["text"], conversion["alphabet"]) == ("spoken", " eghlorwßü")
+    assert opened.manifest["vocabulary"]["characters"] == " eghlorwßü"
+    again, other, finalized = commands.in_turn(
+        "convert",
+        [*place, *rules],
+        [*place, "--text=spoken", "--alphabet= eghlorwßüy"],
+        [*place, *rules, "--tasks=1", "--finalize"],
+    )
+    assert again[0] == finalized[0] is None
+    assert "alphabet was" in str(other[0])
+    assert "text changed" in finalized[1]
+    assert "missing videos" not in finalized[1]
+
+
+def test_an_alphabet_of_data_without_training_clips_is_refused(talks: Path, tmp_path: Path) -> None:
+    table = TABLE.replace("train", "test")
+    (talks / "clips.csv").write_text(table, encoding="utf-8")
+    place = ["--corpus=folder", f"--source={talks}", f"--output={tmp_path / 'out'}", "--alphabet=from_data"]
+    commands.mistakes_in_turn("convert", (place, ["--alphabet=from_data: no training clip has a transcript", "--val"]))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_corpus_becomes_a_dataset(corpus: Path, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.conversion import dry_run
+from pipeline.conversion import dry_run, precheck
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
 from pipeline.corpora import grid
+from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth.cropping import CropSettings
@@ -22,7 +23,9 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:
-    return dict(dry_run.report(clips, corpus, output, config, 4, False))
+    catalog = Catalog.of(clips)
+    found = precheck.check(catalog, config, precheck.read_ends(catalog, corpus, None, config.fps))
+    return dict(dry_run.report(catalog, corpus, output, config, 4, False, found))
 
 
 def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
@@ -36,10 +39,8 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     assert said["  train"] == "5 clips, 3 speakers, 3 shards: grid-train.tfrecord-00000-of-00003 and so on"
     assert said["  test"].endswith("1 shards: grid-test.tfrecord-00000-of-00001")
     assert said["word times"] == "of 7 clips"
-    assert said["bad transcripts"] == (
-        "1 bad_character, 1 bad_transcript, such as s1/bbaf2n: 'ï' in 'naïve' is not in the alphabet "
-        '" \'abcdefghijklmnopqrstuvwxyz0123456789" (--alphabet, --unknown); would be rejected'
-    )
+    assert said["bad transcripts"] == "1 bad_transcript, 1 bad_character; would be rejected"
+    assert "text changed" not in said
     assert said["output"] == f"{tmp_path / 'new/out'}: not started"
     # of 7 whole videos 6 open, with 119 frames in all: 119 / 6 * 7 + 50 frames of 12,544 bytes
     taken = "0.793 s a whole video, by the headers of 6, less as png"
@@ -47,6 +48,15 @@ def test_a_conversion_to_be_begun(corpus: Path, tmp_path: Path) -> None:
     assert said["workers"] == "4"
     assert said["crop"].startswith("mode resize, margin 1.6")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_rule_of_text_changes_and_no_character_rejects(corpus: Path, tmp_path: Path) -> None:
+    clips = sources(corpus)
+    clips[0] = dataclasses.replace(clips[0], text="naïve, no?")
+    config = dataclasses.replace(CONFIG, text="spoken", unknown="unk")
+    said = rows(corpus, tmp_path / "out", clips, config)
+    assert said["bad transcripts"] == "none"
+    assert said["text changed"] == "1 of 8 transcripts (--text=spoken); dropped , 1  ? 1"
 
 
 def test_a_conversion_under_way_and_finished(corpus: Path, tmp_path: Path) -> None:
