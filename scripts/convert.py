@@ -11,8 +11,6 @@ Dask cluster (--dask). --source and --output are then on a file system that all 
 
 import contextlib
 import itertools
-import math
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,127 +23,31 @@ from tqdm import tqdm
 from pipeline.conversion import dry_run, overwrite, precheck
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, Engine, Progress, convert, finalize_tasks
+from pipeline.conversion.job import Engine, Progress, convert, finalize_tasks
 from pipeline.conversion.reuse import Reuse
 from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
 from pipeline.inspection.statistics import summary
-from pipeline.mouth.cropping import CropSettings
 from pipeline.records import storage
 from pipeline.records.bucket import Url
-from pipeline.records.codecs import Encoding
 from pipeline.records.directory import MANIFEST, REJECTED, open_dataset
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
-from scripts.common import array_flags, cli, corpus_flags
+from scripts.common import array_flags, cli, conversion_flags, corpus_flags
 
 Row = tuple[str, str]  # of a table that is printed
-LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
-flags.DEFINE_enum("corpus", None, list(CORPORA), f"how --source is laid out\n{LAYOUTS}", required=True)
-flags.DEFINE_string("source", None, "directory or URL of the corpus", required=True)
-flags.DEFINE_string(
-    "output",
-    None,
-    "dataset directory or URL to write, or an unfinished one to continue",
-    required=True,
-)
-flags.DEFINE_string("name", None, "prefix of the shards' names; default: the corpus")
-flags.DEFINE_integer("workers", len(os.sched_getaffinity(0)), "processes; default: one per core", lower_bound=1)
-flags.DEFINE_string(
-    "dask",
-    None,
-    "address of a Dask scheduler whose workers convert, such as tcp://host:8786; local: --workers processes here",
-)
-flags.DEFINE_bool("dry_run", False, "report what would be done and write nothing")
-flags.DEFINE_float("clip_timeout_s", CLIP_TIMEOUT_S, "seconds after which a clip is rejected", lower_bound=0.1)
-flags.DEFINE_float(
-    "max_reject_fraction",
-    MAX_REJECT_FRACTION,
-    "share of rejected clips above which the conversion fails",
-    lower_bound=0,
-    upper_bound=1,
-)
-array_flags.define()
-corpus_flags.define()
-flags.DEFINE_bool(
-    "retry_rejected",
-    False,
-    "try again the clips of an earlier run that were unreadable, timed out, crashed or out of memory",
-)
-flags.DEFINE_string(
-    "reuse",
-    None,
-    "finished dataset, directory or URL: clips of the same part of the same video take their crops from it, and their "
-    "labels from the corpus as it is now; needs the same crop settings, --fps and --encoding, and changes no byte",
-)
-flags.DEFINE_bool("overwrite", False, "remove the dataset or unfinished conversion in --output, and begin anew")
-SPLIT = cli.Options(
-    SplitRule,
-    {
-        "by": "how clips are split. clip: draw clips; speaker: draw whole speakers, so that test speakers are unseen; "
-        "corpus: keep the published split, the default of lrw, lrs and folder if their clips have one",
-        "val": "clips (or speakers) for validation: a count such as 100, or a share such as 10%",
-        "test": "the same for test; not with a published split",
-        "seed": "of the split and of the order of clips in the shards",
-        "allow_shared_speakers": "accept a published split (of grid, lrw, lrs) that has a speaker in two of its parts",
-    },
-    names={"by": "split_by"},
-)
-CROP = cli.Options(
-    CropSettings,
-    {
-        "mode": "face: find, track and align the mouth; box: a fixed --box of the picture, the default of lrw; resize: "
-        "the whole picture",
-        "margin": "side of the crop in inter-ocular distances (face)",
-        "box": "x0,y0,x1,y1 as fractions of the picture (box)",
-        "smoothing": "sigma in frames of the Gaussian over the mouth's track (face)",
-        "max_gap": "largest number of frames without a face that is interpolated (face)",
-    },
-    names={"mode": "crop", "margin": "crop_margin"},
-)
-ENCODING = cli.Options(
-    Encoding,
-    {"name": "how frames are stored: raw, jpeg or png", "quality": "jpeg quality, 1 to 100"},
-    names={"name": "encoding"},
-)
-CONVERT = cli.Options(
-    ConvertConfig,
-    {
-        "fps": "frame rate of the records; other videos are resampled",
-        "clips_per_shard": "largest number of clips in a shard",
-        "max_frames": "largest number of frames in a clip; --on_too_long says what happens to longer ones",
-        "overlong": "reject clips of more than --max_frames, or truncate those with word times",
-        "on_gap": "where the face is lost for more than --max_gap frames, and at a cut: reject the clip, or split it "
-        "into its stretches with a face, each a clip ID@FRAME with the words that lie in it",
-        "text": "as_is: transcripts in lower case, as the labels spell them; spoken: without punctuation and symbols, "
-        "each run of which becomes a blank (well-known is two words, 3.5 is 3 5), but with apostrophes beside letters "
-        "and digits (don't, dogs'; 'hello' loses both); digits stay. Words with times follow the same rule",
-        "alphabet": "characters that a transcript may hold, lower case; from_data: a blank and the characters of the "
-        "training clips' transcripts, by the rule --text",
-        "unknown": "reject clips with a character outside --alphabet, or write U+FFFD in its place (unk)",
-    },
-    names={"overlong": "on_too_long"},
-)
+OPTIONS = conversion_flags.define()
 
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     values = flags.FLAGS
     part = array_flags.part(in_slurm=not values.dask)
-    _refuse(part)
     source, output, corpus = _place(values.source), _place(values.output), CORPORA[values.corpus]
-    _suit_crop(corpus)
-    _refuse_of_faces()
-    corpus_flags.options(values.corpus)  # refuses them before a corpus in a store is fetched
-    rule = SPLIT.build()
-    config = CONVERT.build(
-        name=values.name or values.corpus,
-        crop=CROP.build(),
-        encoding=ENCODING.build(),
-        seed=rule.seed,
-        **({"alphabet": ConvertConfig.alphabet} if _is_from_data() else {}),  # until labels are read
-    )
+    conversion_flags.suit_crop(corpus)
+    conversion_flags.refuse(part)
+    rule, config = OPTIONS.build()
     with _at_hand(source) as root:
         _plan_and_convert(corpus, root, source, output, rule, config, part)
 
@@ -217,38 +119,6 @@ def _reused() -> Place | None:
 
 def _origin(source: Place) -> Url | None:
     return source if isinstance(source, Url) else None
-
-
-def _refuse(part: Part) -> None:
-    """Refuses flags that other flags leave without effect."""
-    values = flags.FLAGS
-    names = ("retry_rejected", "dask", "workers", "reuse", "overwrite")
-    if values.finalize and (given := [name for name in names if values[name].present]):
-        raise DataError(f"--{given[0]}: --finalize converts nothing; leave one out")
-    if values.retry_rejected and not part.is_whole:
-        raise DataError("--retry_rejected: not for one of several tasks; give it without --task once all have ended")
-    if values.overwrite and not part.is_whole:
-        raise DataError("--overwrite: not for one of several tasks; remove --output before they are started")
-    if values.reuse and storage.same(_place(values.reuse), _place(values.output)):
-        raise DataError(f"--reuse={values.reuse}: is --output; name a new directory with --output")
-    if values.dask and not part.is_whole:
-        raise DataError("--dask: its workers share the conversion already; leave --task and --tasks out (see --help)")
-    if values.dask not in (None, "local") and values["workers"].present:
-        raise DataError(f"--workers: those of --dask={values.dask} convert; leave --workers out")
-    for name in ("max_reject_fraction", "clip_timeout_s"):
-        if math.isnan(values[name].value):  # which no bound of a flag excludes
-            raise DataError(f"--{name}: want a number, got nan")
-    if values["quality"].present and values.encoding != "jpeg":
-        raise DataError(f"--quality: needs --encoding=jpeg, and --encoding is {values.encoding}; leave one out")
-
-
-def _refuse_of_faces() -> None:
-    """Refuses flags that have no effect if no face is sought."""
-    values = flags.FLAGS
-    if values.crop != "face" and (
-        given := [name for name in ("crop_margin", "smoothing", "max_gap", "on_gap") if values[name].present]
-    ):
-        raise DataError(f"--{given[0]}: needs --crop=face, and --crop is {values.crop}; leave one out")
 
 
 def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
@@ -328,15 +198,6 @@ def _warn(sources: Catalog) -> None:
         print("no clip to train on: all are in val and test; lower --val and --test, or give --split_by=clip")
     if shared := shared_speakers(sources):
         print(f"speakers in two splits: {len(shared)}, such as {shared[0]}; --split_by=speaker keeps each in one")
-
-
-def _suit_crop(corpus: Corpus) -> None:
-    """Makes the corpus's own box the default, if it has one."""
-    values = flags.FLAGS
-    if corpus.box is not None:
-        values.set_default("crop", "box")
-        if values.crop == "box":
-            values.set_default("box", [str(side) for side in corpus.box])
 
 
 def _follow(states: Iterator[Progress], part: Part) -> Progress:

@@ -251,7 +251,7 @@ def _other_labels(output: Place, job: Job) -> list[str]:
             return [f"{file} with other clips, such as {min(moved)!r}"]
         changed = (row.id for row in rows if _relabelled(sources[row.id], row, job.config))
         if clip_id := next(changed, None):
-            return [f"clip {clip_id!r} with another speaker, text or words"]
+            return [f"clip {clip_id!r} with another speaker, text, words or columns"]
     return []
 
 
@@ -264,7 +264,7 @@ def _relabelled(source: ClipSource, row: Row, config: ConvertConfig) -> bool:
     except ClipError:
         return True
     same_text = text.startswith(row.text) if truncated else text == row.text
-    return not same_text or (source.speaker, spans) != (row.speaker, row.words)
+    return not same_text or (source.speaker, spans, source.columns) != (row.speaker, row.words, row.columns)
 
 
 def _converted(output: Place, tasks: dict[str, dict[str, ClipSource]]) -> Iterator[tuple[str, list[Row], set[str]]]:
