@@ -2,6 +2,8 @@
 
 python -m scripts.benchmark convert --source=GRID     videos -> mouth crops: frames a second, memory, where the time
                                                       goes, and how close the crops are; GRID's layout
+python -m scripts.benchmark reuse --source=GRID       conversion from the videos, and with the crops of an earlier
+                                                      dataset: seconds a thousand clips
 python -m scripts.benchmark memory --source=GRID      memory of one process by the size and length of a video, up to
                                                       1,000 frames of 3840x2160
 python -m scripts.benchmark encodings --data=DIR      raw, jpeg and png frames: bytes a clip, clips a second
@@ -27,11 +29,11 @@ from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import convert, device, encodings, layers, memory, read, read_store, scale, sequence
+from scripts.benchmarks import convert, device, encodings, layers, memory, read, read_store, reuse, scale, sequence
 from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
-flags.DEFINE_string("source", None, "convert, memory: directory of videos in GRID's layout")
+flags.DEFINE_string("source", None, "convert, reuse, memory: directory of videos in GRID's layout")
 flags.DEFINE_string(
     "data", None, "encodings, read, device: dataset directory; read: or a URL; encodings needs raw frames"
 )
@@ -61,6 +63,11 @@ flags.DEFINE_string("output", None, "JSON file to write: every measurement, the 
 def _convert() -> list[Measurement]:
     values, source = flags.FLAGS, storage.local(_needed("source"))
     return convert.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
+
+
+def _reuse() -> list[Measurement]:
+    values, source = flags.FLAGS, storage.local(_needed("source"))
+    return reuse.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
 
 
 def _memory() -> list[Measurement]:
@@ -118,6 +125,7 @@ def _needed(name: str) -> str:
 
 COMMANDS = {
     "convert": _convert,
+    "reuse": _reuse,
     "memory": _memory,
     "encodings": _encodings,
     "read": _read,

@@ -10,6 +10,7 @@ Dask cluster (--dask). --source and --output are then on a file system that all 
 """
 
 import contextlib
+import functools
 import itertools
 import tempfile
 import time
@@ -57,7 +58,7 @@ def _plan_and_convert(
 ) -> None:
     values = flags.FLAGS
     how = corpus_flags.options(values.corpus)
-    sources = Catalog.of(tqdm(corpus.clips(root, **how), unit="clip", desc="reading labels", delay=1, leave=False))
+    sources = Catalog.of(_bar("reading labels")(corpus.clips(root, **how)))
     if not values["split_by"].present:
         rule = replace(rule, by=corpus.split_by(sources))
     _refuse_amounts(sources, rule)
@@ -67,7 +68,7 @@ def _plan_and_convert(
         config = replace(config, alphabet=precheck.alphabet_of(sources, config))
         print(f"alphabet of the training clips: {len(config.alphabet)} characters, {config.alphabet!r}", flush=True)
     ends = {} if values.finalize else precheck.read_ends(sources, root, _origin(source), config.fps)
-    found = precheck.check(sources, config, ends)
+    found = precheck.check(sources, config, ends, _bar("checking labels"))
     for line in [*corpus.left_out(root, sources, **how), *found.lines()] if not values.finalize else ():
         print(line, flush=True)
     if values.reuse and not values.finalize:
@@ -90,6 +91,10 @@ def _plan_and_convert(
 
 def _is_from_data() -> bool:
     return flags.FLAGS.alphabet == precheck.FROM_DATA
+
+
+def _bar(what: str) -> precheck.Track:
+    return functools.partial(tqdm, unit="clip", desc=what, delay=1, leave=False)
 
 
 @contextlib.contextmanager

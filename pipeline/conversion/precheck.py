@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ MAX_DETAIL = 200  # characters of what it says of one
 MAX_CHARACTERS = 100  # foreign characters that a line names
 COMMONEST = 10  # dropped characters that a row names
 FROM_DATA = "from_data"  # in place of an alphabet
+Track = Callable[[Iterable[ClipSource]], Iterable[ClipSource]]
 
 
 @dataclasses.dataclass
@@ -131,16 +132,17 @@ def _most_common(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
-def check(catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float]) -> Findings:
+def check(catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float], track: Track = iter) -> Findings:
     """Looks through all labels, without opening a video.
 
     Args:
       catalog: all clips, each with its split.
       config: of the conversion.
       ends: as `read_ends` returns them.
+      track: wraps the clips, such as a progress bar.
     """
     found = Findings(config, len(catalog), ends=len(ends))
-    for row, source in enumerate(catalog):
+    for row, source in enumerate(track(catalog)):
         found.timed += bool(source.words)
         end = ends.get(int(catalog.videos[row]))
         if source.span is None and end is not None:

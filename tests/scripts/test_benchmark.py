@@ -11,7 +11,7 @@ import pytest
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus
-from scripts.benchmarks import convert, encodings, every_frame_variant, measure, memory
+from scripts.benchmarks import convert, encodings, every_frame_variant, measure, memory, reuse
 from scripts.benchmarks.measure import Candidate, Measurement
 from tests import datasets, videos
 from tests.scripts import commands
@@ -182,6 +182,17 @@ def test_memory_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert (small.figures["items"], large.figures["items"]) == (60, 400)
     assert 0 < large.figures["process_mb"] - small.figures["process_mb"] < 100  # its pictures alone are 369 MB
     assert "| 1280x720, 400 frames |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_reuse_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    list(corpus.render(tmp_path, corpus.SyntheticConfig(clips=4, speakers=1, width=280, height=224)))
+    videos = sorted(str(path) for path in tmp_path.glob("s1/*.mp4"))
+    first, second = reuse.run(tmp_path, videos, workers=1, rounds=1)
+    assert (first.candidate, second.candidate) == (reuse.SCRATCH, reuse.REUSE)
+    assert (first.figures["clips"], second.figures["clips"]) == (3, 3)
+    assert first.figures["seconds"] > second.figures["seconds"] > 0
+    assert re.search(rf"\| {reuse.REUSE} +\| \d+\.\d\d ", capsys.readouterr().out)
 
 
 @pytest.mark.slow
