@@ -1,6 +1,6 @@
 """Serializes a clip as a `tf.train.Example`, and parses one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +36,9 @@ def to_example(clip: Clip, encoding: Encoding) -> bytes:
         values[Key.DOUBT] = [clip.doubt]
     if clip.doubt_cause:
         values[Key.DOUBT_CAUSE] = [clip.doubt_cause.encode()]
-    return _serialized({key: _feature(key, value) for key, value in values.items()})
+    feature = {str(key): _feature(key, value) for key, value in values.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)
 
 
 def relabelled(
@@ -47,9 +49,13 @@ def relabelled(
     Raises:
       DataError: the bytes are not a `tf.train.Example`.
     """
-    values = _label_values(id, speaker, text, words, columns)
-    kept = {key: value for key, value in parse(record).features.feature.items() if key not in LABELS}
-    return _serialized({**kept, **{key: _feature(key, value) for key, value in values.items()}})
+    example = parse(record)
+    features = example.features.feature  # changed in place: frames that are copied cost more than all else
+    for key in LABELS:
+        features.pop(str(key), None)
+    for key, value in _label_values(id, speaker, text, words, columns).items():
+        features[str(key)].CopyFrom(_feature(key, value))
+    return example.SerializeToString(deterministic=True)
 
 
 def _label_values(
@@ -67,12 +73,6 @@ def _label_values(
         values[Key.COLUMN_NAME] = [name.encode() for name, _ in columns]
         values[Key.COLUMN_VALUE] = [value.encode() for _, value in columns]
     return values
-
-
-def _serialized(features: Mapping[str, tf.train.Feature]) -> bytes:
-    feature = {str(key): value for key, value in features.items()}
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString(deterministic=True)
 
 
 def _kind(key: Key) -> str:
