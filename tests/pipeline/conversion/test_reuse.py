@@ -231,7 +231,7 @@ def test_stretches_of_a_split_clip_are_made_anew(talkers: list[np.ndarray], tmp_
     [
         ({"fps": 30.0}, "fps was 25.0, is 30.0"),
         ({"encoding": Encoding("jpeg", 80)}, "encoding.quality was 92, is 80"),
-        ({"crop": CropSettings(margin=1.8)}, "crop.mode was resize, is face, crop.margin was 1.6, is 1.8"),
+        ({"crop": CropSettings(margin=1.8)}, "crop.margin was 1.6, is 1.8, crop.mode was resize, is face"),
     ],
     ids=["frame rate", "encoding", "crop"],
 )
