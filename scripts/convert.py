@@ -127,11 +127,11 @@ def _origin(source: Place) -> Url | None:
 
 
 def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
-    """Refuses amounts of validation and test clips that the published split decides."""
+    """Refuses amounts of validation and test clips that the split of the corpus decides."""
     named = ["test", *(["val"] if "val" in sources.split.values else [])]
     if rule.by == "corpus" and (given := [name for name in named if flags.FLAGS[name].present]):
         way_out = "leave it out, or give --split_by=clip or speaker"
-        raise DataError(f"--{given[0]}: the published split decides which clips are {given[0]}; {way_out}")
+        raise DataError(f"--{given[0]}: the split of the corpus decides which clips are {given[0]}; {way_out}")
 
 
 def _convert(

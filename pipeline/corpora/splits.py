@@ -78,8 +78,8 @@ def describe(sources: Iterable[ClipSource], rule: SplitRule) -> str:
     if rule.by != "corpus":
         return f"drawn by {rule.by}: val {rule.val}, test {rule.test}, seed {rule.seed}"
     if "val" in Catalog.of(sources).split.values:
-        return "as published"
-    return f"as published; val is {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
+        return "as the corpus has it"
+    return f"as the corpus has it; val is {rule.val} of train, drawn by clip, seed {rule.seed} (--val=0: none)"
 
 
 def _drawn_split(catalog: Catalog, rule: SplitRule) -> np.ndarray:

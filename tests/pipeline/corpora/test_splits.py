@@ -146,11 +146,11 @@ def test_validation_drawn_from_a_published_split_may_share_its_speakers() -> Non
     [
         (SplitRule(val="3", seed=2), None, "drawn by clip: val 3, test 10%, seed 2"),
         (SplitRule("speaker"), None, "drawn by speaker: val 10%, test 10%, seed 0"),
-        (SplitRule("corpus"), "val", "as published"),
+        (SplitRule("corpus"), "val", "as the corpus has it"),
         (
             SplitRule("corpus", val="5%"),
             "train",
-            "as published; val is 5% of train, drawn by clip, seed 0 (--val=0: none)",
+            "as the corpus has it; val is 5% of train, drawn by clip, seed 0 (--val=0: none)",
         ),
     ],
 )
