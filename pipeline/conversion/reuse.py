@@ -20,6 +20,7 @@ from pipeline.records.index import Row
 from pipeline.records.provenance import Provenance
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
+from pipeline.video.clock import frame_count
 from pipeline.video.fingerprint import fingerprint, size
 
 SAME = ("crop", "encoding", "fps", "version")  # settings of a conversion that decide the crops and how they are stored
@@ -109,7 +110,9 @@ class Reuse:
         old, new = self._dataset.manifest["conversion"], self._config
         if known.truncated:
             return new.overlong == "truncate" and old["max_frames"] == new.max_frames
-        return int(self._dataset.index.frames[record]) <= new.max_frames
+        frames = int(self._dataset.index.frames[record])
+        asked = frame_count(known.span, new.fps) if known.span else frames  # more where the video ends in the span
+        return max(frames, asked) <= new.max_frames
 
 
 def _keys(videos: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.schema import ClipError, Reason
 from pipeline.video import images
 
-KEPT = 64  # videos whose fingerprint is kept, since a recording may have thousands of clips
+KEPT = 10_000  # files whose fingerprint is kept, some 5 MB: clips of many recordings come in a drawn order
 
 
 def fingerprint(video: Path) -> tuple[int, str]:

@@ -214,6 +214,18 @@ def test_what_decides_which_frames_are_read(
     assert content(tmp_path / "b") == content(tmp_path / "a")
 
 
+@pytest.mark.parametrize("overlong", ["reject", "truncate"])
+def test_a_span_that_reaches_over_the_end_is_measured_whole(overlong: str, recordings: Path, tmp_path: Path) -> None:
+    """A clip of 25 frames, since its video ends then, of a span of 27 for which 26 are too few."""
+    clip = ClipSource("short", recordings / "short.mp4", (0.0, 1.08), "bin at", WORDS, "ben")
+    run([clip, sources(recordings)[0]], recordings, tmp_path / "old")
+    now = dataclasses.replace(CONFIG, max_frames=26, overlong=overlong)
+    assert Reuse(tmp_path / "old", CONFIG).count([clip], recordings) == 1
+    assert run([clip, sources(recordings)[0]], recordings, tmp_path / "b", now, reuse=tmp_path / "old").reused == 1
+    run([clip, sources(recordings)[0]], recordings, tmp_path / "a", now)
+    assert content(tmp_path / "b") == content(tmp_path / "a")
+
+
 def test_stretches_of_a_split_clip_are_made_anew(talkers: list[np.ndarray], tmp_path: Path) -> None:
     one, other = talkers
     video = videos.write(tmp_path / "cut.mp4", [*one, *other])
