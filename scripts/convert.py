@@ -14,6 +14,7 @@ import functools
 import itertools
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import Engine, Progress, convert, finalize_tasks
 from pipeline.conversion.reuse import Reuse
+from pipeline.conversion.shard import plan_shards
 from pipeline.corpora import CORPORA, Corpus, mirror
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign, describe, shared_speakers
@@ -71,8 +73,7 @@ def _plan_and_convert(
     found = precheck.check(sources, config, ends, _bar("checking labels"))
     for line in [*corpus.left_out(root, sources, **how), *found.lines()] if not values.finalize else ():
         print(line, flush=True)
-    if values.reuse and not values.finalize:
-        Reuse(_reused(), config)  # so that it is refused before anything is removed
+    _refuse_what_cannot_begin(sources, config)  # before anything is removed
     if removal := overwrite.plan(output) if values.overwrite else None:
         print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
@@ -134,6 +135,15 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
         raise DataError(f"--{given[0]}: the split of the corpus decides which clips are {given[0]}; {way_out}")
 
 
+def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig) -> None:
+    """Refuses a corpus without clips, a dataset whose crops cannot be taken, and a cluster without its program."""
+    plan_shards(sources, config)
+    if flags.FLAGS.reuse and not flags.FLAGS.finalize:
+        Reuse(_reused(), config)
+    if flags.FLAGS.dask:
+        _dask()
+
+
 def _convert(
     sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, rows: list[Row], part: Part
 ) -> None:
@@ -182,11 +192,15 @@ def _engine(root: Path, output: Place, origin: Url | None) -> Engine | None:
     values = flags.FLAGS
     if not values.dask:
         return None
+    return _dask().Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
+
+
+def _dask() -> types.ModuleType:
     try:
         from pipeline.conversion import dask  # optional, and it takes a second to load
     except ModuleNotFoundError as error:
         raise DataError(f"--dask: {error.name} is missing; pip install -r requirements-dask.txt") from error
-    return dask.Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
+    return dask
 
 
 def _report(sources: Catalog, output: Place, rows: list[Row]) -> None:

@@ -30,6 +30,7 @@ CLIPS = "clips.json"  # their ids
 LOCK = "lock"
 TURN = "turn"  # the lock of the task that notes the job
 POLL_S, TURN_S = 0.2, 120.0  # for a task that is about to end, or to note the job
+REMOVAL = "removal.json"  # stands in `PROGRESS` while `overwrite` removes files
 LOST = "lost+found"  # stands in the root of a file system, which may be the output
 
 
@@ -81,11 +82,14 @@ def check(output: Place, job: Job) -> None:
     """Refuses an output that is not for this job; writes nothing.
 
     Raises:
-      DataError: a file, a directory of something else, the output of another job, or a damaged note of the job.
+      DataError: a file, a directory of something else, one removed in part, the output of another job, or a damaged
+        note of the job.
     """
     finished = storage.exists(output / directory.MANIFEST)
     if storage.is_no_directory(output):
         raise DataError(f"{output}: is a file; --output needs a directory")
+    if storage.exists(output / PROGRESS / REMOVAL):
+        raise DataError(f"{output}: is removed in part, since --overwrite was stopped; give --overwrite again")
     if not (finished or storage.is_dir(output / PROGRESS)) and storage.entries(output) - {LOST}:
         raise DataError(f"{output}: holds something else than a conversion; name a new directory with --output")
     if finished:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from pipeline.conversion.lock import LOST, check_free
+from pipeline.conversion.lock import LOST, REMOVAL, check_free
 from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
@@ -64,8 +64,13 @@ def plan(output: Place) -> Removal | None:
 
 
 def remove(removal: Removal) -> None:
-    """Removes a conversion, the manifest first, so that what is left of it is never taken for a dataset."""
+    """Removes a conversion, the manifest first, so that what is left of it is never taken for a dataset.
+
+    If it is killed, what is left counts as an unfinished conversion, which `plan` finds and `remove` removes.
+    """
     output = removal.output
+    storage.make_dir(output / PROGRESS)
+    storage.write_json(output / PROGRESS / REMOVAL, removal.files)
     for name in sorted(removal.files, key=lambda name: name != directory.MANIFEST):
         storage.remove(output / name)
     if storage.is_dir(output / PROGRESS):

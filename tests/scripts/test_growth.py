@@ -65,6 +65,9 @@ def test_overwrite_says_what_it_removes_and_begins_anew(recordings: Path, tmp_pa
 def test_mistakes_about_earlier_datasets(recordings: Path, tmp_path: Path) -> None:
     place = ["convert", *HOW, f"--source={recordings}"]
     commands.run([*place, f"--output={tmp_path}/old"])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/clips.csv").write_text("video,text\n")
+    nothing = ["convert", *HOW, f"--source={tmp_path}/empty", f"--output={tmp_path}/old", "--overwrite"]
     old, new = f"--reuse={tmp_path}/old", f"--output={tmp_path}/new"
     commands.mistakes(
         ([*place, f"--output={tmp_path}/old/../old", old], ["--reuse", "is --output; name a new directory"]),
@@ -73,5 +76,6 @@ def test_mistakes_about_earlier_datasets(recordings: Path, tmp_path: Path) -> No
         ([*place, new, old, "--tasks=2", "--finalize"], ["--reuse: --finalize converts nothing"]),
         ([*place, new, "--overwrite", "--task=0", "--tasks=2"], ["--overwrite: not for one of several tasks"]),
         ([*place, f"--output={tmp_path}/old", "--overwrite", f"--reuse={tmp_path}/none"], ["no such directory"]),
+        (nothing, ["the corpus has no clips, nothing to convert"]),
     )
     assert len(directory.open_dataset(tmp_path / "old").index) == 2  # nothing was removed

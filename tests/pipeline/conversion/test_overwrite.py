@@ -9,7 +9,7 @@ from pipeline.conversion.lock import Job
 from pipeline.conversion.shard import plan_shards
 from pipeline.corpora import grid
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.records import directory
+from pipeline.records import directory, storage
 from pipeline.schema import BusyError, DataError
 from tests import datasets
 
@@ -30,9 +30,35 @@ def test_a_dataset_is_removed_with_its_manifest_first(dataset: Path, monkeypatch
     unlink = Path.unlink
     monkeypatch.setattr(Path, "unlink", lambda path, **how: (order.append(path.name), unlink(path, **how))[1])
     overwrite.remove(removal)
-    assert order[0] == directory.MANIFEST
+    names = [name for name in order if not name.startswith(".")]
+    assert names[0] == directory.MANIFEST
     assert sorted(dataset.iterdir()) == []
     assert overwrite.plan(dataset) is None
+
+
+@pytest.mark.parametrize("removed", range(1, 6))
+def test_a_removal_that_was_killed_is_ended_by_the_next(
+    removed: int, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, remove = iter(range(removed)), storage.remove
+
+    def killed(path: Path) -> None:
+        if next(names, None) is None:
+            raise KeyboardInterrupt
+        remove(path)
+
+    removal = overwrite.plan(dataset)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            overwrite.remove(removal)
+    assert not (dataset / directory.MANIFEST).exists()
+    with pytest.raises(DataError, match="out: is removed in part, since --overwrite was stopped; give --over"):
+        lock.check(dataset, Job(dataset, [], ConvertConfig("tiny")))
+    removal = overwrite.plan(dataset)
+    assert (len(removal.files), removal.finished) == (6 - removed, None)
+    overwrite.remove(removal)
+    assert sorted(dataset.iterdir()) == []
 
 
 def test_what_no_conversion_writes_is_named_and_nothing_removed(dataset: Path) -> None:
