@@ -1,11 +1,13 @@
 """CTM, as NIST's sclite and Kaldi write it: a line a word, `recording channel start duration word [confidence]`.
 
-Times are in seconds. A line that begins with `;;` is a comment. Lines may be in any order.
+Times are in seconds. A line that begins with `;;` is a comment. Lines may be in any order. The name of a recording is
+that of its video; the only one of a file with the video's name may have another, as programs give it.
 """
 
 import itertools
 import re
 import unicodedata
+from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.corpora import words
@@ -31,11 +33,11 @@ def read(text: str, name: str, recording: str) -> Labels:
     Args:
       text: content of the file.
       name: of the file, for messages.
-      recording: which rows count, where the file has several recordings.
+      recording: which rows count.
 
     Raises:
-      ValueError: as `words.check`; a line is no row of CTM; of several recordings none is `recording`; or the recording
-        has several channels.
+      ValueError: as `words.check`; a line is no row of CTM; no recording is `recording`; or the recording has several
+        channels.
     """
     return of_recording(parse(text, name), name, recording)
 
@@ -56,11 +58,12 @@ def parse(text: str, name: str) -> dict[str, list[Row]]:
 
 def of_recording(recordings: dict[str, list[Row]], name: str, recording: str) -> Labels:
     """Returns the words of a recording of those that a file has; arguments and errors as of `read`."""
-    recording = unicodedata.normalize("NFC", recording)
-    if len(recordings) > 1 and recording not in recordings:
+    recording, own_file = (unicodedata.normalize("NFC", each) for each in (recording, Path(name).stem))
+    has_any_name = len(recordings) == 1 and recording == own_file
+    if recordings and recording not in recordings and not has_any_name:
         found = ", ".join(map(repr, itertools.islice(recordings, SHOWN))) + ", …" * (len(recordings) > SHOWN)
         raise ValueError(f"{name}: no rows of {recording!r}, the name of the video; the recordings are {found}")
-    rows = recordings[recording] if len(recordings) > 1 else [row for own in recordings.values() for row in own]
+    rows = next(iter(recordings.values())) if has_any_name else recordings.get(recording, [])
     if len(channels := sorted({row.channel for row in rows})) > 1:
         want = "want one, of the talker whom the video shows: remove the rows of the others"
         raise ValueError(f"{name}: {len(channels)} channels, {channels[0]!r} and {channels[1]!r}; {want}")

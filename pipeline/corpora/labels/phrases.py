@@ -93,7 +93,8 @@ def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, s
     """The labels of a recording whose phrases, in any order, have times.
 
     Phrases without text are left out. Words that are not those of the text are left out, too. Phrases with the very
-    same times are joined. Neighbours that overlap by `MAX_OVERLAP` or less are cut in the middle of the overlap.
+    same times are joined. Neighbours that overlap by `MAX_OVERLAP` or less are cut in the middle of the overlap, or
+    beside it where the words of both leave a gap.
 
     Raises:
       ValueError: as `words.check`; or a phrase does not last, or overlaps another one by more, or a word reaches out of
@@ -130,7 +131,7 @@ def _joined(phrases: list[Phrase]) -> list[Phrase]:
 
 
 def _cut(phrases: list[Phrase], name: str) -> list[Phrase]:
-    """Cuts neighbours that overlap in the middle of the overlap."""
+    """Cuts neighbours that overlap at the `_border` between them."""
     cut = phrases[:1]
     for phrase in phrases[1:]:
         before = cut[-1]
@@ -138,13 +139,21 @@ def _cut(phrases: list[Phrase], name: str) -> list[Phrase]:
         if overlap <= 0:
             cut.append(phrase)
             continue
-        middle = phrase.start + overlap / 2
-        if overlap > MAX_OVERLAP + 1e-9 or not before.start < middle < phrase.stop:
+        border = _border(before, phrase)
+        if overlap > MAX_OVERLAP + 1e-9 or not before.start < border < phrase.stop:
             both = f"{_said(before)} and {_said(phrase)} overlap by {overlap:.3g} s"
             raise ValueError(f"{name}: {both}; want {MAX_OVERLAP} at most, and neither within the other; {ROLLING}")
-        cut[-1] = dataclasses.replace(before, stop=middle)
-        cut.append(dataclasses.replace(phrase, start=middle))
+        cut[-1] = dataclasses.replace(before, stop=border)
+        cut.append(dataclasses.replace(phrase, start=border))
     return cut
+
+
+def _border(before: Phrase, phrase: Phrase) -> float:
+    """The second within an overlap at which it is cut: between words, as near to the middle as they allow."""
+    middle = phrase.start + (before.stop - phrase.start) / 2
+    said = min(before.words[-1].stop, before.stop) if before.words else phrase.start
+    follows = max(phrase.words[0].start, phrase.start) if phrase.words else before.stop
+    return min(max(middle, said), follows) if said <= follows else middle
 
 
 def _clip_words(phrase: Phrase) -> Phrase:

@@ -13,7 +13,7 @@ SHORT = test_textgrid.short(("phrases", test_textgrid.SAID), ("words", test_text
 VALID = {
     ".textgrid": [test_textgrid.LONG, SHORT],
     ".json": [test_whisper.WHISPERX, '{"word_segments": [{"word": "yes", "start": 0, "end": 1}]}'],
-    ".ctm": [test_ctm.TWO, "a 1 0.5 0.25 it's 0.98\n;; more\n"],
+    ".ctm": [test_ctm.TWO, "talk1 1 0.5 0.25 it's 0.98\n;; more\n"],
     ".vtt": [test_captions.VTT, test_captions.AUTOMATIC],
     ".srt": [test_captions.SRT],
     ".txt": ["Good morning\n"],

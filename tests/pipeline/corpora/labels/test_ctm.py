@@ -53,6 +53,7 @@ def test_no_rows() -> None:
             ": 2 channels, '1' and '2'; want one, of the talker whom the video shows: remove the rows of the others",
         ),
         (TWO, ": no rows of 'a', the name of the video; the recordings are 'talk1', 'talk2'"),
+        ("talk1 1 0 0.5 yes\n", ": no rows of 'a', the name of the video; the recordings are 'talk1'"),
         (
             "".join(f"r{number} 1 0 1 b\n" for number in range(6)),
             ": no rows of 'a', the name of the video; the recordings are 'r0', 'r1', 'r2', 'r3', 'r4', …",

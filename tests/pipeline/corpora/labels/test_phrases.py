@@ -97,6 +97,27 @@ def test_words_are_cut_with_their_phrase() -> None:
 
 
 @pytest.mark.parametrize(
+    ("last", "first", "border"),
+    [
+        ((1.9, 2.0), (2.1, 2.5), 2.0),
+        ((1.5, 1.7), (1.8, 2.5), 1.8),
+        ((1.5, 1.85), (1.95, 2.5), 1.88),
+        ((1.9, 2.0), (1.8, 2.5), 1.88),
+        ((1.9, 2.0), None, 2.0),
+        (None, (1.8, 2.5), 1.8),
+    ],
+    ids=["a word at the end", "at the beginning", "neither", "both", "only the former has words", "only the latter"],
+)
+def test_phrases_are_cut_between_their_words(
+    last: tuple[float, float] | None, first: tuple[float, float] | None, border: float
+) -> None:
+    before = Phrase("a", 0, 2.0, timed(("a", *last)) if last else ())
+    after = Phrase("b", 1.76, 3, timed(("b", *first)) if first else ())
+    cut = phrases.of_phrases([before, after], "x.json").phrases
+    assert [(phrase.start, phrase.stop) for phrase in cut] == [(0, pytest.approx(border)), (pytest.approx(border), 3)]
+
+
+@pytest.mark.parametrize(
     "spoken", [timed(("a", 0, 0.5)), timed(("a", 0, 0.5), ("c", 0.5, 1)), timed(("a b", 0, 1))], ids=str
 )
 def test_words_that_are_not_those_of_the_text_are_left_out(spoken: tuple[SpokenWord, ...]) -> None:
