@@ -14,7 +14,6 @@ import functools
 import itertools
 import tempfile
 import time
-import types
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -85,9 +84,10 @@ def _plan_and_convert(
         finalize_tasks(sources, root, output, config, values.tasks, values.max_reject_fraction)
         _report(sources, output, [("split", split), *found.rows()])
     else:
+        engine = _engine(root, output, _origin(source))
         if removal:
             overwrite.remove(removal)
-        _convert(sources, root, output, config, rule, [("split", split), *found.rows()], part)
+        _convert(sources, root, output, config, rule, [("split", split), *found.rows()], part, engine)
 
 
 def _is_from_data() -> bool:
@@ -136,16 +136,23 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
 
 
 def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig) -> None:
-    """Refuses a corpus without clips, a dataset whose crops cannot be taken, and a cluster without its program."""
-    plan_shards(sources, config)
-    if flags.FLAGS.reuse and not flags.FLAGS.finalize:
+    """Refuses a corpus without clips, and a dataset whose crops cannot be taken."""
+    values = flags.FLAGS
+    if values.reuse and not values.finalize:
         Reuse(_reused(), config)
-    if flags.FLAGS.dask:
-        _dask()
+    if values.overwrite:  # without it `convert` says so before it writes, and ten million clips are planned in 16 s
+        plan_shards(sources, config)
 
 
 def _convert(
-    sources: Catalog, root: Path, output: Place, config: ConvertConfig, rule: SplitRule, rows: list[Row], part: Part
+    sources: Catalog,
+    root: Path,
+    output: Place,
+    config: ConvertConfig,
+    rule: SplitRule,
+    rows: list[Row],
+    part: Part,
+    engine: Engine | None,
 ) -> None:
     values = flags.FLAGS
     source, began = _place(values.source), time.monotonic()
@@ -169,7 +176,7 @@ def _convert(
             **corpus_flags.options(values.corpus),
             **asdict(config),
         },
-        engine=_engine(root, output, _origin(source)),
+        engine=engine,
         part=part,
         reuse=_reused(),
     )
@@ -192,15 +199,11 @@ def _engine(root: Path, output: Place, origin: Url | None) -> Engine | None:
     values = flags.FLAGS
     if not values.dask:
         return None
-    return _dask().Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
-
-
-def _dask() -> types.ModuleType:
     try:
         from pipeline.conversion import dask  # optional, and it takes a second to load
     except ModuleNotFoundError as error:
         raise DataError(f"--dask: {error.name} is missing; pip install -r requirements-dask.txt") from error
-    return dask
+    return dask.Cluster(values.dask, values.workers, output, root, origin, tqdm.write).run
 
 
 def _report(sources: Catalog, output: Place, rows: list[Row]) -> None:
