@@ -36,8 +36,9 @@ def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: floa
 def _whole(labels: Labels, recording: ClipSource) -> ClipSource:
     speaker = recording.speaker or labels.speaker
     if recording.span is None:
-        told = {"text": labels.text, "words": labels.words, "labels_end": labels.end}
-        return dataclasses.replace(recording, **told, speaker=speaker)
+        return dataclasses.replace(
+            recording, text=labels.text, words=labels.words, labels_end=labels.end, speaker=speaker
+        )
     start, stop = recording.span
     words = tuple(word for word in labels.words if start <= word.start and word.stop <= stop)
     text = " ".join(word.text for word in words) if labels.words else labels.text

@@ -20,6 +20,7 @@ VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")  # of any number, over which pysubs2 takes the square of the time
 MAX_CHARACTERS = 2000  # of a caption
 INNER_TIME = re.compile(r"<[\d:.]+>")  # of a word in a cue; pysubs2 takes a line with two of them for a cue's times
+LINE_OF_TIMES = re.compile(rf"^(?=.*{ARROW})", re.MULTILINE)  # its beginning
 NEXT = "0\n"  # pysubs2 takes a number at the end of a caption for that of the next one
 
 
@@ -39,7 +40,7 @@ def read(text: str, name: str, recording: str) -> Labels:
     text = "\n".join(text.splitlines())
     kind = "vtt" if text.startswith("WEBVTT") else "srt"
     _check_times(text, kind, name)
-    cues = _cues(text) if kind == "vtt" else BLANK_LINES.sub("\n\n", text).rstrip() + f"\n\n{NEXT}"
+    cues = _cues(text) if kind == "vtt" else BLANK_LINES.sub("\n\n", _numbered(text)).rstrip() + f"\n\n{NEXT}"
     try:
         events = SSAFile.from_string(cues, kind, keep_html_tags=True).events
     except ValueError as error:  # of half a time in a text
@@ -61,6 +62,11 @@ def _check_times(text: str, kind: str, name: str) -> None:
             raise ValueError(f"{name} line {number}: want times such as `{form}`, got {line[:80]!r}")
     if ARROW not in text:
         raise ValueError(f"{name}: no captions; want SubRip or WebVTT, a line `start --> stop` above each text")
+
+
+def _numbered(text: str) -> str:
+    """The captions of SubRip with a number each, which some programs leave out."""
+    return text if ARROW not in text.strip().split("\n")[0] else LINE_OF_TIMES.sub(NEXT, text)
 
 
 def _cues(text: str) -> str:

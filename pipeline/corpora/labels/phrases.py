@@ -5,9 +5,9 @@ import itertools
 import math
 from collections.abc import Iterable
 
+from pipeline import vocab
 from pipeline.corpora import words
 from pipeline.corpora.source import SpokenWord
-from pipeline.vocab import normalise
 
 MAX_OVERLAP = 0.3  # seconds by which neighbouring phrases overlap, or by which a word reaches out of its phrase
 ROLLING = "rolling captions, which repeat what was shown before, are of no use: get captions that do not"
@@ -57,7 +57,7 @@ def clean(text: str, name: str) -> str:
     Raises:
       ValueError: it has half of a surrogate pair, which JSON can hold and UTF-8 cannot.
     """
-    text = normalise(_whole(text, name))
+    text = vocab.normalise(_whole(text, name))
     return "" if words.is_silence(text) else text
 
 
@@ -92,9 +92,9 @@ def of_words(spoken: Iterable[SpokenWord], name: str, end: float | None = None, 
 def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, speaker: str = "") -> Labels:
     """The labels of a recording whose phrases, in any order, have times.
 
-    Phrases without text are left out. Words that are not those of the text are left out, too. Phrases with the very
-    same times are joined. Neighbours that overlap by `MAX_OVERLAP` or less are cut in the middle of the overlap, or
-    beside it where the words of both leave a gap.
+    Phrases without text are left out. Words that are not those of the text are left out, too; their punctuation becomes
+    that of the text, since aligners write none. Phrases with the very same times are joined. Neighbours that overlap by
+    `MAX_OVERLAP` or less are cut in the middle of the overlap, or beside it where the words of both leave a gap.
 
     Raises:
       ValueError: as `words.check`; or a phrase does not last, or overlaps another one by more, or a word reaches out of
@@ -109,14 +109,17 @@ def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, s
 
 
 def _with_own_words(phrase: Phrase, name: str) -> Phrase:
-    if [word.text for word in phrase.words] != phrase.text.split():
+    """Gives the words the spelling of the text; none where they are others, whatever punctuation each has."""
+    own = phrase.text.split()
+    if [vocab.spoken(word.text) for word in phrase.words] != list(map(vocab.spoken, own)):
         return dataclasses.replace(phrase, words=())
     words.check(phrase.words, name)
     for word in phrase.words:
         if max(phrase.start - word.start, word.stop - phrase.stop) > MAX_OVERLAP + 1e-9:
             out = f"{word.text!r} ({word.start:.6g} to {word.stop:.6g} s) reaches out of {_said(phrase)}"
             raise ValueError(f"{name}: {out} by more than {MAX_OVERLAP} s; correct the times")
-    return phrase
+    spelt = zip(phrase.words, own, strict=True)
+    return dataclasses.replace(phrase, words=tuple(dataclasses.replace(word, text=text) for word, text in spelt))
 
 
 def _joined(phrases: list[Phrase]) -> list[Phrase]:

@@ -60,6 +60,11 @@ def test_captions_of_subrip(text: str) -> None:
     assert read(text) == FOUND
 
 
+def test_captions_without_numbers_keep_a_number_at_their_end() -> None:
+    text = "\n00:00:01,000 --> 00:00:02,000\nI have\n42\n\n00:00:03,000 --> 00:00:04,000\n7\n"
+    assert read(text) == Labels((Phrase("i have 42", 1, 2), Phrase("7", 3, 4)))
+
+
 @pytest.mark.parametrize("text", [VTT, VTT.replace("\n", "\r\n"), VTT.replace("00:00:03.000 -->", "00:03.000\t-->")])
 def test_cues_of_webvtt(text: str) -> None:
     assert read(text) == Labels(

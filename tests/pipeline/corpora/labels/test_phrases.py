@@ -117,6 +117,12 @@ def test_phrases_are_cut_between_their_words(
     assert [(phrase.start, phrase.stop) for phrase in cut] == [(0, pytest.approx(border)), (pytest.approx(border), 3)]
 
 
+def test_words_of_an_aligner_take_the_punctuation_of_their_phrase() -> None:
+    phrase = Phrase('well, "good-day."', 0, 1, timed(("well", 0, 0.5), ("good day", 0.5, 1)))
+    (found,) = phrases.of_phrases([phrase], "x.TextGrid").phrases
+    assert found == Phrase('well, "good-day."', 0, 1, timed(("well,", 0, 0.5), ('"good-day."', 0.5, 1)))
+
+
 @pytest.mark.parametrize(
     "spoken", [timed(("a", 0, 0.5)), timed(("a", 0, 0.5), ("c", 0.5, 1)), timed(("a b", 0, 1))], ids=str
 )
