@@ -26,20 +26,27 @@ class _Blanks(dict[int, int | str]):
         return self.setdefault(code, " " if is_mark else code)
 
 
+JOINERS = "\u200c\u200d"  # zero width, which letters of some languages need
 _BLANKS = _Blanks({ord("\N{LEFT SINGLE QUOTATION MARK}"): "'"})  # which editors put before 'cause
 _LONE_APOSTROPHE = re.compile(r"(?<![^ '])'(?![^ '])")
 _QUOTED_WORD = re.compile(r"(?<![^ ])'([^ ]+)'(?![^ ])")
 
 
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) == "Cf" and character not in JOINERS
+
+
 def spoken(text: str) -> str:
     """Converts text as `normalise` does, and keeps of punctuation and symbols only apostrophes.
 
-    Every run of other characters of the Unicode categories P and S becomes a blank, so that `well-known` is two words
-    and `3.5` is `3 5`. An apostrophe stays beside a letter or a digit (`don't`, `dogs'`, `'cause`), but not where a
-    word has one at both of its ends (`'hello'`); an opening quotation mark (U+2018) is an apostrophe too. Digits stay.
+    Invisible characters such as soft hyphens (category Cf, but for joiners) are dropped. Every run of other characters
+    of the categories P and S becomes a blank, so that `well-known` is two words and `3.5` is `3 5`. An apostrophe stays
+    beside a letter or a digit (`don't`, `dogs'`, `'cause`), but not where a word has one at both of its ends
+    (`'hello'`); an opening quotation mark (U+2018) is an apostrophe too. Digits stay.
 
     Words are converted independently: the result is that of each word of `text`, joined by blanks.
     """
+    text = "".join(character for character in text if not _is_invisible(character))
     text = _LONE_APOSTROPHE.sub("", normalise(text).translate(_BLANKS))
     return " ".join(_QUOTED_WORD.sub(r"\1", text).split())
 

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from pipeline.conversion import dry_run, overwrite, precheck
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.finalize import too_many
 from pipeline.conversion.job import Engine, Progress, convert, finalize_tasks
 from pipeline.conversion.reuse import Reuse
 from pipeline.conversion.shard import plan_shards
@@ -72,7 +73,7 @@ def _plan_and_convert(
     found = precheck.check(sources, config, ends, _bar("checking labels"))
     for line in [*corpus.left_out(root, sources, **how), *found.lines()] if not values.finalize else ():
         print(line, flush=True)
-    _refuse_what_cannot_begin(sources, config)  # before anything is removed
+    _refuse_what_cannot_begin(sources, config, found)  # before anything is removed
     if removal := overwrite.plan(output) if values.overwrite else None:
         print(f"--overwrite: {'would remove' if values.dry_run else 'removes'} {output}: {removal}", flush=True)
     if values.dry_run:
@@ -135,13 +136,16 @@ def _refuse_amounts(sources: Catalog, rule: SplitRule) -> None:
         raise DataError(f"--{given[0]}: the split of the corpus decides which clips are {given[0]}; {way_out}")
 
 
-def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig) -> None:
-    """Refuses a corpus without clips, and a dataset whose crops cannot be taken."""
+def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig, found: precheck.Findings) -> None:
+    """Refuses a dataset whose crops cannot be taken; before a removal also what `convert` would refuse later."""
     values = flags.FLAGS
     if values.reuse and not values.finalize:
         Reuse(_reused(), config)
     if values.overwrite:  # without it `convert` says so before it writes, and ten million clips are planned in 16 s
         plan_shards(sources, config)
+        if too_many(found.rejects, found.clips, values.max_reject_fraction):
+            advice = "correct them first (see above), or raise --max_reject_fraction"
+            raise DataError(f"--overwrite: {found.rejects} of {found.clips} clips cannot be converted; {advice}")
 
 
 def _convert(

@@ -6,7 +6,8 @@ python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
 python -m scripts.evaluate --run=runs/words --data=data/own --where=room=studio --output=scores/studio
 
 Prints the figures and writes two reports to --output, replacing older ones. The default is RUN/evaluation-NAME-SPLIT,
-where NAME is the last part of --data; another dataset of that name gets a directory with its fingerprint beside it.
+where NAME is the last part of --data, and --where follows; another dataset of that name gets a directory with its
+fingerprint beside it.
 report.html shows confusions and the worst examples frame by frame; report.json holds every example.
 """
 
@@ -15,6 +16,7 @@ import functools
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,8 @@ def _own_directory(data: DatasetDir) -> Path:
     """The directory for reports on a dataset and split, which no other dataset shares."""
     root = data.root.resolve() if isinstance(data.root, Path) else data.root
     name = root.name or data.manifest["conversion"]["name"]
-    directory = storage.local(flags.FLAGS.run) / f"evaluation-{name}-{flags.FLAGS.split}"
+    part = "".join("-" + re.sub(r"[^\w=.-]", "_", rule) for rule in flags.FLAGS.where)
+    directory = storage.local(flags.FLAGS.run) / f"evaluation-{name}-{flags.FLAGS.split}{part}"
     if _reported(directory / REPORT) in (None, data.fingerprint):
         return directory
     return directory.with_name(f"{directory.name}-{data.fingerprint[:8]}")

@@ -15,7 +15,7 @@ from model.lipreader import LipReader
 from model.train import train
 from model.train_step import TrainConfig, make_optimizer
 from pipeline import mouth
-from pipeline.conversion import dry_run, job
+from pipeline.conversion import dry_run, job, precheck
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import CORPORA, folder, grid, lrs, lrw
 from pipeline.corpora.catalog import Catalog
@@ -68,7 +68,7 @@ def _model(root: Path) -> LipReader:
 READ: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {  # what to open, and how: of a path, and the places
     "decode.opened": ("folder/a.mp4", lambda path, _: _frames(path)),
     "decode.read_color": ("folder/a.mp4", lambda path, _: len(list(decode.read_color(path)))),
-    "decode.duration": ("folder/a.mp4", lambda path, _: decode.duration(path)),
+    "decode.end": ("folder/a.mp4", lambda path, _: decode.end(path)),
     "mouth.crop": ("folder/a.mp4", lambda path, _: mouth.crop(path, WHOLE).frames.tolist()),
     "grid.clips": ("grid", lambda path, _: list(grid.clips(path))),
     "lrw.clips": ("lrw", lambda path, _: list(lrw.clips(path))),
@@ -88,8 +88,13 @@ READ: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {  # what to open, and
         "folder/a.mp4",
         lambda path, root: experiment.open_run(root / "run").crop_video(path).frames.tolist(),
     ),
-    "dry_run.report": ("grid", lambda path, root: dry_run.report(_sources(path), path, root / "new", CONFIG, 1, False)),
+    "dry_run.report": ("grid", lambda path, root: _reported(path, root / "new")),
 }
+
+
+def _reported(path: str | Path, output: Path) -> list[tuple[str, str]]:
+    found = precheck.check(Catalog.of(_sources(path)), CONFIG, {})
+    return dry_run.report(_sources(path), path, output, CONFIG, 1, False, found)
 
 
 def _frames(path: str | Path) -> list[Any]:

@@ -1,7 +1,7 @@
 """Settings that decide the bytes of a conversion."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline import vocab
 from pipeline.mouth.cropping import CropSettings
@@ -74,3 +74,10 @@ class ConvertConfig:
     def characters(self) -> str:
         """The characters that texts of the dataset consist of."""
         return self.alphabet + vocab.UNKNOWN * (self.unknown == "unk")
+
+
+def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a conversion as JSON has them; one that an older version did not know has its default."""
+    defaults = dataclasses.asdict(ConvertConfig("name"))
+    parts = {name: {**defaults[name], **settings.get(name, {})} for name in ("crop", "encoding")}
+    return {**defaults, **settings, **parts}

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.conversion import array, clip, progress
 from pipeline.conversion.array import WHOLE, Part
-from pipeline.conversion.config import VERSION, ConvertConfig
+from pipeline.conversion.config import VERSION, ConvertConfig, with_defaults
 from pipeline.conversion.progress import PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.source import ClipSource
@@ -26,6 +26,7 @@ from pipeline.records.storage import Place
 from pipeline.schema import BusyError, ClipError, DataError
 
 JOB = "job.json"
+CLIPS_OF_JOB = ("clips", "clips_sha256")  # keys of it that are no settings
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"
 TURN = "turn"  # the lock of the task that notes the job
@@ -228,10 +229,7 @@ def _check_same(output: Place, begun: dict[str, Any], job: Job) -> None:
 
 def _settings(described: dict[str, Any]) -> dict[str, Any]:
     """The settings of a job; one that an older job does not have has its default."""
-    defaults = dataclasses.asdict(ConvertConfig("name"))
-    settings = {key: value for key, value in described.items() if key not in ("version", "clips", "clips_sha256")}
-    parts = {name: {**defaults[name], **settings.get(name, {})} for name in ("crop", "encoding")}
-    return {**defaults, **settings, **parts}
+    return with_defaults({key: value for key, value in described.items() if key not in ("version", *CLIPS_OF_JOB)})
 
 
 def _other_ids(had: set[str], now: set[str]) -> list[str]:

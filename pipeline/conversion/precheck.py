@@ -5,6 +5,7 @@ Conversion and dry run share it. Labels are read in one pass over the catalog, a
 
 import contextlib
 import dataclasses
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from pipeline.video import decode
 from pipeline.video.clock import MAX_MISSING
 
 MAX_HEADERS = 20  # videos whose headers are read for where they end
+HEADERS_S = 15.0  # for all of them
 MAX_FETCHED = 5  # videos that are fetched from a store for it
 SHOWN = 3  # clips that a line names
 MAX_DETAIL = 200  # characters of what it says of one
@@ -82,6 +84,12 @@ class Findings:
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     ends: int = 0
     whole_s: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def rejects(self) -> int:
+        """How many clips are known to be rejected."""
+        foreign = self.foreign_clips if self.config.unknown == "reject" else 0
+        return self.unusable.count + foreign
 
     def lines(self) -> Iterator[str]:
         """Yields a line for each kind of fault."""
@@ -194,19 +202,34 @@ def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> d
     """Reads the headers of a few videos, spread over the catalog; returns second of the end by `Catalog.videos`.
 
     At most `MAX_HEADERS` are opened, of an `origin` in a store `MAX_FETCHED`. One without an end, or that cannot be
-    opened, is not in the result; its conversion names the reason.
+    opened, is not in the result; its conversion names the reason. Nor is what is not read after `HEADERS_S` seconds,
+    since a file that hangs costs a conversion one clip, and must not keep it from beginning.
 
     Raises:
       DataError: the store refuses or does not answer, or the disk is full.
     """
     rows = np.sort(np.unique(catalog.videos, return_index=True)[1])
     count = min(len(rows), MAX_HEADERS if origin is None else MAX_FETCHED)
-    found = {}
-    for row in rows[np.linspace(0, len(rows) - 1, count).astype(int)].tolist():
-        with contextlib.suppress(ClipError), mirror.fetched(catalog[row], root, origin) as (at_hand, base):
-            paths.check_video(at_hand.video, base)
-            found[int(catalog.videos[row])] = decode.end(at_hand.video, fps=fps)
-    return found
+    rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)].tolist()
+    chosen = [(int(catalog.videos[row]), catalog[row]) for row in rows]
+    found: dict[int, float] = {}
+    errors: list[DataError] = []
+
+    def read() -> None:
+        try:
+            for key, source in chosen:
+                with contextlib.suppress(ClipError), mirror.fetched(source, root, origin) as (at_hand, base):
+                    paths.check_video(at_hand.video, base)
+                    found[key] = decode.end(at_hand.video, fps=fps)
+        except DataError as error:
+            errors.append(error)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(HEADERS_S)
+    if errors:
+        raise errors[0]
+    return dict(found)
 
 
 def alphabet_of(catalog: Catalog, config: ConvertConfig) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.conversion import clip
 from pipeline.conversion.clip import Shown
-from pipeline.conversion.config import VERSION, ConvertConfig
+from pipeline.conversion.config import VERSION, ConvertConfig, with_defaults
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, example, identity, provenance
@@ -51,6 +51,7 @@ class Reuse:
 
     def __init__(self, root: Place, config: ConvertConfig) -> None:
         self._dataset, self._config = directory.open_dataset(root), config
+        self._old = with_defaults(self._dataset.manifest["conversion"])
         self._table = provenance.load(self._dataset)
         self._check_settings(root)
         keys = _keys(self._table.video.hashes(), self._table.start, self._table.stop)
@@ -58,7 +59,7 @@ class Reuse:
         self._keys = keys[self._order]
 
     def _check_settings(self, root: Place) -> None:
-        both = self._dataset.manifest["conversion"], {**dataclasses.asdict(self._config), "version": VERSION}
+        both = self._old, {**dataclasses.asdict(self._config), "version": VERSION}
         old, new = ({name: each.get(name) for name in SAME} for each in both)
         if changed := identity.differences(old, new):
             way_out = "give the settings of that dataset, or leave --reuse out"
@@ -107,7 +108,7 @@ class Reuse:
 
     def _same_length(self, known: Provenance, record: int) -> bool:
         """Whether the conversion would read just the frames that a record has."""
-        old, new = self._dataset.manifest["conversion"], self._config
+        old, new = self._old, self._config
         if known.truncated:
             return new.overlong == "truncate" and old["max_frames"] == new.max_frames
         frames = int(self._dataset.index.frames[record])

@@ -26,22 +26,27 @@ def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: floa
       file: of the labels, for messages. A clip without words has them in its `problem`.
       pad_s: 0 or more.
     """
-    spoken = list(_phrases(labels, recording, name, pad_s)) if labels.phrases else [_whole(labels, recording)]
-    if not spoken or not spoken[0].text:
+    whole = not labels.phrases and not labels.instants
+    spoken = [_whole(labels, recording, file)] if whole else list(_phrases(labels, recording, name, pad_s))
+    faulty = list(_faulty(labels, recording, name, file))
+    if not faulty and (not spoken or not (spoken[0].text or spoken[0].problem)):
         within = f" within {recording.span[0]:g} to {recording.span[1]:g} s" if recording.span else ""
         spoken = [dataclasses.replace(recording, problem=f"{file}: no words{within}; correct it, or remove the row")]
-    yield from spoken
+    yield from [*spoken, *faulty]
 
 
-def _whole(labels: Labels, recording: ClipSource) -> ClipSource:
+def _whole(labels: Labels, recording: ClipSource, file: str) -> ClipSource:
     speaker = recording.speaker or labels.speaker
     if recording.span is None:
         return dataclasses.replace(
             recording, text=labels.text, words=labels.words, labels_end=labels.end, speaker=speaker
         )
     start, stop = recording.span
+    if labels.text and not labels.words:
+        unknown = f"no times of words, so nobody knows which are said from {start:g} to {stop:g} s"
+        return dataclasses.replace(recording, problem=f"{file}: {unknown}; put them into the column text")
     words = tuple(word for word in labels.words if start <= word.start and word.stop <= stop)
-    text = " ".join(word.text for word in words) if labels.words else labels.text
+    text = " ".join(word.text for word in words)
     return dataclasses.replace(recording, text=text, words=words, speaker=speaker)
 
 
@@ -57,6 +62,17 @@ def _phrases(labels: Labels, recording: ClipSource, name: str, pad_s: float) -> 
                 words=phrase.words,
                 speaker=recording.speaker or phrase.speaker or labels.speaker,
             )
+
+
+def _faulty(labels: Labels, recording: ClipSource, name: str, file: str) -> Iterator[ClipSource]:
+    """Yields a clip, to be rejected by name, for each phrase that lasts no time."""
+    start, stop = recording.span or (0.0, float("inf"))
+    for number, phrase in enumerate(labels.instants, start=1):
+        if start <= phrase.start <= stop:
+            second = round(phrase.start, DIGITS)
+            problem = f"{file}: {phrase.text[:80]!r} begins and ends at {second:g} s; correct its times, or remove it"
+            clip_id = f"{name}@{second}-{second}#{number}"
+            yield dataclasses.replace(recording, id=clip_id, span=(second, second), text=phrase.text, problem=problem)
 
 
 def _spans(labels: Labels, pad_s: float) -> Iterator[tuple[float, float]]:

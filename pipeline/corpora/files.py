@@ -56,7 +56,7 @@ class Files:
         """The label file beside a video or a directory of images; None where there is none."""
         if not paths.is_folder(video.parent):
             return None
-        return _label(self._names(video.parent), recording(video))
+        return _label(self._names(video.parent), recording(video, video.parent))
 
     def labelled(self) -> Iterator[tuple[Path, Path]]:
         """Yields each video, and each directory of images, that has a label file beside it, and that file.
@@ -83,7 +83,7 @@ class Files:
         if isinstance(opened, str):
             return opened
         try:
-            return opened(recording(video))
+            return opened(recording(video, self._root))
         except ValueError as error:
             return str(error)
 
@@ -94,9 +94,9 @@ class Files:
             return str(error)
 
 
-def recording(video: Path) -> str:
-    """The name of a video, or a directory of images, that its label file has before the suffix."""
-    return video.name if paths.is_folder(video) else video.stem
+def recording(video: Path, root: Path) -> str:
+    """The path below `root` of a video without its suffix, or of a directory of images."""
+    return (video if paths.is_folder(video) else video.with_suffix("")).relative_to(root).as_posix()
 
 
 def _label(names: paths.Names, stem: str) -> Path | None:

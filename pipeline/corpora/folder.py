@@ -117,10 +117,11 @@ def _rows(files: Files, root: Path, pad_s: float, keep_columns: Sequence[str]) -
     """Yields each clip and the number of its row."""
     opened = table.read(root / TABLE, root, REQUIRED)
     _check_kept(opened, keep_columns)
+    spelled = {table.key(name): name for name in opened.names}
     for number, row in opened.rows:
         try:
             clip = _clip(root, files, row)
-            kept = tuple((name, row[table.key(name)].strip()) for name in keep_columns)
+            kept = tuple((spelled[name], row[name].strip()) for name in map(table.key, keep_columns))
             for each in _with_words(files, dataclasses.replace(clip, columns=kept) if kept else clip, row, root, pad_s):
                 yield number, each
         except ValueError as error:

@@ -127,6 +127,7 @@ def _check_no_shared_frames(catalog: Catalog) -> None:
 
 def _check_spans(sources: list[ClipSource]) -> None:
     """Compares the spans of clips whose video paths have the same hash."""
+    sources = [source for source in sources if not source.problem]  # others show nothing
     sources = sorted(sources, key=lambda source: (os.path.realpath(source.video), _span(source)))
     for _, clips in itertools.groupby(sources, key=lambda source: os.path.realpath(source.video)):
         last: dict[str, ClipSource] = {}  # split -> the clip that ends last

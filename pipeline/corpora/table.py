@@ -80,8 +80,13 @@ def _first_row(head: str, separator: str) -> list[str]:
     """The first row that is not blank, however its quotes are; none where there is no such row."""
     reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
     with contextlib.suppress(csv.Error):  # which reading the rows names
-        return next(filter(_is_filled, reader), [])
+        return next((cells for cells in reader if _is_filled(cells) and not _names_separator(cells)), [])
     return []
+
+
+def _names_separator(cells: list[str]) -> bool:
+    """Whether a row is `sep=;`, which Excel writes first."""
+    return cells[0].lower().startswith("sep=") and not _is_filled(cells[1:])
 
 
 def _is_filled(cells: list[str]) -> bool:
@@ -112,7 +117,7 @@ def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[s
         for number, cells in enumerate(reader, start=1):
             if any("\0" in cell for cell in cells):
                 raise DataError(f"{path} row {number}: contains a NUL; save the table as UTF-8")
-            if _is_filled(cells):
+            if _is_filled(cells) and not (number == 1 and _names_separator(cells)):
                 yield number, cells
     except csv.Error as error:
         raise DataError(f"{path} row {number + 1}: not CSV ({error}); correct its quotes") from error

@@ -173,6 +173,8 @@ def _refuse_of_jobs(part: Part) -> None:
         raise DataError("--retry_rejected: not for one of several tasks; give it without --task once all have ended")
     if values.overwrite and not part.is_whole:
         raise DataError("--overwrite: not for one of several tasks; remove --output before they are started")
+    if values.overwrite and values.dask not in (None, "local"):
+        raise DataError("--overwrite: not with a cluster, which may not be there; remove --output before")
     if values.reuse and storage.same(storage.place(values.reuse), storage.place(values.output)):
         raise DataError(f"--reuse={values.reuse}: is --output; name a new directory with --output")
     if values.dask and not part.is_whole:

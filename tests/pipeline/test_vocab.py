@@ -37,6 +37,9 @@ def test_normalise(text: str, expected: str) -> None:
         ("\u4f60\u597d\u3002", "\u4f60\u597d"),  # a full stop of Chinese
         ("\u0915\u094d\u0937'", "\u0915\u094d\u0937'"),
         ("\u2026 !?", ""),
+        ("co\u00adop\u200berate \ufeffso", "cooperate so"),
+        ("e\u00ad\u0301", "\u00e9"),
+        ("\u0645\u06cc\u200c\u0631\u0648\u0645", "\u0645\u06cc\u200c\u0631\u0648\u0645"),
     ],
 )
 def test_spoken(text: str, expected: str) -> None:

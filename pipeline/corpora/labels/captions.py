@@ -15,7 +15,9 @@ from pipeline.corpora.labels.phrases import Labels, Phrase
 
 ARROW = "-->"
 STAMPS = {"srt": r"\d{1,2}:\d{1,2}:\d{1,2}[.,]\d{1,3}", "vtt": r"(?:\d{2,4}:)?\d{2}:\d{2}\.\d{3}"}
-TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+NAMES = "b|i|u|s|em|strong|font|span|c|v|lang|ruby|rt"  # of tags of SubRip and WebVTT
+TAG = re.compile(rf"</?(?:{NAMES})(?:[\s.][^<>]*)?>|\{{\\[^{{}}]*\}}", re.IGNORECASE)
+BREAK = re.compile(r"<br\s*/?>|\\N", re.IGNORECASE)  # of a line; pysubs2 writes the second
 VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")  # of any number, over which pysubs2 takes the square of the time
 MAX_CHARACTERS = 2000  # of a caption
@@ -86,7 +88,7 @@ def _lines(event: SSAEvent, kind: str, name: str) -> list[str]:
     if len(event.text) > MAX_CHARACTERS:
         place = f"{name}: the caption of {event.start / 1000:.6g} s"
         raise ValueError(f"{place} has {len(event.text):,} characters; want {MAX_CHARACTERS:,} at most")
-    text = TAG.sub("", event.plaintext)
+    text = BREAK.sub("\n", TAG.sub("", event.text))
     lines = (html.unescape(text) if kind == "vtt" else text).split("\n")
     return [line.strip() for line in lines if line.strip()]
 
@@ -101,6 +103,6 @@ def _check_not_rolling(captions: list[list[str]], name: str) -> None:
 
 
 def _phrase(event: SSAEvent, lines: list[str], name: str) -> Phrase:
-    speakers = {phrases.clean_name(html.unescape(speaker), name) for speaker in VOICE.findall(event.plaintext)}
+    speakers = {phrases.clean_name(html.unescape(speaker), name) for speaker in VOICE.findall(event.text)}
     speaker = speakers.pop() if len(speakers) == 1 else ""
     return Phrase(phrases.clean(" ".join(lines), name), event.start / 1000, event.end / 1000, speaker=speaker)

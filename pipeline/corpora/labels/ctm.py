@@ -1,7 +1,8 @@
 """CTM, as NIST's sclite and Kaldi write it: a line a word, `recording channel start duration word [confidence]`.
 
 Times are in seconds. A line that begins with `;;` is a comment. Lines may be in any order. The name of a recording is
-that of its video; the only one of a file with the video's name may have another, as programs give it.
+the path of its video without suffix, or else the last part of it; the only one of a file with the video's name may have
+another, as programs give it.
 """
 
 import itertools
@@ -58,7 +59,8 @@ def parse(text: str, name: str) -> dict[str, list[Row]]:
 
 def of_recording(recordings: dict[str, list[Row]], name: str, recording: str) -> Labels:
     """Returns the words of a recording of those that a file has; arguments and errors as of `read`."""
-    recording, own_file = (unicodedata.normalize("NFC", each) for each in (recording, Path(name).stem))
+    path, own_file = (unicodedata.normalize("NFC", each) for each in (recording, Path(name).stem))
+    recording = path if path in recordings else path.rpartition("/")[2]
     has_any_name = len(recordings) == 1 and recording == own_file
     if recordings and recording not in recordings and not has_any_name:
         found = ", ".join(map(repr, itertools.islice(recordings, SHOWN))) + ", …" * (len(recordings) > SHOWN)

@@ -42,6 +42,7 @@ class Labels:
       words: of the whole video; empty where there are phrases, or no times of words.
       end: seconds at which the labels end, closing silence included; None where the file does not say.
       speaker: of the whole video; empty where the file names none.
+      instants: phrases that begin and end at the same second, as programs write some; no picture shows them.
     """
 
     phrases: tuple[Phrase, ...] = ()
@@ -49,6 +50,7 @@ class Labels:
     words: tuple[SpokenWord, ...] = ()
     end: float | None = None
     speaker: str = ""
+    instants: tuple[Phrase, ...] = ()
 
 
 def clean(text: str, name: str) -> str:
@@ -97,15 +99,18 @@ def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, s
     `MAX_OVERLAP` or less are cut in the middle of the overlap, or beside it where the words of both leave a gap.
 
     Raises:
-      ValueError: as `words.check`; or a phrase does not last, or overlaps another one by more, or a word reaches out of
-        its phrase by more.
+      ValueError: as `words.check`; or a phrase ends before it begins, or overlaps another one by more, or a word
+        reaches out of its phrase by more.
     """
     kept = [_with_own_words(phrase, name) for phrase in phrases if phrase.text]
     for phrase in kept:
-        if not 0 <= phrase.start < phrase.stop < math.inf:
+        if not 0 <= phrase.start <= phrase.stop < math.inf:
             raise ValueError(f"{name}: {_said(phrase)}; want 0 <= start < stop: correct its times, or remove it")
     kept.sort(key=lambda phrase: (phrase.start, phrase.stop))
-    return Labels(tuple(map(_clip_words, _cut(_joined(kept), name))), end=end, speaker=speaker)
+    instants = tuple(phrase for phrase in kept if phrase.start == phrase.stop)
+    lasting = [phrase for phrase in kept if phrase.start < phrase.stop]
+    found = tuple(map(_clip_words, _cut(_joined(lasting), name)))
+    return Labels(found, end=end, speaker=speaker, instants=instants)
 
 
 def _with_own_words(phrase: Phrase, name: str) -> Phrase:

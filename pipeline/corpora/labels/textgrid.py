@@ -79,7 +79,7 @@ def read(text: str, name: str, recording: str) -> Labels:
     end = _seconds(parsed["xmax"], f"{name}: xmax")
     if said is None:
         return phrases.of_words(timed, name, end, speaker)
-    return phrases.of_phrases(_fill(said.intervals, timed, speaker), name, end, speaker)
+    return phrases.of_phrases(_fill(said.intervals, timed, speaker, name), name, end, speaker)
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -151,14 +151,20 @@ def _words(tier: _Tier, name: str) -> list[SpokenWord]:
     return [SpokenWord(*interval) for interval in tier.intervals if interval.text]
 
 
-def _fill(intervals: list[_Interval], spoken: list[SpokenWord], speaker: str) -> list[Phrase]:
-    """The phrases, each with the words whose middle lies in it."""
+def _fill(intervals: list[_Interval], spoken: list[SpokenWord], speaker: str, name: str) -> list[Phrase]:
+    """The phrases, each with the words whose middle lies in it.
+
+    Raises:
+      ValueError: that of a word lies in none with a text.
+    """
     order = sorted(intervals, key=lambda interval: interval.start)
     starts = [interval.start for interval in order]
     inside: list[list[SpokenWord]] = [[] for _ in order]
     for word in spoken:
         middle = (word.start + word.stop) / 2
         place = bisect.bisect_right(starts, middle) - 1
-        if place >= 0 and middle <= order[place].stop:
-            inside[place].append(word)
+        if place < 0 or middle > order[place].stop or not order[place].text:
+            said = f"{word.text[:80]!r} ({word.start:.6g} to {word.stop:.6g} s) lies in no phrase"
+            raise ValueError(f"{name}: {said}; write it into one, or remove it from the tier of words")
+        inside[place].append(word)
     return [Phrase(*interval, tuple(found), speaker) for interval, found in zip(order, inside, strict=True)]

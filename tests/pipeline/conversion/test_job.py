@@ -29,7 +29,7 @@ from pipeline.loading import dataset
 from pipeline.loading.dataset import DataConfig
 from pipeline.loading.plan import PlanConfig
 from pipeline.mouth.cropping import CropSettings, MouthCropper
-from pipeline.records import directory
+from pipeline.records import directory, provenance
 from pipeline.schema import BatchKey, DataError
 from pipeline.vocab import Vocabulary
 from tests import datasets
@@ -45,7 +45,15 @@ from scripts.convert import main
 run_log.RunLog.shard = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 cli.run(main, resumes=True)
 """  # once the first shard is whole
-FILES = {"manifest.json", "index.npz", "rejected.csv", "features.json", "dataset_info.json", CONVERSION}
+FILES = {
+    "manifest.json",
+    "index.npz",
+    "rejected.csv",
+    "features.json",
+    "dataset_info.json",
+    CONVERSION,
+    provenance.FILE,
+}
 
 
 def sources(corpus: Path) -> list[ClipSource]:

@@ -229,7 +229,7 @@ TABLE = "Video,Text,Session, Take no. ,,Light\na.mp4,so, 3 ,1,,dim\nb.mp4,no,4,2
 
 def test_columns_are_kept_in_the_order_asked_for(tmp_path: Path) -> None:
     found = clips(tmp_path, {"clips.csv": TABLE}, keep_columns=["light", "SESSION"])
-    assert [clip.columns for clip in found] == [(("light", "dim"), ("SESSION", "3")), (("light", ""), ("SESSION", "4"))]
+    assert [clip.columns for clip in found] == [(("Light", "dim"), ("Session", "3")), (("Light", ""), ("Session", "4"))]
     assert folder.notes(tmp_path, keep_columns=["light", "SESSION"]) == [
         "columns of clips.csv that are ignored (1): Take no.; --keep_columns='Take no.' keeps one with its clips"
     ]

@@ -30,6 +30,8 @@ A, B = {"video": "a.mp4", "text": "so"}, {"video": "b.mp4", "text": "no"}
         ('video,text\na.mp4," two\nlines "\nb.mp4,no\n', [(2, {"video": "a.mp4", "text": " two\nlines "}), (3, B)]),
         (",video,text\n0,a.mp4,so\n", [(2, {"": "0", **A})]),
         ("video\na.mp4\n", [(2, {"video": "a.mp4"})]),
+        ("sep=;\r\nvideo;text\r\na.mp4;so\r\n", [(3, A)]),
+        ("SEP=,\nvideo,text\na.mp4,so\n", [(3, A)]),
     ],
 )
 def test_tables_as_people_have_them(tmp_path: Path, content: str, expected: list[tuple[int, dict[str, str]]]) -> None:

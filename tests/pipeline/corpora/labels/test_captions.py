@@ -135,7 +135,7 @@ you
             SRT.replace("00:00:02,500 -->", "00:00:02,000 -->"),
             ": 'good morning to you' (1 to 2.5 s) and '[music] i have 42' (2 to 3604 s) overlap by 0.5 s; want 0.3",
         ),
-        (SRT.replace("02,500", "01,000"), ": 'good morning to you' (1 to 1 s); want 0 <= start < stop"),
+        (SRT.replace("02,500", "00,900"), ": 'good morning to you' (1 to 0.9 s); want 0 <= start < stop"),
         (
             AUTOMATIC,
             ": 2 captions begin with the last line before them, such as 'good morning'; rolling captions, which repeat",
@@ -146,3 +146,17 @@ def test_refused(text: str, problem: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011, its text is compared
         read(text)
     assert str(caught.value).startswith(f"a.srt{problem}")
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (r"{\an8}{\i1}no{\i0} {sighs} so", "no {sighs} so"),
+        ("if a <be and c> d", "if a <be and c> d"),
+        ("one<br>two<BR/>three", "one two three"),
+        ('<font color="#ff0000">no</font> <U>so</U>', "no so"),
+    ],
+)
+def test_only_tags_are_removed(said: str, text: str) -> None:
+    (phrase,) = captions.read(f"1\n00:00:01,000 --> 00:00:02,500\n{said}\n", "a.srt", "a").phrases
+    assert phrase.text == text

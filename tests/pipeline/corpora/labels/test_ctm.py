@@ -28,6 +28,12 @@ def test_rows_of_the_video_among_others() -> None:
     assert ctm.read(TWO, "all.ctm", "talk1") == FOUND
 
 
+def test_recordings_named_by_the_paths_of_their_videos_go_before_the_last_part() -> None:
+    text = TWO.replace("talk2", "b/talk1")
+    assert ctm.read(text, "all.ctm", "a/talk1") == FOUND
+    assert ctm.read(text, "all.ctm", "b/talk1").text == "yes"
+
+
 def test_a_name_in_another_unicode_form() -> None:
     text = TWO.replace("talk1", "caf\u00e9")
     assert ctm.read(text, "all.ctm", "cafe\u0301") == ctm.read(text, "all.ctm", "caf\u00e9") == FOUND

@@ -122,12 +122,19 @@ def test_tiers(tiers: list[tuple[str, list[Row]]], labels: Labels) -> None:
 
 
 def test_a_word_falls_into_the_phrase_that_has_its_middle() -> None:
-    spoken = [(0.0, 1.2, "a"), (1.2, 2, "b"), (2, 2.4, "no")]
+    spoken = [(0.0, 1.2, "a"), (1.2, 2, "b")]
     found = read(short(("phrases", [(0.2, 1, "a"), (1, 2, "b")]), ("words", spoken))).phrases
     assert found == (
         Phrase("a", 0.2, 1, (SpokenWord("a", 0.2, 1),)),
         Phrase("b", 1, 2, (SpokenWord("b", 1.2, 2),)),
     )
+
+
+@pytest.mark.parametrize("second", [[], [(2, 3, "")]], ids=["behind all", "in one without text"])
+def test_a_word_in_no_phrase_is_named(second: list[tuple[float, float, str]]) -> None:
+    text = short(("phrases", [(0.2, 2, "b"), *second]), ("words", [(1.2, 2, "b"), (2, 2.4, "so")]))
+    with pytest.raises(ValueError, match=r"'so' \(2 to 2.4 s\) lies in no phrase; write it into one, or remove it"):
+        read(text)
 
 
 SAVE = "; open it in Praat, and save it as text file"

@@ -115,7 +115,7 @@ SECONDS = " segments[0]: want seconds from 0 to 1,000,000 in"
         ({"segments": [segment("a\ud800")]}, r": 'a\ud800' has half a character at 1; write it whole"),
         ({"segments": [segment("a", speaker="\udc00")]}, r": '\udc00' has half a character at 0; write it whole"),
         ({"segments": [segment("a"), segment("b", start=1)]}, ": 'a' (0 to 2 s) and 'b' (1 to 2 s) overlap by 1 s"),
-        ({"segments": [segment("a", end=0)]}, ": 'a' (0 to 0 s); want 0 <= start < stop"),
+        ({"segments": [segment("a", start=1, end=0)]}, ": 'a' (1 to 0 s); want 0 <= start < stop"),
         ({"segments": [segment("a", ("a", 1, 0.5))]}, ": 'a' (1 to 0.5 s); want 0 <= start <= stop"),
         ({"word_segments": [{"word": "a", "start": 1, "end": 0}]}, ": 'a' (1 to 0 s); want 0 <= start <= stop"),
     ],
