@@ -21,7 +21,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from pipeline.conversion import dry_run, overwrite, precheck
+from pipeline.conversion import dry_run, overwrite, precheck, run_log
 from pipeline.conversion.array import Part
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.finalize import too_many
@@ -141,6 +141,8 @@ def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig, found: pr
     values = flags.FLAGS
     if values.reuse and not values.finalize:
         Reuse(_reused(), config)
+        for difference in run_log.other_versions(_reused()):
+            print(f"--reuse: {difference}, so crops may not be those of a conversion from scratch", flush=True)
     if values.overwrite:  # without it `convert` says so before it writes, and ten million clips are planned in 16 s
         plan_shards(sources, config)
         if too_many(found.rejects, found.clips, values.max_reject_fraction):

