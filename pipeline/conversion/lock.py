@@ -74,7 +74,7 @@ def _given(value: Any, root: Path) -> dict[str, Any]:
         given["video"] = value.video.relative_to(root).as_posix()
         given["words"] = [_given(word, root) for word in value.words]
         given["problem"] = bool(value.problem)  # its wording may change
-        for name in ("labels_end", "times_from_first_frame"):  # of the layout, not of the clip
+        for name in ("labels_end", "times_from_first_frame", "untimed"):  # of the layout, not of the clip
             given.pop(name, None)
     return given
 

@@ -62,6 +62,7 @@ class Findings:
       clips: how many there are.
       timed: clips with word times.
       unusable: clips whose transcript cannot be used, most often by a label file that is wrong.
+      untimed: clips without word times since their labels disagree with themselves.
       foreign: of each character outside the alphabet, the clips that it is in.
       foreign_clips: clips with such a character.
       trained: the characters among them that training clips have.
@@ -76,6 +77,7 @@ class Findings:
     clips: int = 0
     timed: int = 0
     unusable: Faults = dataclasses.field(default_factory=Faults)
+    untimed: Faults = dataclasses.field(default_factory=Faults)
     foreign: Counter[str] = dataclasses.field(default_factory=Counter)
     foreign_clips: int = 0
     trained: set[str] = dataclasses.field(default_factory=set)
@@ -95,6 +97,9 @@ class Findings:
         """Yields a line for each kind of fault."""
         if self.unusable.count:
             yield f"transcripts that cannot be used {self._share(self.unusable)}; these clips will be rejected"
+        if self.untimed.count:
+            way_out = "they have no word times; correct the labels if you want some"
+            yield f"words that are not those of the text {self._share(self.untimed)}; {way_out}"
         if self.misplaced.count:
             how = f"times are seconds; {self.ends} videos were asked where they end"
             yield f"times that cannot be {self._share(self.misplaced)}; {how}; these clips will be rejected"
@@ -152,6 +157,8 @@ def check(catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float], tr
     found = Findings(config, len(catalog), ends=len(ends))
     for row, source in enumerate(track(catalog)):
         found.timed += bool(source.words)
+        if source.untimed:
+            found.untimed.add(source, source.untimed)
         end = ends.get(int(catalog.videos[row]))
         if source.span is None and end is not None:
             found.whole_s.append(end)

@@ -26,9 +26,9 @@ def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: floa
       file: of the labels, for messages. A clip without words has them in its `problem`.
       pad_s: 0 or more.
     """
-    whole = not labels.phrases and not labels.instants
-    spoken = [_whole(labels, recording, file)] if whole else list(_phrases(labels, recording, name, pad_s))
-    faulty = list(_faulty(labels, recording, name, file))
+    whole = not labels.phrases and not labels.faulty
+    spoken = [_whole(labels, recording, file)] if whole else list(_phrases(labels, recording, name, file, pad_s))
+    faulty = list(_faulty(labels, recording, name))
     if not faulty and (not spoken or not (spoken[0].text or spoken[0].problem)):
         within = f" within {recording.span[0]:g} to {recording.span[1]:g} s" if recording.span else ""
         spoken = [dataclasses.replace(recording, problem=f"{file}: no words{within}; correct it, or remove the row")]
@@ -50,7 +50,7 @@ def _whole(labels: Labels, recording: ClipSource, file: str) -> ClipSource:
     return dataclasses.replace(recording, text=text, words=words, speaker=speaker)
 
 
-def _phrases(labels: Labels, recording: ClipSource, name: str, pad_s: float) -> Iterator[ClipSource]:
+def _phrases(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: float) -> Iterator[ClipSource]:
     start, stop = recording.span or (0.0, float("inf"))
     for phrase, (begin, end) in zip(labels.phrases, _spans(labels, pad_s), strict=True):
         if start <= phrase.start and phrase.stop <= stop:
@@ -61,18 +61,18 @@ def _phrases(labels: Labels, recording: ClipSource, name: str, pad_s: float) -> 
                 text=phrase.text,
                 words=phrase.words,
                 speaker=recording.speaker or phrase.speaker or labels.speaker,
+                untimed=phrase.untimed and f"{file}: {phrase.untimed}",
             )
 
 
-def _faulty(labels: Labels, recording: ClipSource, name: str, file: str) -> Iterator[ClipSource]:
-    """Yields a clip, to be rejected by name, for each phrase that lasts no time."""
+def _faulty(labels: Labels, recording: ClipSource, name: str) -> Iterator[ClipSource]:
+    """Yields a clip, to be rejected by name, for each phrase that cannot be used."""
     start, stop = recording.span or (0.0, float("inf"))
-    for number, phrase in enumerate(labels.instants, start=1):
+    for number, phrase in enumerate(labels.faulty, start=1):
         if start <= phrase.start <= stop:
-            second = round(phrase.start, DIGITS)
-            problem = f"{file}: {phrase.text[:80]!r} begins and ends at {second:g} s; correct its times, or remove it"
-            clip_id = f"{name}@{second}-{second}#{number}"
-            yield dataclasses.replace(recording, id=clip_id, span=(second, second), text=phrase.text, problem=problem)
+            own = {"span": (min(phrase.start, phrase.stop), max(phrase.start, phrase.stop)), "text": phrase.text}
+            clip_id = f"{name}@{round(phrase.start, DIGITS)}-{round(phrase.stop, DIGITS)}#{number}"
+            yield dataclasses.replace(recording, id=clip_id, **own, problem=phrase.problem)
 
 
 def _spans(labels: Labels, pad_s: float) -> Iterator[tuple[float, float]]:

@@ -19,7 +19,7 @@ class ClipSource:
     """One clip of a corpus.
 
     The identity of a conversion hashes the fields that decide its bytes: not the wording of `problem`, and neither
-    `labels_end` nor the fields at their default.
+    `labels_end`, `untimed` nor the fields at their default.
 
     Attributes:
       id: unique in the corpus, such as `s1/bbaf2n`.
@@ -29,6 +29,7 @@ class ClipSource:
       words: the words with their times; empty where the corpus has no times.
       speaker: empty where the corpus names none.
       split: the published split; None where there is none.
+      untimed: why there are no `words` though the label file has some times of words; else empty.
       labels_end: seconds at which the label file ends, closing silence included; None where it does not say.
       problem: why the transcript is unusable, else empty. Conversion rejects such a clip with this text.
       times_from_first_frame: whether 0 s of `words` is the first frame, instead of the beginning of the container's
@@ -45,6 +46,7 @@ class ClipSource:
     split: str | None = None
     problem: str = ""
     labels_end: float | None = None
+    untimed: str = ""
     times_from_first_frame: bool = False
     columns: tuple[tuple[str, str], ...] = ()
 

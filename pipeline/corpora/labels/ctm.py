@@ -74,7 +74,7 @@ def of_recording(recordings: dict[str, list[Row]], name: str, recording: str) ->
 
 def _row(line: str, place: str) -> Row:
     match = ROW.fullmatch(line.strip())
-    if match is None:
+    if match is None or len(match[5].split()) != 1:  # which blanks of other alphabets make more
         want = "want `recording channel start duration word confidence` in seconds, the last optional"
         raise ValueError(f"{place}: {want}, got {line[:80]!r}")
     start, duration = float(match[3]), float(match[4])

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline import vocab
 from pipeline.corpora import words
@@ -23,6 +23,8 @@ class Phrase:
       stop: seconds of the video, after `start`.
       words: the words of `text`, between `start` and `stop`; empty where their times are not known.
       speaker: empty where the file names none.
+      untimed: why there are no `words` though the file has some; else empty.
+      problem: why the phrase cannot be used; else empty.
     """
 
     text: str
@@ -30,6 +32,8 @@ class Phrase:
     stop: float
     words: tuple[SpokenWord, ...] = ()
     speaker: str = ""
+    untimed: str = ""
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Labels:
       words: of the whole video; empty where there are phrases, or no times of words.
       end: seconds at which the labels end, closing silence included; None where the file does not say.
       speaker: of the whole video; empty where the file names none.
-      instants: phrases that begin and end at the same second, as programs write some; no picture shows them.
+      faulty: phrases that cannot be used, each with its `problem`, beside `phrases`.
     """
 
     phrases: tuple[Phrase, ...] = ()
@@ -50,7 +54,7 @@ class Labels:
     words: tuple[SpokenWord, ...] = ()
     end: float | None = None
     speaker: str = ""
-    instants: tuple[Phrase, ...] = ()
+    faulty: tuple[Phrase, ...] = ()
 
 
 def clean(text: str, name: str) -> str:
@@ -94,37 +98,53 @@ def of_words(spoken: Iterable[SpokenWord], name: str, end: float | None = None, 
 def of_phrases(phrases: Iterable[Phrase], name: str, end: float | None = None, speaker: str = "") -> Labels:
     """The labels of a recording whose phrases, in any order, have times.
 
-    Phrases without text are left out. Words that are not those of the text are left out, too; their punctuation becomes
-    that of the text, since aligners write none. Phrases with the very same times are joined. Neighbours that overlap by
+    Phrases without text are left out. Words that are not those of the text are left out, too, which `untimed` says;
+    their punctuation becomes that of the text, since aligners write none. A phrase that lasts no time, or whose words
+    have times that cannot be, is `faulty`. Phrases with the very same times are joined. Neighbours that overlap by
     `MAX_OVERLAP` or less are cut in the middle of the overlap, or beside it where the words of both leave a gap.
 
     Raises:
-      ValueError: as `words.check`; or a phrase ends before it begins, or overlaps another one by more, or a word
-        reaches out of its phrase by more.
+      ValueError: a phrase has no time, or overlaps another one by more.
     """
-    kept = [_with_own_words(phrase, name) for phrase in phrases if phrase.text]
-    for phrase in kept:
-        if not 0 <= phrase.start <= phrase.stop < math.inf:
-            raise ValueError(f"{name}: {_said(phrase)}; want 0 <= start < stop: correct its times, or remove it")
+    kept = [_judged(phrase, name) for phrase in phrases if phrase.text]
     kept.sort(key=lambda phrase: (phrase.start, phrase.stop))
-    instants = tuple(phrase for phrase in kept if phrase.start == phrase.stop)
-    lasting = [phrase for phrase in kept if phrase.start < phrase.stop]
-    found = tuple(map(_clip_words, _cut(_joined(lasting), name)))
-    return Labels(found, end=end, speaker=speaker, instants=instants)
+    sound = [phrase for phrase in kept if not phrase.problem]
+    found = tuple(map(_clip_words, _cut(_joined(sound), name)))
+    return Labels(found, end=end, speaker=speaker, faulty=tuple(phrase for phrase in kept if phrase.problem))
 
 
-def _with_own_words(phrase: Phrase, name: str) -> Phrase:
-    """Gives the words the spelling of the text; none where they are others, whatever punctuation each has."""
-    own = phrase.text.split()
-    if [vocab.spoken(word.text) for word in phrase.words] != list(map(vocab.spoken, own)):
-        return dataclasses.replace(phrase, words=())
-    words.check(phrase.words, name)
+def _judged(phrase: Phrase, name: str) -> Phrase:
+    """A phrase with its own words, or with the reason why it has none or cannot be used."""
+    if not (0 <= phrase.start < math.inf and 0 <= phrase.stop < math.inf):
+        raise ValueError(f"{name}: {_said(phrase)}; want 0 <= start < stop: correct its times, or remove it")
+    if phrase.stop <= phrase.start:
+        problem = f"{name}: {_said(phrase)} ends when or before it begins; correct its times, or remove it"
+        return dataclasses.replace(phrase, words=(), problem=problem)
+    if reason := untimed(phrase.text, phrase.words):
+        return dataclasses.replace(phrase, words=(), untimed=reason if phrase.words else "")
+    try:
+        words.check(phrase.words, name)
+        _check_within(phrase, name)
+    except ValueError as error:
+        return dataclasses.replace(phrase, words=(), problem=str(error))
+    spelt = zip(phrase.words, phrase.text.split(), strict=True)
+    return dataclasses.replace(phrase, words=tuple(dataclasses.replace(word, text=text) for word, text in spelt))
+
+
+def untimed(text: str, spoken: Sequence[SpokenWord]) -> str:
+    """Why words do not say when each word of a text is said; empty where they do, whatever punctuation each has."""
+    if missing := next((word for word in spoken if not math.isfinite(word.start + word.stop)), None):
+        return f"{missing.text!r} has no time"
+    pairs = itertools.zip_longest(text.split(), (word.text for word in spoken), fillvalue="")
+    other = next(((here, there) for here, there in pairs if vocab.spoken(here) != vocab.spoken(there)), None)
+    return f"the text has {other[0]!r} where its words have {other[1]!r}" if other else ""
+
+
+def _check_within(phrase: Phrase, name: str) -> None:
     for word in phrase.words:
         if max(phrase.start - word.start, word.stop - phrase.stop) > MAX_OVERLAP + 1e-9:
             out = f"{word.text!r} ({word.start:.6g} to {word.stop:.6g} s) reaches out of {_said(phrase)}"
             raise ValueError(f"{name}: {out} by more than {MAX_OVERLAP} s; correct the times")
-    spelt = zip(phrase.words, own, strict=True)
-    return dataclasses.replace(phrase, words=tuple(dataclasses.replace(word, text=text) for word, text in spelt))
 
 
 def _joined(phrases: list[Phrase]) -> list[Phrase]:

@@ -40,7 +40,7 @@ def read(text: str, name: str, recording: str) -> Labels:
         segments = _Value(data, name).dicts("segments")
         return phrases.of_phrases((_phrase(segment, name) for segment in segments), name)
     text, spoken = _words(_Value(data, name).dicts("word_segments"), name)
-    return phrases.of_words(spoken, name) if spoken else Labels(text=text)
+    return Labels(text=text) if phrases.untimed(text, spoken) else phrases.of_words(spoken, name)
 
 
 def _parse(text: str, name: str) -> Any:
@@ -65,7 +65,7 @@ def _phrase(segment: "_Value", name: str) -> Phrase:
 
 
 def _words(values: list["_Value"], name: str) -> tuple[str, tuple[SpokenWord, ...]]:
-    """The text of words, and the words; none where one has no time, or is not one word."""
+    """The text of words, and the words; one without a time has NaN."""
     raw = [(value.string("word"), value.seconds("start", math.nan), value.seconds("end", math.nan)) for value in values]
     begins_with_blank = any(text[:1].isspace() for text, _, _ in raw)
     joined: list[tuple[str, float, float]] = []
@@ -76,8 +76,7 @@ def _words(values: list["_Value"], name: str) -> tuple[str, tuple[SpokenWord, ..
         joined.append((text, start, stop))
     spoken = [SpokenWord(phrases.clean(text, name), start, stop) for text, start, stop in joined]
     spoken = [word for word in spoken if word.text]
-    timed = all(" " not in word.text and word.start + word.stop < math.inf for word in spoken)
-    return " ".join(word.text for word in spoken), tuple(spoken) if timed else ()
+    return " ".join(word.text for word in spoken), tuple(spoken)
 
 
 class _Value:

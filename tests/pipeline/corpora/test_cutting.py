@@ -74,13 +74,13 @@ def test_labels_without_phrases_are_one_clip() -> None:
     assert cut(Labels(text="good day"), part) == [dataclasses.replace(part, problem=f"a.srt: {unknown}")]
 
 
-def test_a_phrase_that_lasts_no_time_is_rejected_by_name_and_the_others_stay() -> None:
-    labels = Labels((MORNING, NOON), instants=(Phrase("so", 2.2, 2.2), Phrase("well", 2.2, 2.2)))
+def test_a_phrase_that_cannot_be_used_is_rejected_by_name_and_the_others_stay() -> None:
+    labels = Labels((MORNING, NOON), faulty=(Phrase("so", 2.2, 2.2, problem="no time"), Phrase("well", 2.5, 2.2)))
     *clips, first, second = cut(labels)
     assert [clip.id for clip in clips] == ["a.mp4@1.0-2.0", "a.mp4@2.5-3.0"]
     assert (first.id, first.span, first.text) == ("a.mp4@2.2-2.2#1", (2.2, 2.2), "so")
-    assert first.problem == "a.srt: 'so' begins and ends at 2.2 s; correct its times, or remove it"
-    assert second.id == "a.mp4@2.2-2.2#2"
+    assert first.problem == "no time"
+    assert (second.id, second.span) == ("a.mp4@2.5-2.2#2", (2.2, 2.5))
     part = dataclasses.replace(WHOLE, span=(0.5, 2.1))
     assert [clip.id for clip in cut(labels, part)] == ["a.mp4@1.0-2.0"]
 

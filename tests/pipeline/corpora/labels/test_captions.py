@@ -135,7 +135,6 @@ you
             SRT.replace("00:00:02,500 -->", "00:00:02,000 -->"),
             ": 'good morning to you' (1 to 2.5 s) and '[music] i have 42' (2 to 3604 s) overlap by 0.5 s; want 0.3",
         ),
-        (SRT.replace("02,500", "00,900"), ": 'good morning to you' (1 to 0.9 s); want 0 <= start < stop"),
         (
             AUTOMATIC,
             ": 2 captions begin with the last line before them, such as 'good morning'; rolling captions, which repeat",

@@ -51,6 +51,7 @@ def test_no_rows() -> None:
         ("a 1 nan 0.5 b", f" line 1: {WANT}, got 'a 1 nan 0.5 b'"),
         ("a 1 0 \u0665 b", f" line 1: {WANT}, got 'a 1 0 \u0665 b'"),
         ("a 1 0 0.5 b 1 c", f" line 1: {WANT}, got 'a 1 0 0.5 b 1 c'"),
+        ("a 1 0 0.5 b\u00a0c", f" line 1: {WANT}, got 'a 1 0 0.5 b\\xa0c'"),
         ("a 1 " + "9" * 400 + " 0.5 b", ": 'b' (inf to inf s); want 0 <= start <= stop"),
         ("a 1 0 0.5 b\na 1 0.25 1 c", ": 'b' (0 to 0.5 s) and 'c' (0.25 to 1.25 s) overlap by 0.25 s; want 0.04"),
         ("a 1 0 300 b\na 1 300 400 c", ": words last 350 s on average, and the last one ends at 700 s; want seconds"),

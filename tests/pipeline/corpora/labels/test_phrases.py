@@ -1,5 +1,6 @@
 import contextlib
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -66,8 +67,7 @@ def test_times_of_phrases(spans: list[tuple[float, float]], cut: list[tuple[str,
 @pytest.mark.parametrize(
     ("spans", "problem"),
     [
-        ([(2, 1)], "'a' (2 to 1 s); want 0 <= start < stop: correct its times, or remove it"),
-        ([(-1, 1)], "'a' (-1 to 1 s); want 0 <= start < stop"),
+        ([(-1, 1)], "'a' (-1 to 1 s); want 0 <= start < stop: correct its times, or remove it"),
         ([(0, math.inf)], "'a' (0 to inf s); want 0 <= start < stop"),
         ([(math.nan, 1)], "'a' (nan to 1 s); want 0 <= start < stop"),
         ([(0, 1), (0.5, 2)], f"'a' (0 to 1 s) and 'b' (0.5 to 2 s) overlap by 0.5 s; {ROLLING}"),
@@ -123,10 +123,18 @@ def test_words_of_an_aligner_take_the_punctuation_of_their_phrase() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoken", [timed(("a", 0, 0.5)), timed(("a", 0, 0.5), ("c", 0.5, 1)), timed(("a b", 0, 1))], ids=str
+    ("spoken", "said"),
+    [
+        (timed(("a", 0, 0.5)), "the text has 'b' where its words have ''"),
+        (timed(("a", 0, 0.5), ("c", 0.5, 1)), "the text has 'b' where its words have 'c'"),
+        (timed(("a b", 0, 1)), "the text has 'a' where its words have 'a b'"),
+        (timed(("a", 0, 0.5), ("b", math.nan, 1)), "'b' has no time"),
+        ((), ""),
+    ],
 )
-def test_words_that_are_not_those_of_the_text_are_left_out(spoken: tuple[SpokenWord, ...]) -> None:
-    assert phrases.of_phrases([Phrase("a b", 0, 1, spoken)], "x.json").phrases == (Phrase("a b", 0, 1),)
+def test_words_that_are_not_those_of_the_text_are_left_out(spoken: tuple[SpokenWord, ...], said: str) -> None:
+    (found,) = phrases.of_phrases([Phrase("a b", 0, 1, spoken)], "x.json").phrases
+    assert found == Phrase("a b", 0, 1, untimed=said)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +145,20 @@ def test_words_that_are_not_those_of_the_text_are_left_out(spoken: tuple[SpokenW
     ],
     ids=["overlap", "outside"],
 )
-def test_words_that_are_refused(spoken: tuple[SpokenWord, ...], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        phrases.of_phrases([Phrase("a b", 0, 1, spoken)], "x.json")
+def test_words_whose_times_cannot_be_cost_their_phrase_alone(spoken: tuple[SpokenWord, ...], problem: str) -> None:
+    sound = Phrase("so", 2, 3)
+    found = phrases.of_phrases([Phrase("a b", 0, 1, spoken), sound], "x.json")
+    assert found.phrases == (sound,)
+    (faulty,) = found.faulty
+    assert (faulty.text, faulty.start, faulty.stop, faulty.words) == ("a b", 0, 1, ())
+    assert re.search(problem, faulty.problem)
+
+
+@pytest.mark.parametrize("stop", [2, 1])
+def test_a_phrase_that_lasts_no_time_is_faulty(stop: float) -> None:
+    found = phrases.of_phrases([Phrase("a", 2, stop)], "x.json")
+    problem = f"x.json: 'a' (2 to {stop} s) ends when or before it begins; correct its times, or remove it"
+    assert found == Labels(faulty=(Phrase("a", 2, stop, problem=problem),))
 
 
 NUMBERS = st.floats() | st.integers(0, 60).map(lambda tenths: tenths / 10)
@@ -150,7 +169,7 @@ def test_any_phrases_obey_the_rules_or_are_refused(rows: list[tuple[str, float, 
     given_phrases = [Phrase(text, start, stop, timed((text, start, stop))) for text, start, stop in rows]
     with contextlib.suppress(ValueError):
         found = phrases.of_phrases(given_phrases, "x.srt")
-        texts = " ".join(phrase.text for phrase in (*found.phrases, *found.instants))
-        assert all(phrase.start == phrase.stop for phrase in found.instants)
+        texts = " ".join(phrase.text for phrase in (*found.phrases, *found.faulty))
+        assert all(phrase.problem for phrase in found.faulty)
         assert sorted(texts.split()) == sorted(text for text, _, _ in rows)
         rules.check(found)

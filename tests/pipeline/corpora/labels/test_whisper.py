@@ -34,7 +34,10 @@ def segment(text: str, *spoken: tuple[str, float, float], **more: Any) -> dict[s
 
 def test_segments_of_whisperx() -> None:
     assert read(WHISPERX) == Labels(
-        (Phrase("it's four o'clock", 0.5, 1.25, WORDS, "SPEAKER_00"), Phrase("at 4", 2.0, 3.0, (), "SPEAKER_01"))
+        (
+            Phrase("it's four o'clock", 0.5, 1.25, WORDS, "SPEAKER_00"),
+            Phrase("at 4", 2.0, 3.0, (), "SPEAKER_01", "'4' has no time"),
+        )
     )
 
 
@@ -45,18 +48,24 @@ def test_words_of_whisper_begin_with_a_blank() -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "said"),
     [
-        segment("你好", ("你", 0, 1), ("好", 1, 2)),
-        {**segment("你好"), "words": None},
-        {"start": 0, "end": 2, "text": "你好", "speaker": None},
-        segment("你好", ("你好", 0, 1), ("吗", 1, 2)),
-        {**segment("你好"), "words": [{"word": "你好", "start": None, "end": 2}]},
+        (segment("你好", ("你", 0, 1), ("好", 1, 2)), "the text has '你好' where its words have '你'"),
+        ({**segment("你好"), "words": None}, ""),
+        ({"start": 0, "end": 2, "text": "你好", "speaker": None}, ""),
+        (segment("你好", ("你好", 0, 1), ("吗", 1, 2)), "the text has '' where its words have '吗'"),
+        ({**segment("你好"), "words": [{"word": "你好", "start": None, "end": 2}]}, "'你好' has no time"),
     ],
     ids=["characters", "null", "none", "others", "a word without a time"],
 )
-def test_a_segment_without_times_of_its_words(value: dict[str, Any]) -> None:
-    assert read({"segments": [value]}) == Labels((Phrase("你好", 0, 2),))
+def test_a_segment_without_times_of_its_words(value: dict[str, Any], said: str) -> None:
+    assert read({"segments": [value]}) == Labels((Phrase("你好", 0, 2, untimed=said),))
+
+
+def test_a_segment_with_times_that_cannot_be_costs_itself_alone() -> None:
+    found = read({"segments": [segment("a", ("a", 1, 0.5)), segment("b", start=2, end=3)]})
+    assert found.phrases == (Phrase("b", 2, 3),)
+    assert [phrase.problem for phrase in found.faulty] == ["a.json: 'a' (1 to 0.5 s); want 0 <= start <= stop"]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +124,6 @@ SECONDS = " segments[0]: want seconds from 0 to 1,000,000 in"
         ({"segments": [segment("a\ud800")]}, r": 'a\ud800' has half a character at 1; write it whole"),
         ({"segments": [segment("a", speaker="\udc00")]}, r": '\udc00' has half a character at 0; write it whole"),
         ({"segments": [segment("a"), segment("b", start=1)]}, ": 'a' (0 to 2 s) and 'b' (1 to 2 s) overlap by 1 s"),
-        ({"segments": [segment("a", start=1, end=0)]}, ": 'a' (1 to 0 s); want 0 <= start < stop"),
-        ({"segments": [segment("a", ("a", 1, 0.5))]}, ": 'a' (1 to 0.5 s); want 0 <= start <= stop"),
         ({"word_segments": [{"word": "a", "start": 1, "end": 0}]}, ": 'a' (1 to 0 s); want 0 <= start <= stop"),
     ],
 )  # fmt: skip
