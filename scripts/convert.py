@@ -140,7 +140,9 @@ def _refuse_what_cannot_begin(sources: Catalog, config: ConvertConfig, found: pr
     """Refuses a dataset whose crops cannot be taken; before a removal also what `convert` would refuse later."""
     values = flags.FLAGS
     if values.reuse and not values.finalize:
-        Reuse(_reused(), config)
+        if moved := Reuse(_reused(), config).moved(sources):
+            keeps = "a column split in clips.csv keeps clips where they are"
+            print(f"--reuse: {moved} clips are in another split than in {values.reuse}; {keeps}", flush=True)
         for difference in run_log.other_versions(_reused()):
             print(f"--reuse: {difference}, so crops may not be those of a conversion from scratch", flush=True)
     if values.overwrite:  # without it `convert` says so before it writes, and ten million clips are planned in 16 s

@@ -45,9 +45,16 @@ def main(argv: list[str]) -> None:
     if flags.FLAGS.streaming:
         border = CONTEXT // 2 if data.padding == "same" else 0
         graphs |= Stream(model, *known, windows.make, border).signatures()
-    about = {"fps": opened.fps, "crop": dataclasses.asdict(opened.crop), "padding": data.padding, "symbols": known[0]}
+    inputs = ["frames", "lengths", *["in_word"] * model.config.use_in_word]
+    about = {
+        "inputs": inputs,
+        "fps": opened.fps,
+        "crop": dataclasses.asdict(opened.crop),
+        "padding": data.padding,
+        "symbols": known[0],
+    }
     export.save(model, graphs, about, output)
-    print(f"{output}: a SavedModel with {', '.join(graphs)}; {export.ABOUT} describes its input")
+    print(f"{output}: a SavedModel with {', '.join(graphs)}; takes {', '.join(inputs)}, which {export.ABOUT} describes")
 
 
 if __name__ == "__main__":

@@ -224,7 +224,8 @@ def _check_same(output: Place, begun: dict[str, Any], job: Job) -> None:
         changed = changed or ["the same clips, with other files, labels or splits"]
     if changed:
         shown = ", ".join(changed)
-        raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); use another --output")
+        ways = f"use another --output, where --reuse={output} takes its crops, or --overwrite"
+        raise DataError(f"{output}: holds a conversion of other clips or settings ({shown}); {ways}")
 
 
 def _settings(described: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipeline.conversion import clip
 from pipeline.conversion.clip import Shown
 from pipeline.conversion.config import VERSION, ConvertConfig, with_defaults
 from pipeline.corpora import paths
+from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, example, identity, provenance
 from pipeline.records.index import Row
@@ -68,6 +69,13 @@ class Reuse:
     def count(self, sources: Iterable[ClipSource], root: Path) -> int:
         """The number of clips of which the dataset has crops of the same path and span; the videos are not opened."""
         return sum(self._find(source, root) is not None for source in sources)
+
+    def moved(self, catalog: Catalog) -> int:
+        """The number of clips, by id, that are in another split than in the dataset."""
+        index = self._dataset.index
+        _, rows, own = np.intersect1d(index.id.hashes(), catalog.ids.hashes(), return_indices=True)
+        then = np.array(self._dataset.splits)[index.split[rows]]
+        return int(np.count_nonzero(then != np.array(catalog.split.values)[catalog.split.codes[own]]))
 
     def take(self, source: ClipSource, root: Path) -> Made | None:
         """Returns the record of a clip, with its labels of today; None where the dataset has no crops for it.

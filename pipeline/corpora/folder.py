@@ -87,7 +87,7 @@ def notes(root: Path, pad_s: float = cutting.PAD_S, keep_columns: Sequence[str] 
     if not ignored:
         return []
     shown = ", ".join(ignored[:SHOWN]) + (f" and {len(ignored) - SHOWN} more" if len(ignored) > SHOWN else "")
-    advice = f"--keep_columns={shlex.quote(ignored[0])} keeps one with its clips"
+    advice = f"--keep_columns={shlex.quote(','.join([*keep_columns, ignored[0]]))} keeps the first with its clips"
     return [f"columns of {TABLE} that are ignored ({len(ignored)}): {shown}; {advice}"]
 
 

@@ -16,6 +16,7 @@ from pipeline.conversion.job import Progress, convert
 from pipeline.conversion.reuse import Reuse
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.conversion.shard import ShardTask, plan_shards
+from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth.cropping import Crops, CropSettings
@@ -253,6 +254,15 @@ def test_other_settings_are_refused(changes: dict[str, object], said: str, old: 
     assert str(raised.value) == (
         f"--reuse={old}: made with other settings ({said}); give the settings of that dataset, or leave --reuse out"
     )
+
+
+def test_clips_in_another_split_are_counted(recordings: Path, old: Path) -> None:
+    clips = sources(recordings)
+    splits = dict(zip((clip.id for clip in clips), ("train", "test", "val", "train", "train"), strict=True))
+    changed = [dataclasses.replace(clip, split=splits[clip.id]) for clip in clips]
+    assert Reuse(old, CONFIG).moved(Catalog.of(changed)) == 2
+    added = [dataclasses.replace(changed[1], id="new")]
+    assert Reuse(old, CONFIG).moved(Catalog.of(added)) == 0
 
 
 def test_datasets_that_do_not_say_what_they_were_made_from_are_refused(old: Path, tmp_path: Path) -> None:

@@ -231,7 +231,8 @@ def test_columns_are_kept_in_the_order_asked_for(tmp_path: Path) -> None:
     found = clips(tmp_path, {"clips.csv": TABLE}, keep_columns=["light", "SESSION"])
     assert [clip.columns for clip in found] == [(("Light", "dim"), ("Session", "3")), (("Light", ""), ("Session", "4"))]
     assert folder.notes(tmp_path, keep_columns=["light", "SESSION"]) == [
-        "columns of clips.csv that are ignored (1): Take no.; --keep_columns='Take no.' keeps one with its clips"
+        "columns of clips.csv that are ignored (1): Take no.; "
+        "--keep_columns='light,SESSION,Take no.' keeps the first with its clips"
     ]
     assert folder.notes(tmp_path, keep_columns=["light", "session", "take NO."]) == []
 
@@ -240,7 +241,7 @@ def test_ignored_columns_are_one_line(tmp_path: Path) -> None:
     clips(tmp_path, {"clips.csv": TABLE})
     assert folder.notes(tmp_path) == [
         "columns of clips.csv that are ignored (3): Session, Take no., Light; "
-        "--keep_columns=Session keeps one with its clips"
+        "--keep_columns=Session keeps the first with its clips"
     ]
     clips(tmp_path, {"clips.csv": "video," + ",".join(f"c{n}" for n in range(25)) + "\n"})
     assert folder.notes(tmp_path)[0].startswith("columns of clips.csv that are ignored (25): c0, c1, ")
