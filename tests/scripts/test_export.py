@@ -22,6 +22,8 @@ def test_an_exported_run_reads_as_the_run_does(tmp_path: Path) -> None:
     assert again == f"error: {output}: is there already; name a new directory"
     about = json.loads((output / "input.json").read_text())
     assert (about["fps"], about["crop"]["mode"], about["padding"]) == (25.0, "resize", "valid")
+    assert about["inputs"] == ["frames", "lengths"]
+    assert "; takes frames, lengths, which input.json describes" in printed
 
     opened, path = experiment.open_run(run), tmp_path / "a.mp4"
     datasets.write_video(path, datasets.pixels(21, seed=3, side=96))
