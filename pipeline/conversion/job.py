@@ -73,16 +73,16 @@ def convert(
         yield _finished(output, len(sources))
         return
     how = {"clip_timeout_s": clip_timeout_s, "max_reject_fraction": max_reject_fraction}
-    with lock.locked(output, job, part) as still_held:
+    with lock.locked(output, job, part) as held:
         if storage.exists(output / directory.MANIFEST):
             yield _finished(output, len(sources))
         else:
-            yield from _run(job, part, output, engine or _pool(workers), how, flags or {}, retry_rejected, still_held)
-        _end(job, part, output, max_reject_fraction, still_held)
+            yield from _run(job, part, output, engine or _pool(workers, job), how, flags or {}, retry_rejected, held)
+        _end(job, part, output, max_reject_fraction, held)
 
 
-def _pool(workers: int) -> Engine:
-    return functools.partial(pieces.run, workers=workers)
+def _pool(workers: int, job: lock.Job) -> Engine:
+    return functools.partial(pieces.run, workers=workers, cut=job.reuse is None)
 
 
 def _end(job: lock.Job, part: Part, output: Place, limit: float, still_held: Callable[[], None]) -> None:

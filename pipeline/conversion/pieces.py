@@ -52,12 +52,14 @@ def run(
     fatal: type[Exception],
     *,
     workers: int,
+    cut: bool = True,
 ) -> Iterator[Event]:
-    """Makes every shard on `workers` processes, which end with it; arguments and errors as of `processes.Pool`.
+    """Makes every shard on `workers` processes, which end with it; other arguments and errors as of `processes.Pool`.
 
-    A shard is completed with all clips of its pieces.
+    A shard is completed with all clips of its pieces. Without `cut` all shards are made whole, which takes less where
+    a shard takes no longer to make than to write twice.
     """
-    whole, pieces = plan(tasks, workers)
+    whole, pieces = plan(tasks, workers) if cut else (tasks, {})
     finished: dict[ShardTask, list[Finished]] = {}
     left = {bare: list(own) for bare, own in pieces.items()}
     with contextlib.closing(Pool(setup, timeout_s, logs, fatal, workers=workers)) as pool:
