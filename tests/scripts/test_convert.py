@@ -182,7 +182,7 @@ def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
         (converting("--quality=80", "--encoding=png"), ["--quality: ", "--encoding is png"]),
         (converting("--quality=101", "--encoding=jpeg"), ["--quality: want 1 to 100, got 101"]),
         (converting("--max_frames=3"), ["--max_frames: want at least 5, got 3"]),
-        (converting("--split_by=corpus", "--test=5"), ["--test: ", "published split", "--split_by=clip"]),
+        (converting("--split_by=corpus", "--test=5"), ["--test: ", "the split of the corpus", "--split_by=clip"]),
         (converting("--speed=9"), ["speed"]),
         (converting("more"), ["'more'"]),
     )

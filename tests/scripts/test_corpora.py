@@ -187,7 +187,7 @@ def test_a_table_of_a_spreadsheet_with_a_column_that_is_kept(tmp_path: Path) -> 
     (tmp_path / "in/clips.csv").write_bytes(table.encode("utf-16"))
     flags = converting("folder", tmp_path / "in", tmp_path / "out", "--crop=resize")
     dry, kept, printed = *commands.run([*flags, "--dry_run"], [*flags, "--dry_run", "--keep_columns=light"]), ""
-    assert dry.startswith("columns of clips.csv that are ignored (1): Light; --keep_columns=Light keeps one ")
+    assert dry.startswith("columns of clips.csv that are ignored (1): Light; --keep_columns=Light keeps the first ")
     assert "ignored" not in kept
     (printed,) = commands.run([*flags, "--keep_columns=light"])
     assert "speakers in two splits: 1, such as ann; " in printed
