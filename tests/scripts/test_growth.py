@@ -62,6 +62,7 @@ def test_overwrite_says_what_it_removes_and_begins_anew(recordings: Path, tmp_pa
     assert not (tmp_path / "out/.progress").exists()
 
 
+@pytest.mark.slow
 def test_mistakes_about_earlier_datasets(recordings: Path, tmp_path: Path) -> None:
     place = ["convert", *HOW, f"--source={recordings}"]
     commands.run([*place, f"--output={tmp_path}/old"])

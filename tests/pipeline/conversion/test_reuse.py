@@ -145,6 +145,7 @@ def test_no_video_is_decoded_for_crops_that_are_there(recordings: Path, old: Pat
 
 
 @pytest.mark.parametrize("same_size", [True, False], ids=["of the same size", "of another size"])
+@pytest.mark.slow
 def test_another_video_of_the_same_name_is_converted_anew(
     same_size: bool, recordings: Path, old: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_another_video_of_the_same_name_is_converted_anew(
     assert content(tmp_path / "b") == content(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_images_of_a_directory_are_a_video_too(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "talk").mkdir(parents=True)
@@ -205,6 +207,7 @@ def _truncated(limit: int) -> ConvertConfig:
     ],
     ids=["as before", "another limit", "a limit", "no limit", "what decides no crops"],
 )
+@pytest.mark.slow
 def test_what_decides_which_frames_are_read(
     before: ConvertConfig, now: ConvertConfig, reused: int, recordings: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ def test_what_decides_which_frames_are_read(
 
 
 @pytest.mark.parametrize("overlong", ["reject", "truncate"])
+@pytest.mark.slow
 def test_a_span_that_reaches_over_the_end_is_measured_whole(overlong: str, recordings: Path, tmp_path: Path) -> None:
     """A clip of 25 frames, since its video ends then, of a span of 27 for which 26 are too few."""
     clip = ClipSource("short", recordings / "short.mp4", (0.0, 1.08), "bin at", WORDS, "ben")
