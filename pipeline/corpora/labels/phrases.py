@@ -120,8 +120,10 @@ def _judged(phrase: Phrase, name: str) -> Phrase:
     if phrase.stop <= phrase.start:
         problem = f"{name}: {_said(phrase)} ends when or before it begins; correct its times, or remove it"
         return dataclasses.replace(phrase, words=(), problem=problem)
+    if not phrase.words:
+        return phrase
     if reason := untimed(phrase.text, phrase.words):
-        return dataclasses.replace(phrase, words=(), untimed=reason if phrase.words else "")
+        return dataclasses.replace(phrase, words=(), untimed=reason)
     try:
         words.check(phrase.words, name)
         _check_within(phrase, name)
@@ -135,9 +137,10 @@ def untimed(text: str, spoken: Sequence[SpokenWord]) -> str:
     """Why words do not say when each word of a text is said; empty where they do, whatever punctuation each has."""
     if missing := next((word for word in spoken if not math.isfinite(word.start + word.stop)), None):
         return f"{missing.text!r} has no time"
-    pairs = itertools.zip_longest(text.split(), (word.text for word in spoken), fillvalue="")
-    other = next(((here, there) for here, there in pairs if vocab.spoken(here) != vocab.spoken(there)), None)
-    return f"the text has {other[0]!r} where its words have {other[1]!r}" if other else ""
+    for here, there in itertools.zip_longest(text.split(), (word.text for word in spoken), fillvalue=""):
+        if not here or not there or vocab.spoken(here) != vocab.spoken(there):  # spoken, a dash is nothing too
+            return f"the text has {here!r} where its words have {there!r}"
+    return ""
 
 
 def _check_within(phrase: Phrase, name: str) -> None:

@@ -74,7 +74,6 @@ def check(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("suffix", labels.KINDS)
 @given(data=st.data())
-@pytest.mark.slow
 def test_a_damaged_file(scratch: Path, suffix: str, data: st.DataObject) -> None:
     text = data.draw(mutated(VALID[suffix]))
     check(scratch / f"a{suffix}", text.encode(data.draw(st.sampled_from(["utf-8", "utf-16"])), "surrogatepass"))

@@ -137,6 +137,16 @@ def test_words_that_are_not_those_of_the_text_are_left_out(spoken: tuple[SpokenW
     assert found == Phrase("a b", 0, 1, untimed=said)
 
 
+@pytest.mark.parametrize("text", ["\u266a", "\u2026", "\u2014 \u2014"])
+def test_a_phrase_of_punctuation_alone_is_a_phrase(text: str) -> None:
+    assert phrases.of_phrases([Phrase(text, 0, 1)], "x.srt").phrases == (Phrase(text, 0, 1),)
+
+
+def test_punctuation_that_is_a_word_of_the_text_alone_is_no_word() -> None:
+    (found,) = phrases.of_phrases([Phrase("yes \u2014", 0, 1, timed(("yes", 0, 1)))], "x.TextGrid").phrases
+    assert found == Phrase("yes \u2014", 0, 1, untimed="the text has '\u2014' where its words have ''")
+
+
 @pytest.mark.parametrize(
     ("spoken", "problem"),
     [
