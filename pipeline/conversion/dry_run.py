@@ -86,8 +86,7 @@ def _splits(catalog: Catalog, tasks: list[ShardTask], config: ConvertConfig) -> 
 
 def _transcripts(found: Findings) -> Iterator[tuple[str, str]]:
     yield "word times", f"of {found.timed} clips" if found.timed < found.clips else "of all clips"
-    foreign = 0 if found.config.unknown == "unk" else found.foreign_clips
-    counts = ((found.unusable.count, Reason.BAD_TRANSCRIPT), (foreign, Reason.BAD_CHARACTER))
+    counts = ((found.unusable.count, Reason.BAD_TRANSCRIPT), (found.foreign_rejects, Reason.BAD_CHARACTER))
     shown = ", ".join(f"{clips} {reason}" for clips, reason in counts if clips)
     yield "bad transcripts", f"{shown}; would be rejected" if shown else "none"
     yield from found.rows()

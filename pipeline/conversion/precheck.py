@@ -90,8 +90,12 @@ class Findings:
     @property
     def rejects(self) -> int:
         """How many clips are known to be rejected."""
-        foreign = self.foreign_clips if self.config.unknown == "reject" else 0
-        return self.unusable.count + foreign
+        return self.unusable.count + self.foreign_rejects
+
+    @property
+    def foreign_rejects(self) -> int:
+        """How many of them for a character outside the alphabet."""
+        return self.foreign_clips if self.config.unknown == "reject" else 0
 
     def lines(self) -> Iterator[str]:
         """Yields a line for each kind of fault."""
