@@ -58,17 +58,24 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
     Returns:
       float32 `[B]`, nats.
     """
+    logits = tf.cast(logits, tf.float32)
     possible = min_ctc_windows(labels, label_lengths) <= lengths
-    # A row without a path goes in without labels: its own loss, and NaN gradient, would reach the others.
+    blanks = -tf.nn.log_softmax(logits)[..., -1]  # [B, S]: of a text without labels, blanks are the only path
+    empty = tf.reduce_sum(tf.where(tf.sequence_mask(lengths, tf.shape(logits)[1]), blanks, 0.0), axis=1)
+    # The kernel refuses rows without labels or without a path: one label in one window stands in for them.
+    usual = possible & (label_lengths > 0)
+    labels = tf.pad(labels, [[0, 0], [0, 1]])  # a column at least
+    kept = tf.sequence_mask(tf.where(usual, label_lengths, 1), tf.shape(labels)[1])
+    # Sparse labels take the native kernel, or cuDNN's; dense ones a scan of small operations, six times slower.
     loss = tf.nn.ctc_loss(
-        labels=labels,
-        logits=tf.cast(logits, tf.float32),
-        label_length=tf.where(possible, label_lengths, 0),
-        logit_length=lengths,
+        labels=tf.SparseTensor(tf.where(kept), labels[kept], tf.shape(labels, tf.int64)),
+        logits=logits,
+        label_length=None,
+        logit_length=tf.where(usual, lengths, 1),
         logits_time_major=False,
         blank_index=-1,
     )
-    return tf.where(possible, loss, float("inf"))
+    return tf.where(usual, loss, tf.where(possible, empty, float("inf")))
 
 
 def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing: float = 0.0) -> tf.Tensor:

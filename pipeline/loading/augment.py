@@ -16,7 +16,8 @@ from pipeline.schema import CROP, Clip, Word
 from pipeline.vocab import min_ctc_windows
 
 STREAM = 4  # the stream of random numbers; the plan has 1 to 3
-SHIFT, FLIP, LIGHT, MASK = range(4)  # what the seed of a clip is folded with
+SHIFT, FLIP, LIGHT, MASK, ZOOM, ERASE = range(6)  # what the seed of a clip is folded with
+ERASED_MIN, ERASED_MAX = 12, 44  # pixels, of the sides of an erased rectangle
 MIDDLE_GRAY = 128  # the level that contrast does not change
 WHOLE_CLIP = -1  # the word of an example that is a whole clip, as in `examples.Examples`
 Numbers = TypeVar("Numbers", np.ndarray, tf.Tensor)
@@ -32,6 +33,8 @@ class AugmentConfig:
       flip: probability that left and right are swapped.
       brightness: maximum change, in gray levels, 0 to 255.
       contrast: the distance from middle gray is multiplied by 1 - contrast to 1 + contrast.
+      zoom: height and width are each stretched 1 - zoom to 1 + zoom times; border pixels are repeated.
+      erase: probability that a rectangle becomes the clip's mean level in all of its frames (Zhong et al. 2020).
       mask_frames: maximum length of a run of frames that the clip's mean frame replaces (Ma et al. 2022), 0 to 1000.
       masks: number of such runs, of 0 to `mask_frames` frames each.
       speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
@@ -44,6 +47,8 @@ class AugmentConfig:
     flip: float = 0.0
     brightness: int = 0
     contrast: float = 0.0
+    zoom: float = 0.0
+    erase: float = 0.0
     mask_frames: int = 0
     masks: int = 1
     speed: float = 0.0
@@ -52,9 +57,10 @@ class AugmentConfig:
         for field, limit in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
             if not 0 <= getattr(self, field) <= limit:
                 raise ValueError(f"{field}: want 0 to {limit}, got {getattr(self, field)}")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip: want a probability, got {self.flip}")
-        for field in ("contrast", "speed"):
+        for field in ("flip", "erase"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"{field}: want a probability, got {getattr(self, field)}")
+        for field in ("contrast", "zoom", "speed"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
         if self.masks < 1:
@@ -187,9 +193,11 @@ def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
     """
     fold = tf.random.fold_in
     frames = shift(frames, fold(seed, SHIFT), config.shift) if config.shift else frames
+    frames = zoom(frames, fold(seed, ZOOM), config.zoom) if config.zoom else frames
     frames = flip(frames, fold(seed, FLIP), config.flip) if config.flip else frames
     lit = config.brightness or config.contrast
     frames = light(frames, fold(seed, LIGHT), config.brightness, config.contrast) if lit else frames
+    frames = erase(frames, fold(seed, ERASE), config.erase) if config.erase else frames
     return mask(frames, fold(seed, MASK), config.mask_frames, config.masks) if config.mask_frames else frames
 
 
@@ -217,6 +225,35 @@ def shift(frames: tf.Tensor, seed: tf.Tensor, max_shift: int) -> tf.Tensor:
     left, right = (tf.repeat(edge, max_shift, axis=2) for edge in (frames[:, :, :1], frames[:, :, -1:]))
     wide = tf.concat([left, frames, right], axis=2)[:, :, by[1] : by[1] + CROP]  # slicing is faster than gathering
     return tf.ensure_shape(tf.gather(wide, rows, axis=1), [None, CROP, CROP])
+
+
+def zoom(frames: tf.Tensor, seed: tf.Tensor, largest: float) -> tf.Tensor:
+    """Stretches a clip about its middle, with bilinear interpolation; border pixels are repeated.
+
+    The factors of height and width are each uniform in [1 - largest, 1 + largest).
+    """
+    factors = 1 + largest * tf.random.stateless_uniform([2, 1], seed, -1, 1)
+    middle = (CROP - 1) / 2
+    wanted = tf.clip_by_value(middle + (tf.range(CROP, dtype=tf.float32) - middle) / factors, 0, CROP - 1)  # [2, 112]
+    # Interpolation is linear along each axis: the frame lies between two matrices of the weights of its pixels.
+    weights = tf.nn.relu(1 - tf.abs(wanted[..., None] - tf.range(CROP, dtype=tf.float32)))  # [2, 112 to, 112 from]
+    stretched = tf.matmul(tf.matmul(weights[0], tf.cast(frames, tf.float32)), weights[1], transpose_b=True)
+    return tf.cast(tf.round(stretched), tf.uint8)
+
+
+def erase(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
+    """Fills a rectangle, the same in each frame, with the clip's mean level, with this probability.
+
+    Its height and width are integers, uniform in [ERASED_MIN, ERASED_MAX]; it lies within the crop.
+    """
+    sides = tf.random.stateless_uniform([2, 1], seed, ERASED_MIN, ERASED_MAX + 1, tf.int32)
+    drawn = tf.random.stateless_uniform([3], tf.random.fold_in(seed, 1))
+    first = tf.cast(drawn[:2, None] * tf.cast(CROP + 1 - sides, tf.float32), tf.int32)
+    places = tf.range(CROP)
+    inside = (places >= first) & (places < first + sides)  # [2, 112]: rows, columns
+    erased = inside[0][:, None] & inside[1] & (drawn[2] < probability)  # [112, 112]
+    mean = tf.cast(tf.round(tf.reduce_mean(tf.cast(frames, tf.float32))), tf.uint8)
+    return tf.where(erased, mean, frames)
 
 
 def flip(frames: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:

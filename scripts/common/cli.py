@@ -31,6 +31,8 @@ AUGMENT = {
     "flip": "augmentation: probability of a horizontal flip",
     "brightness": "augmentation: largest change in gray levels of 255",
     "contrast": "augmentation: largest relative change of contrast",
+    "zoom": "augmentation: largest relative stretch of height and of width",
+    "erase": "augmentation: probability that a rectangle is hidden in all frames of an example",
     "mask_frames": "augmentation: largest number of consecutive frames that are hidden",
     "masks": "augmentation: number of such hidden runs",
     "speed": "augmentation: largest relative change of speed",

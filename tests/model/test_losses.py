@@ -56,6 +56,32 @@ def test_a_text_too_long_for_its_windows_is_infinity_and_leaves_the_other_rows_a
     assert np.isfinite(tape.gradient(loss, logits)[2]).all()
 
 
+def test_ctc_loss_and_gradient_are_those_of_dense_labels() -> None:
+    rng = np.random.default_rng(4)
+    logits = tf.constant(rng.normal(size=[4, 20, 7]).astype(np.float32))
+    labels = tf.constant(rng.integers(0, 6, [4, 5]).astype(np.int32))
+    lengths, label_lengths = tf.constant([20, 13, 9, 20]), tf.constant([5, 3, 1, 0])
+
+    def dense() -> tf.Tensor:
+        return tf.nn.ctc_loss(labels, logits, label_lengths, lengths, logits_time_major=False, blank_index=-1)
+
+    found = []
+    for compute in (dense, lambda: losses.ctc(logits, lengths, labels, label_lengths)):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = compute()
+        found.append((loss, tape.gradient(loss, logits)))
+    for ours, want in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_without_windows_counts_as_no_text() -> None:
+    logits, lengths = tf.zeros([2, 4, 3]), tf.constant([0, 0])
+    got = losses.ctc(logits, lengths, tf.constant([[0], [0]]), tf.constant([0, 1]))
+    np.testing.assert_array_equal(got, [0, np.inf])
+    assert losses.ctc(logits, lengths, tf.zeros([2, 0], tf.int32), lengths).shape == [2]
+
+
 @pytest.mark.parametrize("head", ["word", "ctc"])
 def test_rows_of_weight_zero_count_nowhere(head: str) -> None:
     logits = np.random.default_rng(3).normal(size=[2, 4, 3] if head == "ctc" else [2, 3]).astype(np.float32)
