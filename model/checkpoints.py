@@ -9,9 +9,10 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
+from model.averaging import Average
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.run import refuse_other_model
+from model.run import load_run, refuse_other_model
 
 WHICH = ("best", "last")
 
@@ -31,7 +32,14 @@ def restore(model: LipReader, run_dir: str | Path, which: str = "best") -> None:
         raise ValueError(f"which: want one of {', '.join(WHICH)}, got {which!r}")
     run_dir = Path(run_dir)
     refuse_other_model(run_dir, model.config)
-    _read_part(tf.train.Checkpoint(model=model), _latest(run_dir, which))
+    path = _latest(run_dir, which)
+    decay = load_run(run_dir).get("train", {}).get("ema", 0.0)
+    if which == "best" or not decay:  # the best weights are averages already
+        _read_part(tf.train.Checkpoint(model=model), path)
+        return
+    average = Average(model, decay)
+    _read_part(tf.train.Checkpoint(model=model, average=average), path)
+    average.apply()
 
 
 def _read_part(checkpoint: tf.train.Checkpoint, path: str) -> None:
@@ -106,24 +114,32 @@ class TrainingState:
       best: the smallest validation value so far, infinity before the first.
       stale: validations since then.
 
+    They are numbers of the host, which the device is not waited for to read.
+
     Args:
       model: is saved and restored.
       optimizer: the same.
       run_dir: where to.
+      average: of the weights, saved beside them; None without one.
       writes: False for a worker that only reads what the chief has written.
     """
 
     def __init__(
-        self, model: LipReader, optimizer: tf_keras.optimizers.Optimizer, run_dir: str | Path, writes: bool = True
+        self,
+        model: LipReader,
+        optimizer: tf_keras.optimizers.Optimizer,
+        run_dir: str | Path,
+        average: Average | None = None,
+        writes: bool = True,
     ) -> None:
         run_dir = Path(run_dir)
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
-        self.stale = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=optimizer, epoch=self.epoch, step=self.step, best=self.best, stale=self.stale
-        )
+        self.epoch, self.step, self.best, self.stale = 0, 0, math.inf, 0
+        self._numbers = {
+            name: tf.Variable(getattr(self, name), dtype=tf.float64 if name == "best" else tf.int64, trainable=False)
+            for name in ("epoch", "step", "best", "stale")
+        }
+        averaged = {"average": average} if average else {}
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, **self._numbers, **averaged)
         # Two of the last: a fault while one is written, or in it, leaves the one before.
         self._run_dir = run_dir
         self._last = _manager(self._checkpoint, run_dir / "last", 2) if writes else None
@@ -140,6 +156,8 @@ class TrainingState:
             try:
                 with _named(path):
                     self._checkpoint.restore(path).assert_consumed()
+                    for name, variable in self._numbers.items():
+                        setattr(self, name, variable.numpy().item())
             except RunError as error:
                 damaged.append(error)
                 continue
@@ -152,15 +170,21 @@ class TrainingState:
 
     def save(self) -> None:
         """Writes `last/`."""
-        _save(self._last)
+        self._save(self._last)
 
-    def save_if_best(self, value: float) -> None:
-        """Writes `best/` if `value` is smaller than any before."""
-        self.stale.assign_add(1)
-        if value < float(self.best):
-            self.best.assign(value)
-            self.stale.assign(0)
-            _save(self._best)
+    def save_if_best(self, value: float) -> bool:
+        """Writes `best/` if `value` is smaller than any before; returns whether it is."""
+        if not value < self.best:
+            self.stale += 1
+            return False
+        self.best, self.stale = value, 0
+        self._save(self._best)
+        return True
+
+    def _save(self, manager: tf.train.CheckpointManager | None) -> None:
+        for name, variable in self._numbers.items():
+            variable.assign(getattr(self, name))
+        _save(manager)
 
 
 def _save(manager: tf.train.CheckpointManager | None) -> None:

@@ -66,10 +66,10 @@ class Distribution:
         return contextlib.nullcontext()
 
     def function(self, learn: Callable, spec: dict[str, tf.TensorSpec]) -> Callable:
-        """Builds the graph of a step: a batch of each share -> losses of their rows, mean loss, gradient norm.
+        """Builds the graph of a step: a batch of each share -> losses of their rows, and the values of the step.
 
         Args:
-          learn: one replica's batch -> losses of its rows `[B]`; mean loss and gradient norm, the same on all replicas.
+          learn: one replica's batch -> losses of its rows `[B]`, and values that are the same on all replicas.
           spec: of a batch.
         """
         return tf.function(learn, input_signature=[spec], autograph=False)
@@ -140,12 +140,12 @@ class Replicated(Distribution):
         signature, first = [spec] * len(self.shares), self.shares[0].worker
         local = self.strategy.experimental_local_results
 
-        def step(*batches: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def step(*batches: Batch) -> tuple[tf.Tensor, tf.Tensor]:
             place = lambda at: batches[at.replica_id_in_sync_group - first]  # noqa: E731
             dealt = self.strategy.experimental_distribute_values_from_function(place)
-            rows, loss, norm = self.strategy.run(learn, args=(dealt,))
+            rows, values = self.strategy.run(learn, args=(dealt,))
             self._is_traced = True  # from here on a step does not take long
-            return tf.concat(local(rows), 0), local(loss)[0], local(norm)[0]
+            return tf.concat(local(rows), 0), local(values)[0]
 
         return tf.function(step, input_signature=signature, autograph=False)
 

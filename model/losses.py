@@ -64,11 +64,9 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
     empty = tf.reduce_sum(tf.where(tf.sequence_mask(lengths, tf.shape(logits)[1]), blanks, 0.0), axis=1)
     # The kernel refuses rows without labels or without a path: one label in one window stands in for them.
     usual = possible & (label_lengths > 0)
-    labels = tf.pad(labels, [[0, 0], [0, 1]])  # a column at least
-    kept = tf.sequence_mask(tf.where(usual, label_lengths, 1), tf.shape(labels)[1])
     # Sparse labels take the native kernel, or cuDNN's; dense ones a scan of small operations, six times slower.
     loss = tf.nn.ctc_loss(
-        labels=tf.SparseTensor(tf.where(kept), labels[kept], tf.shape(labels, tf.int64)),
+        labels=_sparse(labels, tf.where(usual, label_lengths, 1)),
         logits=logits,
         label_length=None,
         logit_length=tf.where(usual, lengths, 1),
@@ -76,6 +74,14 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
         blank_index=-1,
     )
     return tf.where(usual, loss, tf.where(possible, empty, float("inf")))
+
+
+def _sparse(labels: tf.Tensor, label_lengths: tf.Tensor) -> tf.SparseTensor:
+    """Returns the first `label_lengths` labels of each row, on the host, where both kernels want them."""
+    with tf.device("/CPU:0"):
+        labels = tf.pad(labels, [[0, 0], [0, 1]])  # a column at least
+        kept = tf.sequence_mask(label_lengths, tf.shape(labels)[1])
+        return tf.SparseTensor(tf.where(kept), labels[kept], tf.shape(labels, tf.int64))
 
 
 def rows(head: str, logits: tf.Tensor, batch: Mapping[str, tf.Tensor], smoothing: float = 0.0) -> tf.Tensor:

@@ -1,25 +1,34 @@
-"""The training loop, which resumes from its last checkpoint."""
+"""The training loop, which resumes from its last checkpoint.
 
+Python gives steps to the device ahead of their results: a step is `settled`, which means that its loss is looked at,
+after the next ones were given. So the device never waits for Python.
+"""
+
+import concurrent.futures
 import contextlib
 import dataclasses
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from tqdm import tqdm
 
 from model import batch as fields
+from model.averaging import Average
 from model.checkpoints import TrainingState
+from model.curves import Curves, Profiler
 from model.distribution import SINGLE, Distribution
 from model.errors import RunError
 from model.lipreader import LipReader
-from model.train_step import Batch, TrainConfig, batch_keys, loss_scale, make_optimizer, make_step
+from model.meters import Mean, Meter
+from model.progress import Epoch, Reporter
+from model.train_step import VALUES, Batch, TrainConfig, batch_keys, make_optimizer, make_step
 
 LOG_EVERY = 10  # steps a point in TensorBoard
+AHEAD = 2  # steps that the device is given before the result of the first is waited for
 CLIPS_NAMED = 16  # in an error message
 INPUT_BOUND = 0.1  # share of the time
 
@@ -34,6 +43,7 @@ class TrainResult:
       loss: of the last step; None where nothing was left to learn.
       validation: the last validation's values, empty before the first.
       best: the smallest monitored value, infinity before the first validation.
+      best_validation: all values of the validation with `best`; empty where an earlier call made it.
       waiting: the share of this call's time of training that went into waiting for data.
     """
 
@@ -42,6 +52,7 @@ class TrainResult:
     loss: float | None
     validation: dict[str, float]
     best: float
+    best_validation: dict[str, float]
     waiting: float
 
     @property
@@ -59,6 +70,8 @@ def train(
     validate: Callable[[], dict[str, float]] | None = None,
     stop: threading.Event | None = None,
     distribution: Distribution = SINGLE,
+    reporter: Reporter | None = None,
+    profile_steps: tuple[int, int] | None = None,
 ) -> TrainResult:
     """Trains a model, from the last checkpoint in `run_dir` if there is one.
 
@@ -69,12 +82,15 @@ def train(
         with several replicas once for each share, as `batches(step, share)`.
       steps_per_epoch: batches of an epoch.
       run_dir: gets `last/`, `best/` and `tensorboard/`.
-      validate: called after each epoch; its `config.monitor` picks the best checkpoint. What it writes with
-        `tf.summary` goes to TensorBoard.
+      validate: called after each epoch, with averaged weights if there are some; its `config.monitor` picks the best
+        checkpoint. What it writes with `tf.summary` goes to TensorBoard.
       stop: once it is set, training ends after the current step or validation, with a checkpoint. Of several workers
         one that is told to stop is enough; the step after it is still learned.
       distribution: where to, the one in whose scope `model` was made. Of several workers each validates all, so that
         none has to wait for long, and the chief's values count; the chief alone writes.
+      reporter: is told how it goes; the chief's alone.
+      profile_steps: the first step that TensorBoard's profiler records, counted through all epochs, and the one after
+        the last.
 
     Raises:
       WorkersError: another worker has ended or stalled.
@@ -84,7 +100,27 @@ def train(
     if steps_per_epoch < 1:
         raise RunError("batch_size: fewer training examples than one batch holds; lower it")
     loop = _Loop(model, config, batches, steps_per_epoch, Path(run_dir), validate, distribution)
+    if distribution.is_chief:
+        loop.reporter, loop.profiler = reporter or Reporter(), Profiler(profile_steps, loop.run_dir)
     return loop.run(stop or threading.Event())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A step that the device was given.
+
+    Attributes:
+      rows, windows: of its global batch, those that count.
+      waited: seconds that its batches were waited for.
+      names: ids of this worker's rows, and which of them count, `[B]` each.
+      result: what `make_step` returns, as arrays; None where no row counts, so that there is nothing to learn.
+    """
+
+    rows: int
+    windows: int
+    waited: float
+    names: tuple[np.ndarray, np.ndarray]
+    result: concurrent.futures.Future[tuple[np.ndarray, np.ndarray]] | None
 
 
 class _Loop:
@@ -103,41 +139,52 @@ class _Loop:
         self.config, self.batches, self.steps_per_epoch = config, batches, steps_per_epoch
         self.stream: Iterator[tuple[Batch, ...]] = iter(())
         self.run_dir, self.validate, self.distribution = run_dir, validate, distribution
+        self.reporter, self.profiler = Reporter(), Profiler(None, run_dir)
         self.keys = batch_keys(model)
         with distribution.scope():
             self.optimizer = make_optimizer(model, config, config.epochs * steps_per_epoch)
-        self.step = make_step(model, self.optimizer, config, distribution)
-        self.state = TrainingState(model, self.optimizer, run_dir, distribution.is_chief)
+            self.average = Average(model, config.ema) if config.ema else None
+        self.step = make_step(model, self.optimizer, config, distribution, self.average)
+        self.state = TrainingState(model, self.optimizer, run_dir, self.average, distribution.is_chief)
+        self.curves = Curves(run_dir / "tensorboard", distribution.is_chief)
+        self.given: deque[_Given] = deque()
+        self.settled = 0  # steps of this epoch whose results are known
         self.stopping = False  # as all workers know it
         self.loss: float | None = None
+        self.meter, self.epoch_loss = Meter(), Mean()
         self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
+        self.best_validation: dict[str, float] = {}
 
     @property
     def total(self) -> int:
-        return int(self.state.epoch) * self.steps_per_epoch + int(self.state.step)
+        """Steps whose results are known, of all epochs."""
+        return self.state.epoch * self.steps_per_epoch + self.settled
 
     def run(self, stop: threading.Event) -> TrainResult:
         self._resume()
+        self.reporter.start(self.total, self.config.epochs * self.steps_per_epoch)
         self.stream = iter(() if self._ended() else self.distribution.streams(self.batches, self.total))
-        directory, writes = str(self.run_dir / "tensorboard"), self.distribution.is_chief
-        writer = tf.summary.create_file_writer(directory) if writes else tf.summary.create_noop_writer()
-        total = self.config.epochs * self.steps_per_epoch
-        bar = tqdm(total=total, initial=self.total, unit="step", disable=not writes)
-        with writer.as_default(), contextlib.closing(bar):
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as self.fetcher,
+            contextlib.closing(self.curves),
+            contextlib.closing(self.profiler),
+            contextlib.closing(self.reporter),
+        ):
             while not self._ended() and not self._stops(stop):
-                self._steps(stop, bar)
+                self._steps(stop)
                 if not self._stops(stop):
                     self._end_epoch()
-                self.state.save()
+                self._save()
         self.distribution.exchange(None)  # what the chief writes is written before any worker ends
         waiting = self.waited / self.trained if self.trained else 0.0
-        best = float(self.state.best)
-        return TrainResult(self.total, not self._ended(), self.loss, self.validation, best, waiting)
+        interrupted, best = not self._ended(), self.state.best
+        return TrainResult(self.total, interrupted, self.loss, self.validation, best, self.best_validation, waiting)
 
     def _resume(self) -> None:
         """Restores the last checkpoint, which has to be the same one on all workers."""
         self.state.resume()
+        self.settled = self.state.step
         steps = self.distribution.exchange(self.total)
         if len(set(steps)) > 1:
             found = ", ".join(f"worker {worker} step {step}" for worker, step in enumerate(steps))
@@ -153,38 +200,49 @@ class _Loop:
     def _ended(self) -> bool:
         """Returns whether the last epoch or the patience is over."""
         patience = self.config.patience
-        worn = patience is not None and int(self.state.stale) >= patience
-        return worn or int(self.state.epoch) >= self.config.epochs
+        worn = patience is not None and self.state.stale >= patience
+        return worn or self.state.epoch >= self.config.epochs
 
-    def _steps(self, stop: threading.Event, bar: tqdm) -> None:
+    def _steps(self, stop: threading.Event) -> None:
         """Trains on the rest of the epoch, or until it is told to stop."""
-        epoch, first = int(self.state.epoch), int(self.state.step)
-        meter = _Meter()
-        for index in range(first, self.steps_per_epoch):
+        self.meter, self.epoch_loss = Meter(), Mean()
+        for index in range(self.settled, self.steps_per_epoch):
             began = time.perf_counter()
             batches = next(self.stream, None)
             waited = time.perf_counter() - began
             if batches is None:
+                self._settle_all()
                 raise RunError(
-                    f"epoch {epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
+                    f"epoch {self.state.epoch}: the data ended after {index} of {self.steps_per_epoch} batches; "
                     "is it the data that the run was started with?"
                 )
-            learned = self.loss is not None
-            rows, windows = self._agree(batches, stop)
-            norm = self._learn(batches) if rows else self._skip()
+            total, learned = self.state.epoch * self.steps_per_epoch + index, self.loss is not None
+            self.profiler.before(total)
+            self._give(batches, waited, stop)
             if learned:  # the first batch waits for files to be opened, and the first step is traced
                 self.waited += waited
                 self.trained += time.perf_counter() - began
-            meter.count(rows, windows, self.loss, waited)
-            bar.update()
-            bar.set_postfix(meter.rates())
-            if self.total % LOG_EVERY == 0:
-                self._log({**meter.rates(), "gradient norm": norm, **self._rates()})
-                meter = _Meter()
             if self._stops(stop):
-                return
-            if self.total % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
-                self.state.save()
+                break
+            if (total + 1) % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
+                self._save()
+        self._settle_all()
+
+    def _give(self, batches: tuple[Batch, ...], waited: float, stop: threading.Event) -> None:
+        """Gives the device one step, and settles what it was given long enough before."""
+        rows, windows = self._agree(batches, stop)
+        ids, counted = zip(*map(_named, batches), strict=True)
+        names = np.concatenate(ids), np.concatenate(counted)
+        result = None
+        if rows:
+            with self.distribution.guarded():
+                taken = self.step(*(fields.select(batch, self.keys) for batch in batches))
+            result = self.fetcher.submit(lambda: tuple(each.numpy() for each in taken))
+        else:  # the counter moves alone: even a gradient of 0 decays weights and moves statistics
+            self.optimizer.iterations.assign_add(1)
+        self.given.append(_Given(rows, windows, waited, names, result))
+        while len(self.given) > (AHEAD if self.loss is not None else 0):
+            self._settle()
 
     def _agree(self, batches: tuple[Batch, ...], stop: threading.Event) -> tuple[int, int]:
         """Says what this worker alone knows; returns the rows that count and their windows, of the global batch."""
@@ -195,26 +253,32 @@ class _Loop:
         self.stopping = bool(stops)
         return rows, windows
 
-    def _skip(self) -> float:
-        """Moves the counters alone: even a gradient of 0 decays weights and moves statistics."""
-        self.optimizer.iterations.assign_add(1)
-        self.state.step.assign_add(1)
-        return 0.0
+    def _settle_all(self) -> None:
+        while self.given:
+            self._settle()
 
-    def _learn(self, batches: tuple[Batch, ...]) -> float:
-        """Runs one step; returns the gradient norm."""
-        scale = loss_scale(self.optimizer)
-        with self.distribution.guarded():
-            rows, loss, norm = self.step(*(fields.select(batch, self.keys) for batch in batches))
-            self.loss = float(loss)
-        overflow = scale is not None and scale > 1  # the scale may have made it, and the optimizer has left it out
-        if not math.isfinite(self.loss) or not (math.isfinite(norm) or overflow):
-            raise RunError(self._not_finite(batches, np.asarray(rows)))
-        self.state.step.assign_add(1)
-        return float(norm)
+    def _settle(self) -> None:
+        """Waits for the oldest step that was given, and looks at its result."""
+        step, values = self.given.popleft(), {}
+        if step.result is not None:
+            with self.distribution.guarded():
+                rows, vector = step.result.result()
+            values = dict(zip(VALUES, vector.tolist(), strict=True))
+            self.loss = values["loss"]
+            overflow = values["loss_scale"] > 1  # the scale may have made it, and the optimizer has left it out
+            if not math.isfinite(self.loss) or not (math.isfinite(values["gradient_norm"]) or overflow):
+                raise RunError(self._not_finite(step, rows))
+            self.epoch_loss.add(self.loss)
+        self.settled += 1
+        self.meter.count(step.windows, step.waited, self.loss if step.rows else None)
+        self.reporter.step(self.total, self.meter.rates())
+        if self.total % LOG_EVERY == 0:
+            self.curves.training(self.total, self.meter.rates(), values)
+            self.meter = Meter()
+        self.profiler.after(self.total)
 
-    def _not_finite(self, batches: tuple[Batch, ...], rows: np.ndarray) -> str:
-        names, counted = (np.concatenate(each) for each in zip(*map(_named, batches), strict=True))
+    def _not_finite(self, step: _Given, rows: np.ndarray) -> str:
+        names, counted = step.names
         bad, all_counted = (
             [name.decode() for name in names[chosen].tolist()] for chosen in (~np.isfinite(rows), counted)
         )
@@ -223,31 +287,33 @@ class _Loop:
         more = f" and {len(ids) - CLIPS_NAMED} more" if len(ids) > CLIPS_NAMED else ""
         what = "loss" if not math.isfinite(self.loss) else "gradient"
         return (
-            f"step {self.total} (epoch {int(self.state.epoch)}): the {what} is not finite, from clips "
+            f"step {self.total} (epoch {self.state.epoch}): the {what} is not finite, from clips "
             f"{', '.join(ids[:CLIPS_NAMED])}{more}; a text longer than its windows (inf) must go, else lower "
             f"the learning rate; {self.run_dir} keeps the last good checkpoint"
         )
 
+    def _save(self) -> None:
+        """Writes `last/`, once all that the device was given is known to be sound."""
+        self._settle_all()
+        self.state.step = self.settled
+        self.state.save()
+
     def _end_epoch(self) -> None:
-        self.state.epoch.assign_add(1)
-        self.state.step.assign(0)
-        if self.validate is None:
-            return
-        tf.summary.experimental.set_step(self.total)  # of what `validate` has to show
-        self.validation = self.distribution.exchange(self.validate())[0]
-        if self.config.monitor not in self.validation:
-            raise RunError(f"monitor: want one of {', '.join(sorted(self.validation))}, got {self.config.monitor!r}")
-        self._log({f"validation {name}": value for name, value in self.validation.items()})
-        self.state.save_if_best(self.validation[self.config.monitor])
-
-    def _log(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            tf.summary.scalar(name, value, step=self.total)
-
-    def _rates(self) -> dict[str, float]:
-        scale = loss_scale(self.optimizer)
-        rate = float(self.optimizer.learning_rate.numpy())
-        return {"learning rate": rate} | ({} if scale is None else {"loss scale": scale})
+        self.state.epoch, self.settled = self.state.epoch + 1, 0
+        self.state.step = 0
+        is_best = False
+        if self.validate is not None:
+            with self.average.applied() if self.average else contextlib.nullcontext():
+                with self.curves.validation(self.total):
+                    values = self.distribution.exchange(self.validate())[0]
+                if self.config.monitor not in values:
+                    known = ", ".join(sorted(values))
+                    raise RunError(f"monitor: want one of {known}, got {self.config.monitor!r}")
+                is_best = self.state.save_if_best(values[self.config.monitor])
+            self.validation, self.best_validation = values, values if is_best else self.best_validation
+            self.curves.validated(self.total, values)
+        numbers = self.state.epoch, self.config.epochs, self.total, self.epoch_loss.result()
+        self.reporter.epoch(Epoch(*numbers, self.validation, self.config.monitor, self.state.best, is_best))
 
 
 def _counted(batch: Batch) -> np.ndarray:
@@ -258,27 +324,3 @@ def _counted(batch: Batch) -> np.ndarray:
 def _named(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ids and which rows count, `[B]` each."""
     return np.asarray(batch[fields.IDS]), _counted(batch)
-
-
-class _Meter:
-    """Measures the mean loss, windows a second, and the share of time spent waiting for data."""
-
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.waited = self.loss = 0.0
-        self.steps = self.windows = 0
-
-    def count(self, rows: int, windows: int, loss: float | None, waited: float) -> None:
-        self.waited += waited
-        self.windows += windows
-        if rows:
-            self.loss += loss
-            self.steps += 1
-
-    def rates(self) -> dict[str, float]:
-        seconds = time.perf_counter() - self.began
-        return {
-            "loss": self.loss / self.steps if self.steps else math.nan,
-            "windows/s": self.windows / seconds,
-            "waiting": self.waited / seconds,
-        }

@@ -10,9 +10,11 @@ import tf_keras
 from model import batch as fields
 from model import distribution as distributions
 from model import losses, replicas
+from model.averaging import Average
 from model.lipreader import LipReader
 
 Batch = Mapping[str, tf.Tensor]
+VALUES = ("loss", "gradient_norm", "learning_rate", "loss_scale")  # of a step; the scale is 0 without loss scaling
 SCALE, GROWTH = 2.0**15, 2000  # of the loss, and steps without an overflow after which it doubles: Keras' own
 
 
@@ -27,6 +29,8 @@ class TrainConfig:
       weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
       clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
       label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
+      ema: decay of the averaged weights that are validated and read with, see `averaging.Average`; 0 for the weights
+        themselves.
       checkpoint_every: steps between checkpoints; each epoch also ends with one.
       monitor: validation value whose minimum marks the best checkpoint.
       patience: epochs without a better validation after which training ends; None for no limit.
@@ -38,6 +42,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
     label_smoothing: float = 0.0
+    ema: float = 0.0
     checkpoint_every: int = 500
     monitor: str = "cer"
     patience: int | None = None
@@ -50,7 +55,7 @@ class TrainConfig:
             raise ValueError(f"patience: want at least 1 epoch, got {self.patience}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
-        for field in ("warmup", "label_smoothing"):
+        for field in ("warmup", "label_smoothing", "ema"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
 
@@ -88,27 +93,24 @@ def make_optimizer(model: LipReader, config: TrainConfig, total: int) -> tf_kera
     return optimizer
 
 
-def loss_scale(optimizer: tf_keras.optimizers.Optimizer) -> float | None:
-    """Returns the loss scale of the next step; None without loss scaling."""
-    scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
-    return float(optimizer.loss_scale.numpy()) if scales else None
-
-
 def make_step(
     model: LipReader,
     optimizer: tf_keras.optimizers.Optimizer,
     config: TrainConfig,
     distribution: distributions.Distribution = distributions.SINGLE,
-) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Builds the training step, traced once: a batch of each share -> losses `[B]`, their mean, the gradient's norm.
+    average: Average | None = None,
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Builds the training step, traced once: a batch of each share -> losses `[B]`, and float32 `[4]`, see `VALUES`.
 
     Loss and gradient are those of the global batch: each replica divides by the weights of all, and the sums over the
-    replicas are clipped and applied by each alike.
+    replicas are clipped and applied by each alike. A gradient that is not finite is not applied. What is returned stays
+    on the device, so that the caller decides when to wait for it.
     """
     variables = model.trainable_variables
-    scales = loss_scale(optimizer) is not None
+    scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
 
-    def learn(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def learn(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        step, scale = tf.identity(optimizer.iterations), tf.identity(optimizer.loss_scale) if scales else 0.0
         with tf.GradientTape() as tape:
             logits = model(batch, training=True)
             rows = losses.rows(model.config.head, logits, batch, config.label_smoothing)
@@ -117,9 +119,13 @@ def make_step(
         gradients = tape.gradient(scaled, variables)
         gradients = optimizer.get_unscaled_gradients(gradients) if scales else gradients
         gradients, norm = tf.clip_by_global_norm(replicas.summed(gradients), config.clip_norm)
+        if not scales:  # a scaling optimizer leaves such a gradient out itself, and has to see it
+            gradients = [tf.where(tf.math.is_finite(norm), gradient, 0.0) for gradient in gradients]
         pairs = zip(gradients, variables, strict=True)
         optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
-        return rows, replicas.summed(loss), norm
+        if average:
+            average.update(step)
+        return rows, tf.stack([replicas.summed(loss), norm, optimizer.learning_rate, scale])
 
     return distribution.function(learn, fields.specs(batch_keys(model)))
 

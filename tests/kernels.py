@@ -1,6 +1,7 @@
 """Which operations of a graph TensorFlow has no GPU kernel for; it knows that on a machine without a GPU too."""
 
 import tensorflow as tf
+from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.python.framework import kernels
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
@@ -8,11 +9,24 @@ ANYWHERE = CALLS | {"Placeholder", "_Arg", "NoOp", "Const"}
 
 
 def host_only(function: tf.types.experimental.ConcreteFunction) -> set[str]:
-    """Names of the operations, functions within included, of whose dtypes there is no kernel for a GPU."""
+    """Names of the operations, functions within included, of whose dtypes there is no kernel for a GPU.
+
+    A function for the CPU that has a twin for the GPU, as of an LSTM or CTC, is not run there.
+    """
     graph = function.graph.as_graph_def()
-    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    twins = {_twin(each) for each in graph.library.function if each.attr["api_preferred_device"].s == b"GPU"}
+    run = [
+        each
+        for each in graph.library.function
+        if each.attr["api_preferred_device"].s != b"CPU" or _twin(each) not in twins
+    ]
+    nodes = [*graph.node, *(node for each in run for node in each.node_def)]
     own = {each.signature.name for each in graph.library.function}
     return {node.op for node in nodes if node.op not in ANYWHERE | own and not _on_gpu(node)}
+
+
+def _twin(function: FunctionDef) -> bytes:
+    return function.attr["api_implements"].s
 
 
 def _on_gpu(node: tf.compat.v1.NodeDef) -> bool:

@@ -21,10 +21,10 @@ FLOAT, HALF = {"rtol": 1e-3, "atol": 1e-5}, {"rtol": 0.02, "atol": 0.1}
 SCORES = {"float32": FLOAT, "mixed_bfloat16": HALF, "mixed_float16": HALF}
 
 
-def write_run(directory: Path, config: LipReaderConfig) -> None:
-    """Writes the `run.json` of a model."""
+def write_run(directory: Path, config: LipReaderConfig, **sections: dict[str, Any]) -> None:
+    """Writes the `run.json` of a model, with more of its sections."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "run.json").write_text(json.dumps({"version": 2, "model": dataclasses.asdict(config)}))
+    (directory / "run.json").write_text(json.dumps({"version": 2, "model": dataclasses.asdict(config), **sections}))
 
 
 def reader(**settings: Any) -> LipReader:

@@ -45,8 +45,8 @@ def learn(distribution: Distribution, head: str, precision: str) -> dict[str, np
     for number in range(STEPS):
         whole = batch(number, head)
         shares = [{key: each[own.worker :: own.workers] for key, each in whole.items()} for own in distribution.shares]
-        _, loss, norm = step(*(fields.select(share, batch_keys(model)) for share in shares))
-        taken.append((float(loss), float(norm)))
+        _, values = step(*(fields.select(share, batch_keys(model)) for share in shares))
+        taken.append(values[:2].numpy())
     weights |= {f"weight{place}": value for place, value in enumerate(model.get_weights())}
     return {"taken": np.array(taken), "replicas": np.array(distribution.shares[0].workers), **weights}
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.checkpoints import restore
 from model.errors import RunError
 from model.evaluate import evaluate
 from model.lipreader import LipReader, LipReaderConfig
+from model.progress import Epoch, Reporter
 from model.train import TrainResult, train
 from model.train_step import TrainConfig
 from pipeline.vocab import Vocabulary
+from tests.model import readers
 from tests.scripts import events
 
 CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
@@ -118,7 +121,8 @@ def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable
     assert (result.best, result.validation) == (0.4, {"cer": 0.4})
     best = tf.train.load_checkpoint(str(tmp_path / "best"))
     assert best.get_tensor("epoch/.ATTRIBUTES/VARIABLE_VALUE") == 2
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    found = events.written(tmp_path / "tensorboard" / "val")
+    assert [(step, round(float(value), 6)) for step, value in found["metrics/cer"]] == [(3, 0.7), (6, 0.4)]
 
 
 @pytest.mark.usefixtures("eager")
@@ -177,6 +181,81 @@ def test_a_loss_that_is_not_a_number_names_the_batch(tmp_path: Path, batch: Call
         train(model, QUICK, lambda step: [filled] * STEPS, STEPS, tmp_path)
 
 
+def test_the_clips_of_a_step_are_named_after_later_ones_were_given(tmp_path: Path, batch: Callable) -> None:
+    model = LipReader(dataclasses.replace(CONFIG, head="ctc"))
+
+    def stream(step: int) -> Iterator[dict]:
+        for number in range(step, 9):
+            bad = (
+                {"lengths": (3, 2), "labels": ((0, 1), (1, 1))}
+                if number == 3
+                else {"lengths": (3, 3), "labels": ((0, 1), (1, 0))}
+            )
+            yield {**batch(**bad), "ids": tf.constant([f"first{number}", f"second{number}"])}
+
+    with pytest.raises(RunError, match=r"step 3 \(epoch 0\): the loss is not finite, from clips second3;"):
+        train(model, QUICK, stream, 9, tmp_path)
+    assert tf.train.load_checkpoint(str(tmp_path / "last")).get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 2
+
+
+@pytest.mark.usefixtures("eager")
+def test_averages_are_validated_and_kept_and_resumed(tmp_path: Path, batch: Callable) -> None:
+    config = dataclasses.replace(QUICK, ema=0.9, learning_rate=0.1, patience=9)
+    whole, broken, resumed, read = (LipReader(CONFIG, seed=1) for _ in range(4))
+    seen: list[np.ndarray] = []
+
+    def validate() -> dict[str, float]:
+        seen.append(whole.head.bias.numpy())
+        return {"cer": 1.0 / len(seen)}
+
+    train(whole, config, _stream(batch), STEPS, tmp_path / "whole", validate)
+    assert np.abs(seen[1] - whole.head.bias.numpy()).max() > 1e-3
+    readers.write_run(tmp_path / "whole", CONFIG, train={"ema": 0.9})
+    for which in ("best", "last"):
+        restore(read, tmp_path / "whole", which)
+        np.testing.assert_allclose(read.head.bias, seen[1], rtol=1e-6)
+
+    stop = threading.Event()
+    train(broken, config, _stream(batch, stop, 4), STEPS, tmp_path / "run", stop=stop)
+    train(resumed, config, _stream(batch), STEPS, tmp_path / "run")
+    _assert_equal(resumed, whole)
+    readers.write_run(tmp_path / "run", CONFIG, train={"ema": 0.9})
+    restore(read, tmp_path / "run", "last")
+    np.testing.assert_array_equal(read.head.bias, seen[1])
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_reporter_is_told_every_step_and_epoch(tmp_path: Path, batch: Callable) -> None:
+    told, values = [], iter([0.7, 0.4])
+
+    class Listener(Reporter):
+        def start(self, step: int, total: int) -> None:
+            told.append(("start", step, total))
+
+        def step(self, step: int, values: dict[str, float]) -> None:
+            told.append(("step", step, sorted(values)))
+
+        def epoch(self, result: Epoch) -> None:
+            told.append(("epoch", result.number, result.epochs, result.step, result.validation, result.best))
+
+        def close(self) -> None:
+            told.append(("close",))
+
+    validate = lambda: {"cer": next(values)}  # noqa: E731
+    result = train(LipReader(CONFIG), QUICK, _stream(batch), STEPS, tmp_path, validate, reporter=Listener())
+    steps = [("step", step, ["loss", "waiting", "windows_per_s"]) for step in range(1, 7)]
+    first, second = ("epoch", 1, 2, 3, {"cer": 0.7}, 0.7), ("epoch", 2, 2, 6, {"cer": 0.4}, 0.4)
+    assert told == [("start", 0, 6), *steps[:3], first, *steps[3:], second, ("close",)]
+    assert result.best_validation == {"cer": 0.4}
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_profiler_records_the_steps_that_were_asked_for(tmp_path: Path, batch: Callable) -> None:
+    config = dataclasses.replace(QUICK, epochs=1)
+    train(LipReader(CONFIG), config, _stream(batch), STEPS, tmp_path, profile_steps=(1, 2))
+    assert list((tmp_path / "tensorboard" / "train" / "plugins" / "profile").rglob("*.xplane.pb"))
+
+
 @pytest.mark.usefixtures("eager")
 def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
     with pytest.raises(RunError, match="epoch 0: the data ended after 1 of 3 batches"):
@@ -221,18 +300,19 @@ def test_tensorboard_gets_the_curves(tmp_path: Path, batch: Callable, monkeypatc
     monkeypatch.setattr("model.train.LOG_EVERY", 2)
     config = dataclasses.replace(QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
     result = train(LipReader(CONFIG, seed=1), config, lambda step: [batch()] * 4, 4, tmp_path / "run")
-    found = events.written(tmp_path / "run" / "tensorboard")
-    assert found.keys() == {"loss", "windows/s", "waiting", "gradient norm", "learning rate"}
+    found = events.written(tmp_path / "run" / "tensorboard" / "train")
+    optimizer, speed = ("optimizer/gradient_norm", "optimizer/learning_rate"), ("speed/waiting", "speed/windows_per_s")
+    assert sorted(found) == ["loss", *optimizer, *speed]
     assert {tag: [step for step, _ in points] for tag, points in found.items()} == {tag: [2, 4] for tag in found}
     value = {tag: [float(value) for _, value in points] for tag, points in found.items()}
-    np.testing.assert_allclose(value["learning rate"], [0.426777, 0.073223], rtol=1e-5)  # half a cosine's 2nd, 4th of 4
-    assert min(*value["loss"], *value["windows/s"], *value["gradient norm"]) > 0
-    assert all(0 < share < 1 for share in value["waiting"])
+    np.testing.assert_allclose(value["optimizer/learning_rate"], [0.426777, 0.073223], rtol=1e-5)  # of half a cosine
+    assert min(*value["loss"], *value["speed/windows_per_s"], *value["optimizer/gradient_norm"]) > 0
+    assert all(0 < share < 1 for share in value["speed/waiting"])
     assert value["loss"][1] != result.loss  # the mean of two
 
 
 def test_more_than_a_tenth_of_the_time_is_a_long_wait() -> None:
-    bound = [TrainResult(1, False, 0.0, {}, 0.0, waiting).input_bound for waiting in (0.09, 0.1, 0.11)]
+    bound = [TrainResult(1, False, 0.0, {}, 0.0, {}, waiting).input_bound for waiting in (0.09, 0.1, 0.11)]
     assert bound == [False, False, True]
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from model.averaging import Average
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig, WarmupCosine, make_optimizer, make_step
 from tests import kernels
@@ -49,7 +50,7 @@ def test_a_gradient_that_is_too_long_is_cut(batch: Callable) -> None:
     model = LipReader(CONFIG, seed=1)
     before = [variable.numpy() for variable in model.trainable_variables]
     plain = tf_keras.optimizers.SGD(1.0)  # its step is the gradient
-    norm = make_step(model, plain, dataclasses.replace(QUICK, clip_norm=0.01))(_taught(batch()))[2]
+    norm = make_step(model, plain, dataclasses.replace(QUICK, clip_norm=0.01))(_taught(batch()))[1][1]
     pairs = zip(model.trainable_variables, before, strict=True)
     moved = np.sqrt(sum(np.sum((new - old) ** 2) for new, old in pairs))
     assert norm > 0.1
@@ -67,9 +68,40 @@ def test_targets_are_smoothed(batch: Callable) -> None:
     model.head.kernel.assign(tf.zeros_like(model.head.kernel))
     model.head.bias.assign(np.log([0.5, 0.25, 0.25]))
     config = dataclasses.replace(QUICK, label_smoothing=0.1)
-    rows, loss, _ = make_step(model, make_optimizer(model, config, 6), config)(_taught(batch()))
+    rows, values = make_step(model, make_optimizer(model, config, 6), config)(_taught(batch()))
     np.testing.assert_allclose(rows, [1.363190, 0.739357, 1.363190], rtol=1e-5)  # of words 1, 0, 2
-    np.testing.assert_allclose(loss, 1.155246, rtol=1e-5)
+    np.testing.assert_allclose(values[0], 1.155246, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_gradient_that_is_not_finite_is_not_applied(batch: Callable) -> None:
+    model = LipReader(CONFIG, seed=1)
+    model.head.bias.assign([np.nan] * 3)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    step = make_step(model, tf_keras.optimizers.SGD(1.0), QUICK)
+    rows, values = step(_taught(batch()))
+    assert np.isnan(rows).all()
+    assert np.isnan(values[:2]).all()
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, old)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_average_is_of_the_weights_after_each_step(batch: Callable) -> None:
+    """Decays of the first steps are 1/10, 2/11, 3/12, until they would pass 0.2."""
+    model = LipReader(CONFIG, seed=1)
+    average = Average(model, decay=0.2)
+    step = make_step(model, make_optimizer(model, QUICK, 6), QUICK, average=average)
+    bias = [model.head.bias.numpy()]
+    for _ in range(3):
+        step(_taught(batch()))
+        bias.append(model.head.bias.numpy())
+    want = bias[0]
+    for decay, value in zip([0.1, 2 / 11, 0.2], bias[1:], strict=True):
+        want = decay * want + (1 - decay) * value
+    with average.applied():
+        np.testing.assert_allclose(model.head.bias, want, rtol=1e-6)
+    np.testing.assert_array_equal(model.head.bias, bias[3])
 
 
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
@@ -94,6 +126,7 @@ def test_weight_decay_spares_biases_and_batch_normalisation() -> None:
         ({"epochs": 0}, "epochs: want more than 0, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: want more than 0, got nan"),
         ({"warmup": 1.0}, "warmup: want 0 <= warmup < 1, got 1.0"),
+        ({"ema": 1.0}, "ema: want 0 <= ema < 1, got 1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing: want 0 <= label_smoothing < 1, got 1.0"),
     ],
 )
