@@ -66,7 +66,7 @@ def _work(work: str, model: LipReader) -> Callable[[Batch], object]:
     config = TrainConfig()
     step = make_step(model, make_optimizer(model, config, EPOCHS), config)
     keys = (*model.config.inputs, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
-    return lambda one: float(step(fields.select(one, keys))[1])
+    return lambda one: float(step(fields.select(one, keys))[1][0])
 
 
 def batches(variant: str, data: DatasetDir, config: DataConfig, order: PlanConfig) -> Iterator[Batch]:
