@@ -10,12 +10,14 @@ from pipeline.records.strings import StringArray
 from tests import datasets
 
 FRAMES = np.random.default_rng(0).integers(0, 256, [9, 112, 112], np.uint8)
-EVERYTHING = AugmentConfig(shift=9, flip=0.5, brightness=40, contrast=0.4, mask_frames=4, masks=2)
+EVERYTHING = AugmentConfig(shift=9, flip=0.5, brightness=40, contrast=0.4, zoom=0.1, erase=0.5, mask_frames=4, masks=2)
 SEEDS = [(3, 5), (2**31 - 1, 0), (17, 2**31 - 1)]
 OPS = {
     "shift": lambda frames, seed: augment.shift(frames, seed, 9),
     "flip": lambda frames, seed: augment.flip(frames, seed, 0.5),
     "light": lambda frames, seed: augment.light(frames, seed, 40, 0.4),
+    "zoom": lambda frames, seed: augment.zoom(frames, seed, 0.2),
+    "erase": lambda frames, seed: augment.erase(frames, seed, 0.5),
     "mask": lambda frames, seed: augment.mask(frames, seed, 4, 2),
     "apply": lambda frames, seed: augment.apply(frames, seed, EVERYTHING),
 }
@@ -93,6 +95,35 @@ def test_light_keeps_to_its_bounds() -> None:
     assert levels.min() >= 118
     assert levels.max() <= 138
     assert np.ptp(levels) > 15
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_zoom_stretches_height_and_width_about_the_middle(seed: tuple[int, int]) -> None:
+    """Interpolation gives a slope exactly, to rounding; what comes from beyond the border is the border."""
+    rows, columns = np.zeros([2, 1, 112, 112], np.uint8)
+    rows[:], columns[:] = np.arange(112)[:, None], np.arange(112)
+    for height, frames in enumerate((rows, columns)):
+        factor = 1 + 0.2 * (2 * uniform([2, 1], seed)[height, 0] - 1)
+        wanted = np.clip(55.5 + (np.arange(112) - 55.5) / factor, 0, 111)
+        got = augment.zoom(tf.constant(frames), seed, 0.2).numpy()[0]
+        got = got[:, 0] if frames is rows else got[0]
+        assert np.abs(got - wanted).max() <= 0.51
+    np.testing.assert_array_equal(augment.zoom(tf.constant(FRAMES), seed, 0.0), FRAMES)
+
+
+def test_erase_hides_one_rectangle_as_often_as_asked() -> None:
+    frames = np.random.default_rng(1).choice([0, 255], [3, 112, 112]).astype(np.uint8)
+    level, hidden = round(frames.mean()), []
+    for seed in seeds(200):
+        changed = augment.erase(tf.constant(frames), seed, 0.3).numpy() != frames
+        rows, columns = np.flatnonzero(changed.any((0, 2))), np.flatnonzero(changed.any((0, 1)))
+        if len(rows):
+            inside = changed[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            assert inside.all()
+            assert {len(rows), len(columns)} <= set(range(12, 45))
+            np.testing.assert_array_equal(augment.erase(tf.constant(frames), seed, 0.3).numpy()[changed], level)
+        hidden.append(len(rows) > 0)
+    assert 0.2 < np.mean(hidden) < 0.4
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9])
@@ -214,6 +245,8 @@ def test_a_clip_to_be_looked_at_has_its_words_moved_along() -> None:
         ({"contrast": 1.0}, "contrast: want 0 <= contrast < 1, got 1.0"),
         ({"mask_frames": -1}, "mask_frames: want 0 to 1000, got -1"),
         ({"masks": 0}, "masks: want at least 1, got 0"),
+        ({"zoom": 1.0}, "zoom: want 0 <= zoom < 1, got 1.0"),
+        ({"erase": -0.1}, "erase: want a probability, got -0.1"),
         ({"speed": float("nan")}, "speed: want 0 <= speed < 1, got nan"),
     ],
 )
