@@ -35,15 +35,17 @@ def align(reference: Sequence[Unit], hypothesis: Sequence[Unit]) -> list[tuple[U
 
 @dataclasses.dataclass
 class ErrorRate:
-    """An error rate: edits over reference units, both summed over the examples."""
+    """Edits, reference units, and those of the units that were read right, all summed over the examples."""
 
     edits: int = 0
     units: int = 0
+    right: int = 0
 
     def add(self, pairs: Sequence[tuple[object, object]]) -> None:
         """Counts one aligned example."""
         self.edits += sum(truth != read for truth, read in pairs)
         self.units += sum(truth is not None for truth, _ in pairs)
+        self.right += sum(truth == read for truth, read in pairs)
 
     def result(self) -> float:
         """Returns the rate; 0 is perfect, above 1 means more insertions than reference units.
@@ -124,16 +126,26 @@ class TextMetrics:
 
     def places(self) -> tuple[float, ...]:
         """Returns the share of right words at each place of the reference; inserted words do not count."""
-        return tuple(1 - place.result() for place in self._places)
+        return tuple(place.right / place.units for place in self._places)
+
+    def ratios(self) -> dict[str, tuple[int, int]]:
+        """Returns numerator and denominator of each figure of `of_sentences`."""
+        return {
+            "cer": (self.characters.edits, self.characters.units),
+            "wer": (self.words.edits, self.words.units),
+            "word_accuracy": (self.words.right, self.words.units),
+            "sentence_accuracy": (self.right, self.examples),
+        }
 
     def of_words(self) -> dict[str, float]:
-        """Returns `wer` and `word_accuracy`, which is 1 - wer: for single words, the share that is right.
+        """Returns `wer` and `word_accuracy`, the share of the words said that were read right, 0 to 1.
+
+        Of single words, the two add up to 1. Inserted words raise `wer` alone, which may exceed 1.
 
         Raises:
           ValueError: nothing was counted.
         """
-        wer = self.words.result()
-        return {"wer": wer, "word_accuracy": 1 - wer}
+        return {"wer": self.words.result(), "word_accuracy": self.words.right / self.words.units}
 
     def of_sentences(self) -> dict[str, float]:
         """Returns `cer`, the figures of `of_words`, and `sentence_accuracy`, the share of wholly right texts.

@@ -99,6 +99,19 @@ def test_rates_sum_before_they_divide() -> None:
     assert metrics.examples == 2
 
 
+def test_inserted_words_raise_the_error_rate_and_leave_the_accuracy_at_0_or_above() -> None:
+    metrics = TextMetrics()
+    metrics.add("bin", "bin a b c")
+    metrics.add("at", "d e")
+    assert metrics.of_words() == {"wer": 5 / 2, "word_accuracy": 1 / 2}  # 3 inserted; 1 inserted, 1 substituted
+    assert metrics.ratios() == {
+        "cer": (6 + 3, 3 + 2),
+        "wer": (5, 2),
+        "word_accuracy": (1, 2),
+        "sentence_accuracy": (0, 2),
+    }
+
+
 def test_accuracy_by_place_and_confusion_by_hand() -> None:
     metrics = TextMetrics()
     for truth, read in [
