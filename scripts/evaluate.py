@@ -8,7 +8,8 @@ python -m scripts.evaluate --run=runs/words --data=data/own --where=room=studio 
 Prints the figures and writes two reports to --output, replacing older ones. The default is RUN/evaluation-NAME-SPLIT,
 where NAME is the last part of --data, and --where follows; another dataset of that name gets a directory with its
 fingerprint beside it.
-report.html shows confusions and the worst examples frame by frame; report.json holds every example.
+report.html shows the worst examples word by word and frame by frame, confusions, speakers and the training's curve;
+report.json holds every example. Intervals hold 95% of 1,000 draws of as many clips with replacement.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from model.evaluate import Prediction, Report
+from model import confidence
+from model.evaluate import Prediction, Report, worst
 from pipeline.inspection import statistics
 from pipeline.loading.examples import DataConfig
 from pipeline.loading.plan import PlanConfig
@@ -33,7 +36,8 @@ from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError
 from scripts.common import cli, data_flags, decoding_flags, experiment
 from scripts.common.experiment import Damaged, Run
-from scripts.reports import score_page
+from scripts.reports import origin, score_page, speakers, training_curve, worst_examples
+from scripts.reports.score_page import Score
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("data", None, "dataset directory or URL, made by scripts.convert", required=True)
@@ -42,7 +46,7 @@ flags.DEFINE_string("split", "test", "split to score")
 flags.DEFINE_string("output", None, "directory for the reports; default: RUN/evaluation-NAME-SPLIT, NAME of --data")
 flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
 flags.DEFINE_integer("batch_size", PlanConfig.batch_size, "examples in a batch; changes no result", lower_bound=1)
-flags.DEFINE_integer("show", 5, "number of examples and of confusions to print", lower_bound=0)
+flags.DEFINE_integer("show", 5, "number of worst examples, and of confusions, to print", lower_bound=0)
 flags.DEFINE_list("among", [], "words to score separately, with a confusion matrix of their own")
 CHOSEN = cli.Options(
     DataConfig,
@@ -68,13 +72,13 @@ def main(argv: list[str]) -> None:
     _check_among(data)
     how, damaged = decoding_flags.build(DECODE, opened), DAMAGED.build()
     config = CHOSEN.build(**{name: value for name, value in vars(opened.data).items() if name != "where"})
-    clip, output = score_page.clips(data, values.split, config), _output(data)
+    records, output = score_page.records(data, values.split, config), _output(data)
     report = experiment.score(opened.model, data, values.split, config, values.batch_size, how, damaged, timed=True)
-    guess = statistics.best_guess([row.truth for row in report.predictions])
+    score, made = _score(report, data, records), _made()
     words = len(opened.words)
-    _print(report, words, guess, damaged)
-    storage.write_json(output / REPORT, _as_json(report, data, words, guess, damaged))
-    html = _page(report, data, opened, guess, clip)
+    _print(score, words, damaged)
+    storage.write_json(output / REPORT, {**dict(made), **_as_json(score, data, words, damaged)})
+    html = _page(score, data, opened, made, score_page.clips(data, values.split, config))
     with storage.replacing(output / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     print(f"report: {output / 'report.html'}, and {REPORT} beside it")
@@ -119,23 +123,47 @@ def _reported(path: Path) -> str | None:
         return ""
 
 
-def _print(report: Report, words: int, guess: float, damaged: Damaged) -> None:
-    values = flags.FLAGS
-    for row in report.predictions[: values.show]:
-        print(f"{row.id}: {row.hypothesis!r}, truth {row.truth!r}")
-    rows = [(name, f"{value:.4f}") for name, value in report.metrics.items()]
+def _score(report: Report, data: DatasetDir, records: Mapping[str, int]) -> Score:
+    """Adds to a report what its example's records and the run's directory tell."""
+    clips = confidence.by_clip(report.predictions, [records[row.id] for row in report.predictions])
+    return Score(
+        report=report,
+        intervals={k: v for k, v in confidence.intervals(clips).items() if k in report.metrics},
+        guess=statistics.best_guess([row.truth for row in report.predictions]),
+        speakers=speakers.scores(report, records, data.index),
+        curves=training_curve.read(storage.local(flags.FLAGS.run)),
+    )
+
+
+def _made() -> list[tuple[str, str]]:
+    return origin.made(origin.now(), origin.command("evaluate", sys.argv[1:]))
+
+
+def _print(score: Score, words: int, damaged: Damaged) -> None:
+    values, report = flags.FLAGS, score.report
+    if shown := worst(report.predictions, values.show):
+        print("worst examples; S: read as another word, D: not read, I: not said")
+    for row in shown:
+        print(worst_examples.text(row))
+    rows = [(name, _figure(score, name)) for name in report.metrics]
     rows += [(f"word {place} right", f"{share:.4f}") for place, share in enumerate(report.places, 1)]
-    rows += score_page.times(report.times)
+    rows += [(fact.name, f"{fact.value} {fact.note}".rstrip()) for fact in score_page.times(report.times)]
     if values.among:
         said, right = score_page.among(report.confusion, values.among)
         rows.append(("right of --among", f"{right / max(1, said):.4f} ({said} times one of {', '.join(values.among)})"))
     rows.append(("chance", f"{1 / words:.4f} (one of the {words} words of the training data)"))
-    rows.append(("best guess", f"{guess:.4f} (always the commonest word at each place)"))
+    rows.append(("best guess", f"{score.guess:.4f} (always the commonest word at each place)"))
     if damaged.on_bad_record == "skip":
         rows.append(("skipped", str(damaged)))
     rows += [("confused", text) for text in _confused(report.confusion, values.show)]
     read = f"{values.decoder}, lexicon {values.lexicon}"
     cli.table([("examples", f"{report.examples} of split {values.split}"), ("decoder", read), *rows])
+
+
+def _figure(score: Score, name: str) -> str:
+    bounds = score.intervals.get(name)
+    interval = f" (95% interval {bounds.low:.4f} to {bounds.high:.4f}, over clips)" if bounds else ""
+    return f"{score.report.metrics[name]:.4f}{interval}"
 
 
 def _confused(confusion: Mapping[tuple[str | None, str | None], int], limit: int) -> list[str]:
@@ -150,8 +178,9 @@ def _settings() -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names}
 
 
-def _as_json(report: Report, data: DatasetDir, words: int, guess: float, damaged: Damaged) -> dict[str, Any]:
-    """Returns report.json; null stands for values that are not finite, and for no word."""
+def _as_json(score: Score, data: DatasetDir, words: int, damaged: Damaged) -> dict[str, Any]:
+    """Returns report.json but for its date; null stands for values that are not finite, and for no word."""
+    report = score.report
     confusion = sorted(report.confusion.items(), key=lambda each: (-each[1], *(word or "" for word in each[0])))
     said, right = score_page.among(report.confusion, flags.FLAGS.among)
     return {
@@ -160,17 +189,28 @@ def _as_json(report: Report, data: DatasetDir, words: int, guess: float, damaged
         "examples": report.examples,
         "skipped": len(damaged.skipped),
         "metrics": {name: _finite(value) for name, value in report.metrics.items()},
+        "intervals": {name: list(bounds) for name, bounds in score.intervals.items()},
+        "speakers": [speaker.as_json() for speaker in score.speakers],
         "places": list(report.places),
         "times": {"words": len(report.times), **report.times.result()} if len(report.times) else None,
         "said_among": said,
         "right_among": right,
         "chance": 1 / words,
-        "best_guess": guess,
+        "best_guess": score.guess,
         "confusion": [{"said": said, "read": read, "count": count} for (said, read), count in confusion],
-        "predictions": [
-            {"id": row.id, "truth": row.truth, "read": row.hypothesis, "score": _finite(row.score)}
-            for row in report.predictions
-        ],
+        "predictions": [_prediction(row) for row in report.predictions],
+    }
+
+
+def _prediction(row: Prediction) -> dict[str, Any]:
+    """Returns the entry of an example; `score` is the log probability of the reading in nats."""
+    aligned = worst_examples.pairs(row)
+    return {
+        "id": row.id,
+        "truth": row.truth,
+        "read": row.hypothesis,
+        "score": _finite(row.score),
+        "aligned": [{"said": said, "read": read} for said, read in aligned],
     }
 
 
@@ -178,12 +218,19 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _page(report: Report, data: DatasetDir, opened: Run, guess: float, clip: Callable[[Prediction], Clip]) -> str:
+def _page(
+    score: Score,
+    data: DatasetDir,
+    opened: Run,
+    made: list[tuple[str, str]],
+    clip: Callable[[Prediction], Clip],
+) -> str:
     values, shape = flags.FLAGS, dataclasses.asdict(opened.model.config)
     settings = [(name, str(value)) for name, value in identity.flatten({**_settings(), "model": shape}).items()]
     title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
     bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
-    return score_page.html(title, "A Lipflow evaluation", report, guess, clip, settings, values.among, bar)
+    head = [("run", values.run), *origin.of_data(data), ("split", values.split), *made]
+    return score_page.html(title, head, score, clip, settings, values.among, bar)
 
 
 if __name__ == "__main__":

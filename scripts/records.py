@@ -3,8 +3,8 @@
 python -m scripts.records stats --data=DIR                   counts, lengths, speakers, vocabulary, bytes
 python -m scripts.records verify --data=DIR                  every record against manifest and index
 python -m scripts.records show --data=DIR --id=s1/bbaf2n     one record as text
-python -m scripts.records preview --data=DIR --output=P.png  lip frames with the words under them
-python -m scripts.records report --data=DIR --output=R.html  plots, rejects and lip frames as one HTML page
+python -m scripts.records preview --data=DIR                 DIR-preview.png: lip frames with the words under them
+python -m scripts.records report --data=DIR                  DIR-report.html: plots, rejects, outliers, lip frames
 python -m scripts.records diff A B                           settings and clips that differ
 python -m scripts.records index --data=DIR                   makes a dataset of shards that another program wrote
 python -m scripts.records upgrade --data=DIR                 brings a dataset of an older version up to this one
@@ -18,6 +18,7 @@ joins images of single frames to tall ones. If it is stopped, run it again.
 """
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ from pipeline.records.directory import DatasetDir
 from pipeline.records.storage import Place
 from pipeline.schema import Clip, DataError
 from scripts.common import cli
-from scripts.reports import dataset_page
+from scripts.reports import dataset_page, origin
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 MAX_NAMED = 5  # clips of each kind of difference
@@ -51,7 +52,19 @@ flags.DEFINE_integer(
     upper_bound=100,
 )
 flags.DEFINE_integer("seed", 0, "preview, report: seed of the random draw", lower_bound=0)
-flags.DEFINE_string("output", None, "preview, report: file to write; default: preview.png, report.html")
+flags.DEFINE_integer(
+    "measure",
+    300,
+    "report: number of clips, drawn at random, among which it looks for unusual brightness and places of the mouth",
+    lower_bound=0,
+    upper_bound=5000,
+)
+flags.DEFINE_string(
+    "output",
+    None,
+    "preview, report: file to write; default: DIR-preview.png or DIR-report.html beside --data=DIR, in the current "
+    "directory if that lies in a store",
+)
 flags.DEFINE_bool("augment", False, f"preview: show {VARIANTS} augmentations of each clip, by the flags below")
 AUGMENT = cli.Options(AugmentConfig, cli.AUGMENT)
 flags.DEFINE_bool("all", False, f"diff: name every clip, not only the first {MAX_NAMED} of a kind")
@@ -94,7 +107,7 @@ def _show(dataset: DatasetDir) -> None:
 
 def _preview(dataset: DatasetDir) -> None:
     chosen = _named(dataset, preview.sample(dataset, _clips(4), flags.FLAGS.seed))
-    output = _output("preview.png")
+    output = _output(dataset, "preview.png")
     kind = PICTURES.get(output.suffix.lower())
     if kind is None:
         raise DataError(f"--output={output}: not a picture; name a file such as preview.png")
@@ -114,10 +127,11 @@ def _with_variants(clips: list[Clip]) -> list[Clip]:
 
 
 def _report(dataset: DatasetDir) -> None:
-    output = _output("report.html")
+    output = _output(dataset, "report.html")
     if output.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--output={output}: not an HTML file; name a file such as report.html")
-    html = dataset_page.html(dataset, _clips(12), flags.FLAGS.seed, _bar("clip"))
+    head = [*origin.of_data(dataset), *origin.made(origin.now(), origin.command("records", sys.argv[1:]))]
+    html = dataset_page.html(dataset, head, _clips(12), flags.FLAGS.measure, flags.FLAGS.seed, _bar("clip"))
     with storage.replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser")
@@ -160,12 +174,15 @@ def _clips(default: int) -> int:
     return default if flags.FLAGS.clips is None else flags.FLAGS.clips
 
 
-def _output(default: str) -> Path:
-    output = storage.local(flags.FLAGS.output or default)
+def _output(dataset: DatasetDir, default: str) -> Path:
+    root = dataset.root.resolve() if isinstance(dataset.root, Path) else Path(dataset.root.name)
+    output = storage.local(flags.FLAGS.output or root.with_name(f"{root.name}-{default}"))
     if output.is_dir():
         raise DataError(f"--output={output}: is a directory; name a file such as {output / default}")
     if not output.parent.is_dir():
         raise DataError(f"--output={output}: no such directory {output.parent}; make it, or name another")
+    if not os.access(output.parent, os.W_OK):
+        raise DataError(f"{output.parent}: is not writable; name a file elsewhere with --output")
     return output
 
 

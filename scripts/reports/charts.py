@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -13,11 +14,14 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 INCHES = (4.4, 2.6)  # at 72 points an inch, so that font sizes match the page's
 CELL, MARGIN = 0.27, 0.9  # inches, of a matrix: side of a cell, space for the names
 PIXELS = 100  # an inch
+MATRIX_PIXELS = 96  # an inch of a matrix on a page
 MAX_BINS, MIN_BINS = 40, 10
 MAX_POINTS = 200
 BLUE, GRAY, INK = "#2b6cb0", "#5b6470", "#1c2229"
+LOOKS = ((BLUE, "-", "o"), ("#b7410e", "--", "s"))  # colour, dash and mark of each line, so that colour is not all
+MAX_MARKS = 12  # points of a line that get a mark
 STYLE = {
-    "font.size": 9,
+    "font.size": 10,
     "axes.edgecolor": "#c5cad1",
     "axes.labelcolor": GRAY,
     "axes.spines.right": False,
@@ -28,6 +32,14 @@ STYLE = {
     "ytick.color": GRAY,
 }
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+class Line(NamedTuple):
+    """A named line through points x, float [N] in ascending order, and y, float [N]."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
 
 
 def histogram(values: np.ndarray, label: str, counted: str) -> str:
@@ -58,9 +70,27 @@ def ranks(counts: np.ndarray, label: str, counted: str) -> str:
     return _finished(axes, label, counted)
 
 
+def lines(given: Sequence[Line], label: str, unit: str) -> str:
+    """Draws one or two lines from 0 up, and a legend; values that are not finite leave a gap."""
+    axes = _axes()
+    for line, (color, dash, mark) in zip(given, LOOKS, strict=False):
+        style = {"color": color, "linestyle": dash, "marker": mark, "markersize": 3.5, "linewidth": 1.4}
+        axes.plot(line.x, line.y, label=line.name, markevery=-(-len(line.x) // MAX_MARKS), **style)
+    axes.set_ylim(0)
+    axes.legend(frameon=False, labelcolor=GRAY)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return _saved(axes, label, unit)
+
+
 def matrix(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, counted: str) -> str:
     """Draws counts [N, M], N and M at least one, as a table; shades are shares of the row, 0 is left out."""
     return _saved(_shaded(counts, rows, columns), label, counted)
+
+
+def matrix_width(columns: Sequence[str]) -> int:
+    """Returns the width in pixels at which the names and counts of a matrix can be read."""
+    return round(MATRIX_PIXELS * (MARGIN + CELL * len(columns)))
 
 
 @mpl.rc_context(STYLE)
@@ -84,7 +114,7 @@ def _shaded(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
     for (row, column), count in np.ndenumerate(counts):
         if count:
             colour = "white" if shares[row, column] > 0.5 else INK
-            axes.text(column + 0.5, row + 0.5, f"{count}", color=colour, size=7, ha="center", va="center")
+            axes.text(column + 0.5, row + 0.5, f"{count}", color=colour, size=8, ha="center", va="center")
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.tick_params(length=0)

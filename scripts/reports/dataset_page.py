@@ -1,48 +1,63 @@
 """The HTML report of a dataset."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from pipeline.conversion.run_log import CONVERSION
-from pipeline.inspection import preview, report, statistics
+from pipeline.inspection import outliers, preview, report, statistics
 from pipeline.records import directory, identity
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED
 from pipeline.schema import Clip
-from scripts.reports import charts, page
-from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
+from scripts.reports import charts, outlier_section, page
+from scripts.reports.page import Bars, Block, Fact, Picture, Section, Table, Text
 
 MAX_BARS = 20
 MAX_WORST = 20  # clips listed
 MAX_REJECTS = 8  # listed of each reason
 MAX_RUNS = 4  # the last ones of the conversion
 SHEETS_OF_WORST = 6
+SHEETS_OF_OUTLIERS = 4  # of each measure
 SHEET_SCALE = 0.5
 SHEET_FRAMES = 75  # of a longer clip, every second, third, ... frame is shown
 SHEET_WIDTH = 560  # pixels
+HOUR = 3600  # seconds
 LEGEND = "Below a frame is its word or its number; a red bar above it means that no face was found."
 
 
-def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]], Iterable[int]] = iter) -> str:
-    """Renders the report on a dataset as one HTML file, a function of the dataset, `clips` and `seed`.
+def html(
+    dataset: DatasetDir,
+    origin: Sequence[tuple[str, str]],
+    clips: int,
+    measure: int,
+    seed: int,
+    track: Callable[[list[int]], Iterable[int]] = iter,
+) -> str:
+    """Renders the report on a dataset as one HTML file, a function of its arguments.
 
     Args:
-      dataset: an opened dataset directory; only the clips that are shown are read.
+      dataset: an opened dataset directory; only the clips that are measured or shown are read.
+      origin: `(name, value)` of the page's head.
       clips: number of clips to show.
-      seed: of the random draw.
-      track: wraps the list of clips that are read, such as a progress bar.
+      measure: number of clips among which to look for outliers.
+      seed: of both random draws.
+      track: wraps the lists of clips that are read, such as a progress bar.
 
     Raises:
       DataError: a drawn record is damaged, or a file beside the shards is malformed.
     """
     drawn = preview.sample(dataset, clips, seed)
+    measured = outliers.measure(dataset, track(preview.sample(dataset, measure, seed)))
+    found = outliers.find(measured)
+    far = outliers.farthest(found, SHEETS_OF_OUTLIERS)
     doubtful = report.doubtful(dataset.index, SHEETS_OF_WORST).tolist()
     worst = report.worst_tracked(dataset.index, SHEETS_OF_WORST).tolist()
-    pictures = iter([_sheet(dataset, record) for record in track(doubtful + worst + drawn)])
+    pictures = iter([_sheet(dataset, record) for record in track(doubtful + far + worst + drawn)])
     sections = [
         _doubtful(dataset, list(itertools.islice(pictures, len(doubtful)))),
+        outlier_section.section(dataset, measured, found, list(itertools.islice(pictures, len(far))), LEGEND),
         _splits(dataset),
         _lengths(dataset),
         _vocabulary(dataset),
@@ -54,23 +69,32 @@ def html(dataset: DatasetDir, clips: int, seed: int, track: Callable[[list[int]]
         _settings(dataset),
         _runs(dataset),
     ]
-    return page.render(dataset.manifest["conversion"]["name"], "A Lipflow dataset", _facts(dataset), sections)
+    name = dataset.manifest["conversion"]["name"]
+    return page.render(name, "A Lipflow dataset", origin, _facts(dataset), sections)
 
 
-def _facts(dataset: DatasetDir) -> list[tuple[str, str]]:
+def _facts(dataset: DatasetDir) -> list[Fact]:
     index, conversion = dataset.index, dataset.manifest["conversion"]
-    frames = int(index.frames.sum())
-    return [
+    frames, stored = int(index.frames.sum()), int(index.length.sum())
+    unit, factor = _unit_of_time([frames / conversion["fps"] / HOUR])
+    size, bytes_each = ("gigabytes", 1e9) if stored >= 1e9 else ("megabytes", 1e6)
+    rows = [
         ("clips", f"{len(index):,}"),
         ("speakers", f"{len(set(index.speaker) - {''}):,}"),
-        ("hours", f"{frames / conversion['fps'] / 3600:,.2f}"),
+        (unit, f"{frames / conversion['fps'] / HOUR * factor:,.2f}"),
         ("words", f"{len(report.words(index.text)):,}"),
         ("distinct words", f"{len(dataset.manifest['vocabulary']['words']):,}"),
         ("frames tracked", f"{index.tracked.sum() / max(frames, 1):.2%}"),
         ("clips in doubt", f"{len(statistics.in_doubt(index)):,}"),
         ("clips rejected", f"{sum(dataset.manifest['rejected'].values()):,}"),
-        ("gigabytes", f"{index.length.sum() / 1e9:,.2f}"),
+        (size, f"{stored / bytes_each:,.2f}"),
     ]
+    return [Fact(*row) for row in rows]
+
+
+def _unit_of_time(hours: Sequence[float]) -> tuple[str, int]:
+    """Returns `("hours", 1)`, or `("minutes", 60)` for less than an hour in all, or where one would read 0.00 hours."""
+    return ("minutes", 60) if sum(hours) < 1 or any(0 < each < 0.005 for each in hours) else ("hours", 1)
 
 
 def _doubtful(dataset: DatasetDir, pictures: list[Picture]) -> Section:
@@ -95,8 +119,10 @@ def _doubtful(dataset: DatasetDir, pictures: list[Picture]) -> Section:
 
 
 def _splits(dataset: DatasetDir) -> Section:
-    columns = ("split", "clips", "speakers", "hours", "words", "distinct words", "megabytes")
-    rows = [(s.name, s.clips, s.speakers, s.hours, s.words, s.distinct, s.bytes / 1e6) for s in report.splits(dataset)]
+    splits = report.splits(dataset)
+    unit, factor = _unit_of_time([s.hours for s in splits])
+    columns = ("split", "clips", "speakers", unit, "words", "distinct words", "megabytes")
+    rows = [(s.name, s.clips, s.speakers, s.hours * factor, s.words, s.distinct, s.bytes / 1e6) for s in splits]
     return Section("Splits", wide=[Table(columns, rows)])
 
 

@@ -5,12 +5,13 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jinja2
 from PIL import Image
 
 MAX_CHARACTERS = 300  # of a cell or a label
+SVG = "data:image/svg+xml;base64,"
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -64,6 +65,8 @@ class Picture:
       source: a `data:` address.
       alt: text for screen readers.
       width: pixels that it needs; it scrolls on narrower screens.
+
+    A drawing (`svg`) has its lightness turned over on dark screens; a photograph stays as it is.
     """
 
     source: str
@@ -72,6 +75,24 @@ class Picture:
     caption: str = ""
     width: int = 0
     kind: ClassVar[str] = "picture"
+
+    @property
+    def is_drawing(self) -> bool:
+        return self.source.startswith(SVG)
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """A sentence as it was said, over the sentence that was read.
+
+    Attributes:
+      pairs: `(said, read)` of each word in order, None where a word was inserted or deleted.
+    """
+
+    title: str
+    pairs: Sequence[tuple[str | None, str | None]]
+    caption: str = ""
+    kind: ClassVar[str] = "aligned"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +103,7 @@ class Text:
     kind: ClassVar[str] = "text"
 
 
-Block = Table | Bars | Picture | Text
+Block = Table | Bars | Picture | Aligned | Text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,17 +120,33 @@ class Section:
     wide: Sequence[Block] = ()
 
 
-def render(title: str, subtitle: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+class Fact(NamedTuple):
+    """A headline figure; the note stands below it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def render(
+    title: str,
+    subtitle: str,
+    origin: Sequence[tuple[str, str]],
+    facts: Sequence[Fact],
+    sections: Sequence[Section],
+) -> str:
     """Renders the page as HTML; every text is escaped.
 
     Args:
       title: what the page reports on.
       subtitle: a line under it.
-      facts: `(name, value)` of the headline figures.
+      origin: `(name, value)` of what the page was made from, and how; see `origin.lines`.
+      facts: the headline figures.
       sections: in order.
     """
     page = _TEMPLATES.get_template("page.html")
-    return page.render(title=title, subtitle=subtitle, facts=facts, sections=sections, max_characters=MAX_CHARACTERS)
+    content = {"title": title, "subtitle": subtitle, "origin": origin, "facts": facts, "sections": sections}
+    return page.render(**content, max_characters=MAX_CHARACTERS)
 
 
 def webp(picture: Image.Image, quality: int = 80) -> str:
@@ -121,4 +158,4 @@ def webp(picture: Image.Image, quality: int = 80) -> str:
 
 def svg(drawing: str) -> str:
     """Encodes an SVG drawing as a `data:` address."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
+    return f"{SVG}{base64.b64encode(drawing.encode()).decode()}"

@@ -1,4 +1,4 @@
-"""The HTML report of a score: figures, confusions, and the worst examples."""
+"""The HTML report of a score: figures, confusions, speakers, the training's curve, and the worst examples."""
 
 import dataclasses
 from collections import Counter
@@ -6,19 +6,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from model.evaluate import Prediction, Report, worst
+from model.confidence import Interval
+from model.evaluate import Prediction, Report
 from model.metrics import TimeErrors
-from pipeline.loading.examples import DataConfig, select_examples
+from pipeline.loading.examples import DataConfig, Examples, select_examples
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Word
-from scripts.reports import charts, page
-from scripts.reports.dataset_page import LEGEND, sheet
-from scripts.reports.page import Bars, Block, Picture, Section, Table, Text
+from scripts.reports import charts, page, speakers, training_curve, worst_examples
+from scripts.reports.page import Bars, Fact, Picture, Section, Table, Text
+from scripts.reports.speakers import Speaker
+from scripts.reports.training_curve import Curve
 
 MAX_WORDS = 24  # in the matrix and in the tables
 MAX_OTHERS = 5  # words that a word was read as
-MAX_WORST = 12  # examples shown
 NOTHING, OTHER = "(nothing)", "(other)"
 NAMES = {
     "word_accuracy": "words right",
@@ -32,11 +33,29 @@ RATES = ("word_accuracy", "sentence_accuracy", "wer", "cer")
 Pairs = Counter[tuple[str, str]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A report and what else its page shows.
+
+    Attributes:
+      report: of the evaluation.
+      intervals: of its rates, as of `confidence.intervals`.
+      guess: word accuracy of always guessing the commonest word.
+      speakers: as of `speakers.scores`.
+      curves: as of `training_curve.read`.
+    """
+
+    report: Report
+    intervals: Mapping[str, Interval]
+    guess: float
+    speakers: Sequence[Speaker]
+    curves: Mapping[tuple[str, str], Curve]
+
+
 def html(
     title: str,
-    subtitle: str,
-    report: Report,
-    guess: float,
+    origin: Sequence[tuple[str, str]],
+    score: Score,
     clip: Callable[[Prediction], Clip],
     settings: Sequence[tuple[str, str]],
     singled: Sequence[str] = (),
@@ -46,44 +65,51 @@ def html(
 
     Args:
       title: of the page.
-      subtitle: a line under it.
-      report: of the evaluation.
-      guess: word accuracy of always guessing the commonest word.
+      origin: `(name, value)` of the page's head.
+      score: what the page shows.
       clip: returns the frames of an example.
       settings: `(name, value)` of all that decides the score.
       singled: words that get a matrix of their own.
       track: wraps the list of examples that are shown, such as a progress bar.
     """
+    report = score.report
     pairs = named(report.confusion)
     sections = [
         *([_places(report.places)] if report.places else []),
         _words(pairs),
         *([_singled(pairs, singled)] if singled else []),
-        _worst(report, clip, track),
+        speakers.section(score.speakers),
+        training_curve.section(score.curves),
+        worst_examples.section(report, clip, track),
         Section("Settings", wide=[Table(("setting", "value"), settings)]),
     ]
-    return page.render(title, subtitle, _facts(report, guess), sections)
+    return page.render(title, "A Lipflow evaluation", origin, _facts(score), sections)
 
 
-def _facts(report: Report, guess: float) -> list[tuple[str, str]]:
-    figures = [
-        (title, f"{report.metrics[name]:.1%}" if name in RATES else f"{report.metrics[name]:.3f}")
-        for name, title in NAMES.items()
-        if name in report.metrics
-    ]
-    guessed = ("words right by best guess", f"{guess:.1%}")
-    return [("examples", f"{report.examples:,}"), *figures, guessed, *times(report.times)]
+def _facts(score: Score) -> list[Fact]:
+    metrics, rows = score.report.metrics, [Fact("examples", f"{score.report.examples:,}")]
+    for name, title in NAMES.items():
+        if name in metrics:
+            shown = f"{metrics[name]:.1%}" if name in RATES else f"{metrics[name]:.3f}"
+            bounds = score.intervals.get(name)
+            rows.append(Fact(title, shown, _interval(bounds) if bounds else ""))
+    rows.append(Fact("words right by best guess", f"{score.guess:.1%}"))
+    return rows + times(score.report.times)
 
 
-def times(errors: TimeErrors) -> list[tuple[str, str]]:
-    """Returns rows `(name, value)` of the errors of word times, none where no word was compared."""
+def _interval(bounds: Interval) -> str:
+    return f"95%: {100 * bounds.low:.1f} to {bounds.high:.1%}"
+
+
+def times(errors: TimeErrors) -> list[Fact]:
+    """Returns the errors of word times, none where no word was compared; value and note make a sentence."""
     if not len(errors):
         return []
     found = errors.result()
     return [
-        (f"{name}s of words", f"{found[name]:g} frames off in the median, 90% at most {found[f'{name}_90']:g}")
+        Fact(f"{name}s of words", f"{found[name]:g} frames", f"off in the median, 90% at most {found[f'{name}_90']:g}")
         for name in ("start", "stop")
-    ] + [("words whose times were compared", f"{len(errors):,}")]
+    ] + [Fact("words whose times were compared", f"{len(errors):,}")]
 
 
 def _places(places: Sequence[float]) -> Section:
@@ -166,20 +192,9 @@ def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], l
 def _matrix(pairs: Pairs, names: Sequence[str]) -> Picture:
     """Draws the confusion matrix."""
     caption = "Times that a word (row) was read as another (column); shades are shares of the row"
-    drawing = charts.matrix(*matrix(pairs, names), "read", "said")
-    return Picture(page.svg(drawing), caption, "Said and read", caption)
-
-
-def _worst(report: Report, clip: Callable[[Prediction], Clip], track: Callable) -> Section:
-    shown = worst(report.predictions, MAX_WORST)
-    if not shown:
-        return Section("Worst", wide=[Text("Every example is right.")])
-    order = "Sorted by mistakes per word, then by the model's confidence."
-    pictures: list[Block] = [
-        sheet(clip(row), f"said “{row.truth}”, read “{row.hypothesis}” · log probability {row.score:.2f}")
-        for row in track(shown)
-    ]
-    return Section("Worst", wide=[Text(f"{order} {LEGEND}"), *pictures])
+    counts, rows, columns = matrix(pairs, names)
+    drawing = charts.matrix(counts, rows, columns, "read", "said")
+    return Picture(page.svg(drawing), caption, "Said and read", caption, charts.matrix_width(columns))
 
 
 def clips(data: DatasetDir, split: str, config: DataConfig) -> Callable[[Prediction], Clip]:
@@ -189,9 +204,7 @@ def clips(data: DatasetDir, split: str, config: DataConfig) -> Callable[[Predict
       DataError: no such split; from the function: a damaged record.
     """
     examples = select_examples(data, split, config)
-    words = [f"#{word}" if config.unit == "word" else "" for word in examples.word.tolist()]
-    names = [f"{data.index.id[record]}{word}" for record, word in zip(examples.record, words, strict=True)]
-    rows = {name: row for row, name in enumerate(names)}
+    rows = {name: row for row, name in enumerate(_names(data, examples, config))}
 
     def clip(prediction: Prediction) -> Clip:
         row = rows[prediction.id]
@@ -199,6 +212,22 @@ def clips(data: DatasetDir, split: str, config: DataConfig) -> Callable[[Predict
         return _cut(dataclasses.replace(whole, id=prediction.id), int(examples.start[row]), int(examples.stop[row]))
 
     return clip
+
+
+def records(data: DatasetDir, split: str, config: DataConfig) -> dict[str, int]:
+    """Returns the record of each example of a split, by the example's id.
+
+    Raises:
+      DataError: no such split.
+    """
+    examples = select_examples(data, split, config)
+    return dict(zip(_names(data, examples, config), examples.record.tolist(), strict=True))
+
+
+def _names(data: DatasetDir, examples: Examples, config: DataConfig) -> list[str]:
+    """The ids of examples: of clips, or `clip#k` of the k-th word of a clip."""
+    words = [f"#{word}" if config.unit == "word" else "" for word in examples.word.tolist()]
+    return [f"{data.index.id[record]}{word}" for record, word in zip(examples.record, words, strict=True)]
 
 
 def _cut(clip: Clip, start: int, stop: int) -> Clip:

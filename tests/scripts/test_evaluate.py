@@ -38,8 +38,12 @@ def test_the_report_is_in_the_run(unit: str, tiny: Callable[[str], DatasetDir], 
     assert f"{found['metrics']['wer']:.4f}" in printed
     assert ("words whose times were compared" in printed) == (found["times"] is not None)
     assert unit == "sentence" or found["times"] is None
+    assert {speaker["name"] for speaker in found["speakers"]} == {"s1", "s2"}
+    assert sum(speaker["examples"] for speaker in found["speakers"]) == found["examples"]
+    assert found["command"] == f"python -m scripts.evaluate {' '.join(score)} --among=bin,at"
     page = pages.check((reports / "report.html").read_text())
     assert "run on tiny, val" in page.text
+    assert f"split val date {found['date']} command {found['command']}" in " ".join(page.text)
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from PIL import Image
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
-from scripts.reports import dataset_page
 from tests import datasets
 from tests.scripts import commands, pages
 
@@ -102,12 +101,19 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
 
 
-def test_a_report_is_one_file_and_always_the_same(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
-    output = tmp_path / "r.html"
-    printed = commands.run(["records", "report", f"--data={tiny('raw').root}", "--clips=2", f"--output={output}"])
-    assert printed == [f"{output}: 0.1 MB; open it in a browser\n"]
-    assert output.read_text(encoding="utf-8") == dataset_page.html(tiny("raw"), clips=2, seed=0)
-    assert list(tmp_path.iterdir()) == [output]
+def test_a_report_stands_beside_the_dataset_and_names_its_origin(tmp_path: Path) -> None:
+    clips = [datasets.clip(f"s1/c{n}", 9, seed=n) for n in range(3)]
+    data = datasets.write_dataset(tmp_path / "mine", {"train": [clips]})
+    output = tmp_path / "mine-report.html"
+    report, picture = [f"--data={data.root}", "--clips=2"], tmp_path / "mine-preview.png"
+    ends = commands.in_turn("records", ["report", *report], ["preview", *report], ["verify", report[0]])
+    assert ends[0] == (None, f"{output}: 0.1 MB; open it in a browser\n")
+    assert ends[1][1].startswith(f"{picture}: s1/")
+    assert ends[2][0] is None
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", output.name, picture.name}
+    text = " ".join(pages.check(output.read_text(encoding="utf-8")).text)
+    assert f"data {data.root} fingerprint {data.fingerprint[:16]} date 20" in text
+    assert f" UTC command python -m scripts.records report --data={data.root} --clips=2 " in text
 
 
 def test_what_differs_is_said(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:

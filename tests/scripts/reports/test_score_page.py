@@ -4,13 +4,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from model.confidence import Interval
 from model.evaluate import Prediction, Report
 from model.metrics import TimeErrors
 from pipeline.loading.dataset import DataConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError, Word
 from pipeline.vocab import Vocabulary
-from scripts.reports import score_page
+from scripts.reports import score_page, worst_examples
+from scripts.reports.score_page import Score
+from scripts.reports.speakers import Speaker
 from tests import datasets
 from tests.scripts import pages
 
@@ -25,7 +28,10 @@ def _report(*predictions: Prediction, **changes: object) -> Report:
 
 
 def _html(report: Report, clip: Callable[[Prediction], Clip], **more: object) -> pages.Page:
-    return pages.check(score_page.html("words on tiny", "a score", report, 0.2, clip, [("run", "r")], **more))
+    intervals = {"wer": Interval(0.25, 0.625), "sentence_accuracy": Interval(0.1, 1.0)}
+    own = [Speaker("s1", 2, 2, {"wer": 1.5, "word_accuracy": 0.25}, {"wer": Interval(1.0, 2.0)})]
+    score = Score(report, intervals, 0.2, own, {})
+    return pages.check(score_page.html("words on tiny", [("date", "today")], score, clip, [("run", "r")], **more))
 
 
 def _clip(prediction: Prediction) -> Clip:
@@ -39,7 +45,13 @@ def test_the_page_shows_the_figures() -> None:
         ("examples", "1,234"),
         ("words right", "50.0%"),
         ("sentences right", "12.5%"),
+        ("12.5%", "95%: 10.0 to 100.0%"),
         ("word error rate", "50.0%"),
+        ("50.0%", "95%: 25.0 to 62.5%"),
+        ("date", "today"),
+        ("s1", "2"),
+        ("150.00", "100.00 to 200.00"),
+        ("Training", "The run has no TensorBoard events of its training, so there is no curve."),
         ("character error rate", "25.0%"),
         ("loss, nats", "1.235"),
         ("words right by best guess", "20.0%"),
@@ -65,7 +77,11 @@ def test_the_page_shows_the_figures() -> None:
         *("bin", "now", "2"),
         *("bin", "(nothing)", "1"),
     ]
-    assert "said “bin at”, read “bin now” · log probability -2.50" in found.text
+    worst = found.text.index("s1/a")
+    assert found.text[worst : worst + 10] == [
+        *("s1/a", "said", "read", "bin", "bin", "at", "now", "substituted"),
+        *("The model gives this reading a probability of 8.2%.", "12 frames, 11 tracked"),
+    ]
     assert len(found.pictures()) == 2
     assert "words whose times were compared" not in found.text
 
@@ -74,8 +90,9 @@ def test_the_page_shows_how_far_off_the_times_of_words_are() -> None:
     errors = TimeErrors(starts=[0, -1, 2, 5], stops=[1, 1, 1, -10])
     found = _html(_report(Prediction("s1/a", "bin", "bin", -2.5), times=errors), _clip)
     pairs = list(zip(found.text, found.text[1:], strict=False))
-    assert ("starts of words", "1.5 frames off in the median, 90% at most 4.1") in pairs
-    assert ("stops of words", "1 frames off in the median, 90% at most 7.3") in pairs
+    assert ("starts of words", "1.5 frames") in pairs
+    assert ("1.5 frames", "off in the median, 90% at most 4.1") in pairs
+    assert ("1 frames", "off in the median, 90% at most 7.3") in pairs
     assert ("words whose times were compared", "4") in pairs
 
 
@@ -110,15 +127,15 @@ def test_only_the_worst_are_opened_and_shown() -> None:
     opened = []
     rows = [Prediction(f"c{n:02}", "bin", "now", -float(n)) for n in range(30)]
     found = _html(_report(*rows), lambda row: opened.append(row.id) or _clip(row))
-    assert opened == [f"c{n:02}" for n in range(score_page.MAX_WORST)]
-    assert len(found.pictures()) == 1 + score_page.MAX_WORST
+    assert opened == [f"c{n:02}" for n in range(worst_examples.MAX_WORST)]
+    assert len(found.pictures()) == 1 + worst_examples.MAX_WORST
 
 
 def test_what_users_write_is_never_markup() -> None:
     confusion = Counter({(EVIL, EVIL + "x"): 1, (EVIL + "x", EVIL): 2})
     found = _html(_report(Prediction(EVIL, EVIL, EVIL + "x", -1.0), confusion=confusion), _clip)
-    assert found.text.count(EVIL) == 4  # a word, two mistakes, the example's name
-    assert f"said “{EVIL}”, read “{EVIL}x” · log probability -1.00" in found.text
+    assert found.text.count(EVIL) == 5  # a word, two mistakes, the example's name and word
+    assert found.text.count(EVIL + "x") == 4  # a word, two mistakes, the example's reading
 
 
 @pytest.mark.parametrize("unit", ["word", "sentence"])
@@ -133,6 +150,9 @@ def test_an_example_is_cut_out_as_the_model_saw_it(tiny: Callable[[str], Dataset
     np.testing.assert_array_equal(cut.tracked, whole.tracked[first:last])
     assert cut.words == ((Word("bin", 0, 2), Word("at", 2, 6), Word("now", 6, 8)) if unit == "word" else whole.words)
     assert cut.id == ("s1/c13#1" if unit == "word" else "s1/c13")
+    records = score_page.records(data, "val", DataConfig(words, unit=unit, margin=2))
+    own = ["s1/c13#0", "s1/c13#1", "s1/c13#2"] if unit == "word" else ["s1/c13"]
+    assert [name for name, record in records.items() if data.index.id[record] == "s1/c13"] == own
 
 
 def test_a_split_that_is_not_there_is_refused(tiny: Callable[[str], DatasetDir]) -> None:
