@@ -11,7 +11,7 @@ from pipeline.schema import CROP, Clip
 COLUMNS = 15
 MAX_HEIGHT = 16_000  # pixels of a contact sheet; image formats and viewers have limits
 TEXT_HEIGHT = 16
-BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (170, 170, 170)
+BACKGROUND, INK, PALE = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 WORD, LOST = (20, 90, 170), (200, 30, 30)
 
 

@@ -22,7 +22,7 @@ SHEETS_OF_WORST = 6
 SHEETS_OF_OUTLIERS = 4  # of each measure
 SHEET_SCALE = 0.5
 SHEET_FRAMES = 75  # of a longer clip, every second, third, ... frame is shown
-SHEET_WIDTH = 560  # pixels
+SHEET_WIDTH = 840  # pixels, so that words below frames can be read
 HOUR = 3600  # seconds
 LEGEND = "Below a frame is its word or its number; a red bar above it means that no face was found."
 

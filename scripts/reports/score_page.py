@@ -107,7 +107,11 @@ def times(errors: TimeErrors) -> list[Fact]:
         return []
     found = errors.result()
     return [
-        Fact(f"{name}s of words", f"{found[name]:g} frames", f"off in the median, 90% at most {found[f'{name}_90']:g}")
+        Fact(
+            f"{name}s of words",
+            f"{found[name]:g} frame{'s' * (found[name] != 1)}",
+            f"off in the median, 90% at most {found[f'{name}_90']:g}",
+        )
         for name in ("start", "stop")
     ] + [Fact("words whose times were compared", f"{len(errors):,}")]
 

@@ -92,7 +92,7 @@ def test_the_page_shows_how_far_off_the_times_of_words_are() -> None:
     pairs = list(zip(found.text, found.text[1:], strict=False))
     assert ("starts of words", "1.5 frames") in pairs
     assert ("1.5 frames", "off in the median, 90% at most 4.1") in pairs
-    assert ("1 frames", "off in the median, 90% at most 7.3") in pairs
+    assert ("1 frame", "off in the median, 90% at most 7.3") in pairs
     assert ("words whose times were compared", "4") in pairs
 
 
