@@ -1,35 +1,22 @@
-"""The commands as a user runs them: in a process of their own."""
+"""The commands as a user runs them, each in a process of its own: forked to save time, but for those of `start`."""
 
+import contextlib
+import importlib
+import io
 import json
+import os
+import runpy
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from tests import forks
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
-IN_TURN = """
-import contextlib, importlib, io, json, sys
-from absl.testing import flagsaver
-from scripts.common import cli
-name, cases, before = json.loads(sys.argv[1])
-command, ends = importlib.import_module(f"scripts.{name}"), []
-exec(before)
-for arguments in cases:
-    sys.argv = [name, *arguments]
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as printed:
-        try:
-            cli.run(command.main)
-        except SystemExit as end:
-            ends.append((end.code, printed.getvalue()))
-print(json.dumps(ends))
-"""
-ALTERED = """
-import runpy, sys
-_, before, name, *arguments = sys.argv
-exec(before)
-sys.argv = ["-m", *arguments]
-runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
-"""
+STREAMS = {"stdout": 1, "stderr": 2}
 
 
 def start(name: str, *arguments: str) -> subprocess.Popen:
@@ -38,30 +25,58 @@ def start(name: str, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+class Forked:
+    """A function of this module that runs in a process which finds TensorFlow loaded."""
+
+    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._process = forks.Process(target=_write, args=(self._folder.name, function, arguments))
+        self._process.start()
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        self._process.join()
+        with self._folder as folder:
+            stdout, stderr = (Path(folder, name).read_text(encoding="utf-8") for name in STREAMS)
+        return self._process.exitcode, stdout, stderr
+
+
+def _write(folder: str, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    for name, number in STREAMS.items():
+        os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(ROOT)
+    function(*arguments)
+
+
+def _run(name: str, arguments: list[str], before: str = "") -> None:
+    exec(before, {})
+    sys.argv = ["-m", *arguments]
+    runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
+
+
 def run(*commands: list[str]) -> list[str]:
     """What commands that succeed, side by side, print."""
     printed = []
-    for process in [start(*command) for command in commands]:
-        stdout, stderr = process.communicate()
-        assert process.returncode == 0, stderr
+    for process in [Forked(_run, name, arguments) for name, *arguments in commands]:
+        code, stdout, stderr = process.end()
+        assert code == 0, stderr
         printed.append(stdout)
     return printed
 
 
 def altered(before: str, name: str, *arguments: str) -> tuple[int, str]:
     """The exit code of a command, and what it prints, in a process that first executes some Python."""
-    command = [sys.executable, "-c", ALTERED, before, name, *arguments]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return process.returncode, process.stdout
+    return Forked(_run, name, arguments, before).end()[:2]
 
 
 def mistakes(*cases: tuple[list[str], list[object]]) -> None:
     """Checks that each command, two at a time, fails with one line that names all it should."""
     for first in range(0, len(cases), 2):
         pair = cases[first : first + 2]
-        for process, (command, named) in zip([start(*command) for command, _ in pair], pair, strict=True):
-            stderr = process.communicate()[1]
-            assert process.returncode == 1, command
+        processes = [Forked(_run, name, arguments) for (name, *arguments), _ in pair]
+        for process, (command, named) in zip(processes, pair, strict=True):
+            code, _, stderr = process.end()
+            assert code == 1, command
             assert stderr.startswith("error: "), stderr
             assert stderr.count("\n") == 1, stderr
             assert [name for name in named if str(name) not in stderr] == [], stderr
@@ -72,11 +87,26 @@ def in_turn(name: str, *cases: list[str], before: str = "") -> list[tuple[int | 
 
     `before` is Python that the process executes once its `command` is imported.
     """
-    process = subprocess.run(
-        [sys.executable, "-c", IN_TURN, json.dumps([name, cases, before])], cwd=ROOT, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
-    return [(end, printed) for end, printed in json.loads(process.stdout)]
+    code, stdout, stderr = Forked(_run_in_turn, name, cases, before).end()
+    assert code == 0, stderr
+    return [(end, printed) for end, printed in json.loads(stdout)]
+
+
+def _run_in_turn(name: str, cases: tuple[list[str], ...], before: str) -> None:
+    from absl.testing import flagsaver
+
+    from scripts.common import cli
+
+    command, ends = importlib.import_module(f"scripts.{name}"), []
+    exec(before, {"command": command})
+    for arguments in cases:
+        sys.argv = [name, *arguments]
+        with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                cli.run(command.main)
+            except SystemExit as end:
+                ends.append((end.code, printed.getvalue()))
+    print(json.dumps(ends))
 
 
 def mistakes_in_turn(name: str, *cases: tuple[list[str], list[object]]) -> None:
