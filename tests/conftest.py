@@ -1,5 +1,6 @@
 import ctypes
 import hashlib
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import reindex
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
-from tests import datasets, stores
+from tests import datasets, forks, stores
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -95,6 +96,14 @@ def store(served: stores.Store) -> Iterator[stores.Store]:
     yield served
     served.rule()
     stores.forget()
+
+
+@pytest.fixture(scope="module")
+def forked_workers() -> Iterator[None]:
+    """Workers of conversions are forked where they would be spawned: for tests that are not about processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", forks.get_context)
+        yield
 
 
 @pytest.fixture

@@ -32,10 +32,10 @@ def _begin(environment: dict[str, str], mask: set[int], target: Callable[..., No
     os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # the server is no child of this process
-    fork_instead_of_spawning()
+    multiprocessing.get_context = get_context
     target(*args)
 
 
-def fork_instead_of_spawning() -> None:
-    """Makes `multiprocessing.get_context` give the context of this module, in this process and those it starts."""
-    multiprocessing.get_context = lambda method: Context()
+def get_context(method: str | None = None) -> Context:
+    """In the place of that of `multiprocessing`, so that what is to be spawned is forked."""
+    return Context()

@@ -31,6 +31,8 @@ from scripts.common import experiment
 from tests import datasets, layouts
 from tests.scripts import tiny_runs
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 WHOLE = CropSettings(mode="resize")
 CONFIG = ConvertConfig(name="tiny", crop=WHOLE)
 DRAWN = corpus.SyntheticConfig(clips=1, speakers=1, width=176, height=144)

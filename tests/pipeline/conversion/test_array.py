@@ -26,6 +26,8 @@ from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.records import directory, storage
 from pipeline.schema import BusyError, DataError
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
 Digest = Callable[[Path], dict[str, str]]
 

@@ -20,6 +20,8 @@ from scripts.reports import dataset_page
 from tests import videos
 from tests.scripts import pages
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 SPLIT = ConvertConfig(name="tiny", on_gap="split")
 WORDS = (
     *(SpokenWord("bin", 0.2, 0.6), SpokenWord("at", 0.6, 0.76)),

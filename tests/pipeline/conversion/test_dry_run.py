@@ -15,6 +15,8 @@ from pipeline.mouth.cropping import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CONFIG = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
 
 

@@ -34,6 +34,8 @@ from pipeline.schema import BatchKey, DataError
 from pipeline.vocab import Vocabulary
 from tests import datasets
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
 RULE = SplitRule(val="2", test="1")
 ROOT = Path(__file__).parents[3]

@@ -15,6 +15,8 @@ from pipeline.mouth.cropping import CropSettings
 from pipeline.records import directory
 from tests import datasets
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CONFIG = ConvertConfig(name="tiny", crop=CropSettings(mode="resize"), clips_per_shard=7)
 
 

@@ -26,6 +26,8 @@ from pipeline.records.provenance import Provenance
 from pipeline.schema import DataError
 from tests import videos
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 CONFIG = ConvertConfig(name="mine", crop=CropSettings(mode="resize"), encoding=Encoding("jpeg"), clips_per_shard=3)
 WORDS = (SpokenWord("bin", 0.5, 0.7), SpokenWord("at", 0.7, 0.9))
 RULE = SplitRule(val="0", test="0")

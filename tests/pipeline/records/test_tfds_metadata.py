@@ -20,6 +20,8 @@ from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Key, Word
 from tests import datasets
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 def test_every_key_of_a_record_is_described() -> None:
     features = tfds_metadata.features(Encoding(), has_columns=True)["featuresDict"]["features"]
