@@ -1,7 +1,10 @@
 """Run directories as training leaves them, of models that have learned nothing."""
 
 import dataclasses
+import functools
 import math
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ WHOLE = CropSettings(mode="resize")  # the whole picture is the mouth: no face i
 
 
 def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE, **settings: Any) -> Path:
-    """A run of `unit` that reads much in `datasets.pixels`.
+    """A run of `unit` that reads much in `datasets.pixels`: a copy, since it takes a while to make one.
 
     Args:
       directory: to make.
@@ -31,6 +34,11 @@ def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE
       crop: of the frames that it wants.
       settings: of the LipReaderConfig.
     """
+    return shutil.copytree(Path(_made(unit, crop, **settings).name), directory)
+
+
+@functools.cache
+def _made(unit: str, crop: CropSettings, **settings: Any) -> tempfile.TemporaryDirectory:
     vocabulary = Vocabulary.of_words(WORDS) if unit == "word" else Vocabulary.of_characters(LETTERS)
     head = "word" if unit == "word" else "ctc"
     shape = {"width": 0.0625, "lstm_units": 8, **settings}
@@ -43,8 +51,8 @@ def write(directory: Path, unit: str = "sentence", *, crop: CropSettings = WHOLE
         "input": {"crop": dataclasses.asdict(crop), "fps": 25.0},
         "words": list(WORDS),
     }
-    experiment.save_run(directory, saved)
-    checkpoints.TrainingState(model, make_optimizer(model, TrainConfig(), 1), directory).save_if_best(
-        math.nextafter(math.inf, 0)
-    )
-    return directory
+    made = tempfile.TemporaryDirectory()
+    experiment.save_run(Path(made.name), saved)
+    state = checkpoints.TrainingState(model, make_optimizer(model, TrainConfig(), 1), Path(made.name))
+    state.save_if_best(math.nextafter(math.inf, 0))
+    return made
