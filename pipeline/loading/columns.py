@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 import threading
+import weakref
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.loading import augment, labels, mixture, windows
 from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig, label_texts, select_examples
+from pipeline.loading.examples import DataConfig, Examples, label_texts, select_examples
 from pipeline.loading.plan import Batches, Plan, PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.records.strings import StringArray, blocks
@@ -105,7 +106,7 @@ class Planner:
     def __init__(
         self, dataset: DatasetDir, split: str, config: DataConfig, order: PlanConfig, augmented: AugmentConfig
     ) -> None:
-        self._dataset, self._examples = dataset, (examples := select_examples(dataset, split, config))
+        self._dataset, self._examples = dataset, (examples := _selected(dataset, split, config))
         self._raw, self._padding, self._augmented = dataset.encoding.name == "raw", config.padding, augmented
         longest = augment.max_drawn_frames(examples.frames, config.max_frames, augmented)
         self._plan = Plan(windows.count(longest, config.padding), order, examples.source)
@@ -203,6 +204,20 @@ class Planner:
         padded[valid] = ids
         shape = *rows.shape, valid.shape[1]
         return {"labels": padded.reshape(shape), "label_lengths": lengths.reshape(rows.shape)}
+
+
+_SELECTED: "weakref.WeakKeyDictionary[DatasetDir, dict[str, tuple[DataConfig, Examples]]]" = weakref.WeakKeyDictionary()
+
+
+def _selected(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
+    """`select_examples`, whose last result of each split is kept as long as the dataset.
+
+    Counting the steps of an epoch, reading it, and each replica's share of it want the same examples.
+    """
+    selected = _SELECTED.setdefault(dataset, {})
+    if split not in selected or selected[split][0] != config:
+        selected[split] = config, select_examples(dataset, split, config)
+    return selected[split][1]
 
 
 def _encoded(strings: StringArray) -> np.ndarray:

@@ -44,6 +44,7 @@ def load(
     on_bad_record: Literal["raise", "skip"] = "raise",
     skipped: set[str] | None = None,
     reader: Literal["graph", "direct", "store"] | None = None,
+    threads: int | None = None,
 ) -> tf.data.Dataset:
     """Loads the batches of a split, as `spec` describes them.
 
@@ -65,19 +66,21 @@ def load(
       skipped: receives the problem of each skipped record once.
       reader: `graph`, `direct` (of raw frames), or `store` (of shards in one); None for the fastest. The batches are
         the same.
+      threads: batches that are read and augmented at once, a thread each; None for two more than there are cores, or 2
+        where batches are windows.
 
     Raises:
       DataError: as `columns.Planner`.
-      ValueError: there is no such layout, policy or reader, or `epoch` or `step` is below 0.
+      ValueError: there is no such layout, policy or reader, `epoch` or `step` is below 0, or `threads` below 1.
     """
-    if epoch < 0 or step < 0:
-        raise ValueError(f"epoch, step: want 0 or more, got {epoch}, {step}")
+    _check(epoch, step, threads)
     augmented = augmented or AugmentConfig()
     planner = Planner(dataset, split, config, order, augmented)
     plan = CheckedPlan(planner, dataset, on_bad_record, set() if skipped is None else skipped)
     first, stop = epoch * planner.steps + step, None if epochs is None else (epoch + epochs) * planner.steps
     ds = checked_plan.batches(plan, first, stop, order.batch_size // order.workers)
-    return _batches(ds, _reader(dataset, config, reader), dataset, config, augmented, order, layout)
+    ds = _read(ds, _reader(dataset, config, reader), dataset, config, augmented, order, _at_once(layout, threads))
+    return _laid_out(ds, config, order, layout, host=True)
 
 
 def portable(
@@ -97,7 +100,7 @@ def portable(
     It holds the plan of all its epochs: 104 bytes an example, its id, and 1 more a window and 4 a label of the longest
     one.
     TensorFlow's own reader takes every record whole and checks its CRC each time, so it is slower; a damaged record is
-    TensorFlow's DataLossError.
+    TensorFlow's DataLossError. Windows take it fifteen times as long; make them where they are used (`device.batches`).
 
     Args and errors as of `load`.
     """
@@ -105,7 +108,9 @@ def portable(
     planner = Planner(dataset, split, config, order, augmented)
     planned = planner(epoch * planner.steps + step, (epoch + epochs) * planner.steps)
     ds = tf.data.Dataset.from_tensor_slices(planned.packed())
-    return _batches(ds, graph_reader.reader(dataset, checks_crc=True), dataset, config, augmented, order, layout)
+    read = graph_reader.reader(dataset, checks_crc=True)
+    ds = _read(ds, read, dataset, config, augmented, order, _at_once(layout, None))
+    return _laid_out(ds, config, order, layout, host=False)
 
 
 def spec(order: PlanConfig, layout: str = "frames") -> dict[str, tf.TensorSpec]:
@@ -160,17 +165,31 @@ def _reader(dataset: DatasetDir, config: DataConfig, name: str | None) -> Reader
     return READERS[name or fastest].reader(dataset)
 
 
-def _batches(
+def _check(epoch: int, step: int, threads: int | None) -> None:
+    if epoch < 0 or step < 0:
+        raise ValueError(f"epoch, step: want 0 or more, got {epoch}, {step}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: want at least 1, got {threads}")
+
+
+def _at_once(layout: str, threads: int | None) -> int:
+    """Batches that are read at once. Windows take five times the memory of frames."""
+    if threads is not None:
+        return threads
+    return CORES + 2 if layout == BatchKey.FRAMES else 2
+
+
+def _read(
     ds: tf.data.Dataset,
     read: Reader,
     dataset: DatasetDir,
     config: DataConfig,
     augmented: AugmentConfig,
     order: PlanConfig,
-    layout: str,
+    at_once: int,
 ) -> tf.data.Dataset:
-    """Packed columns -> batches as `spec` describes them."""
-    expected, varies = spec(order, layout), order.max_windows_per_batch is not None
+    """Packed columns -> batches of frames."""
+    varies = order.max_windows_per_batch is not None
 
     @tf.autograph.experimental.do_not_convert
     def batch(of_batches: tf.Tensor, *of_rows: tf.Tensor) -> Batch:
@@ -181,15 +200,21 @@ def _batches(
         return _ensure_shapes(found, spec(order))
 
     # Read and augment in one map: another parallel map would hold as many batches again.
-    at_once, ahead = (CORES + 2, 2) if layout == BatchKey.FRAMES else (2, 1)
     ds = ds.map(batch, num_parallel_calls=at_once, deterministic=True)
-    if layout == BatchKey.WINDOWS:  # last: they take five times the memory of frames
-        ds = ds.map(lambda frames: _ensure_shapes(windows.of_batch(frames, config.padding, host=True), expected))
     if dataset.is_remote:  # whose reads block a thread of the pool each
         options = tf.data.Options()
         options.threading.private_threadpool_size = storage.REQUESTS
         ds = ds.with_options(options)
-    return ds.prefetch(ahead)  # the next batches are made during a training step
+    return ds
+
+
+def _laid_out(ds: tf.data.Dataset, config: DataConfig, order: PlanConfig, layout: str, host: bool) -> tf.data.Dataset:
+    """Batches of frames -> batches as `spec` describes them, prefetched: the next are made during a training step."""
+    if layout == BatchKey.FRAMES:
+        return ds.prefetch(2)
+    expected = spec(order, layout)  # windows come last: they take five times the memory of frames
+    ds = ds.map(lambda frames: _ensure_shapes(windows.of_batch(frames, config.padding, host=host), expected))
+    return ds.prefetch(1)
 
 
 def _frames(planned: dict[str, tf.Tensor], read: Reader, augmented: AugmentConfig) -> tf.Tensor:

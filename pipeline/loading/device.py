@@ -39,7 +39,7 @@ def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = No
 
 
 def is_host(device: str) -> bool:
-    """Whether a device is the CPU, where nothing is copied and the compiled loop makes the windows."""
+    """Whether a device is the CPU, where nothing is moved and NumPy makes the windows."""
     return tf.DeviceSpec.from_string(device).device_type == "CPU"
 
 

@@ -4,20 +4,17 @@ Worth it for long spans in large batches alone; `scripts.benchmark read` compare
 """
 
 import os
-import weakref
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import calls
+from pipeline.loading import buffers, calls
 from pipeline.loading.graph_reader import Columns, Reader
 from pipeline.records import storage
 from pipeline.records.directory import DatasetDir
 from pipeline.records.tfrecord import HEADER_BYTES
 from pipeline.schema import CROP, DataError
-
-ALIGNMENT = 64  # bytes: TensorFlow takes over an array that begins so, and copies any other
 
 
 def reader(dataset: DatasetDir) -> Reader:
@@ -39,7 +36,7 @@ def _read(paths: np.ndarray, first: np.ndarray, size: np.ndarray, frames: np.int
       DataError: a shard was cut since its record was checked.
       OSError: a shard cannot be read.
     """
-    batch = BUFFERS.take((len(paths), int(frames), CROP, CROP))
+    batch = buffers.FRAMES.take((len(paths), int(frames), CROP, CROP), np.uint8)
     rows = batch.reshape(len(paths), -1)  # [B, F, 112, 112] -> [B, F*112*112]
     for row, name, begin, count in zip(rows, paths.tolist(), first.tolist(), size.tolist(), strict=True):
         row[count:], path = 0, Path(os.fsdecode(name))
@@ -48,32 +45,3 @@ def _read(paths: np.ndarray, first: np.ndarray, size: np.ndarray, frames: np.int
         except ValueError as error:
             raise DataError(f"{path} at byte {begin}: {error}, while it was read") from error
     return batch
-
-
-class Buffers:
-    """Reuses the memory of batches that are no longer referenced.
-
-    The operating system zeroes fresh pages, so buffers are reused. As many are kept as were ever in use at once, each
-    as large as its largest batch.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[np.ndarray] = []
-
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
-        """uint8, where TensorFlow takes it over instead of copying it; not set to anything."""
-        size = int(np.prod(shape))
-        try:
-            buffer = self._free.pop()
-        except IndexError:  # all are in use
-            buffer = np.empty(0, np.uint8)
-        if len(buffer) < size:
-            memory = np.empty(size + ALIGNMENT, np.uint8)
-            begin = -memory.ctypes.data % ALIGNMENT
-            buffer = memory[begin : begin + size]
-        array = buffer[:size].reshape(shape)
-        weakref.finalize(array, self._free.append, buffer).atexit = False
-        return array
-
-
-BUFFERS = Buffers()  # of all streams of this process

@@ -8,8 +8,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import calls, graph_reader
-from pipeline.loading.direct_reader import BUFFERS
+from pipeline.loading import buffers, calls, graph_reader
 from pipeline.loading.graph_reader import Columns, Reader
 from pipeline.records import directory, fetch, storage
 from pipeline.records.bucket import Url
@@ -30,7 +29,7 @@ def reader(dataset: DatasetDir) -> Reader:
         return records.bytes(record, skip, size)
 
     def fill(record: np.ndarray, skip: np.ndarray, size: np.ndarray, frames: np.int64) -> np.ndarray:
-        batch = BUFFERS.take((len(record), int(frames), CROP, CROP))
+        batch = buffers.FRAMES.take((len(record), int(frames), CROP, CROP), np.uint8)
         for row, pixels in zip(batch.reshape(len(record), -1), take(record, skip, size), strict=True):
             row[: len(pixels)] = np.frombuffer(pixels, np.uint8)
             row[len(pixels) :] = 0

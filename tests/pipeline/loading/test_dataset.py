@@ -164,7 +164,7 @@ def test_a_stream_is_the_same_again_and_resumes_at_every_step(
 def test_every_reader_gives_the_same(stream: tuple[Stream, list[Batch], int]) -> None:
     settings, whole, _ = stream
     for reader in ("graph", "direct") if settings[0].encoding.name == "raw" else ("graph",):
-        laws.same(laws.read(data.load(*settings, epochs=2, reader=reader)), whole)
+        laws.same(laws.read(data.load(*settings, epochs=2, reader=reader, threads=1)), whole)
     laws.same(laws.read(data.portable(*settings, epochs=2)), whole)
     laws.same(laws.read(data.portable(*settings, epoch=1, step=1)), whole[len(whole) // 2 + 1 :])
 
@@ -215,6 +215,8 @@ def test_a_stream_without_end_goes_on(tiny: Callable[[str], DatasetDir]) -> None
         assert (past.cardinality(), laws.read(past)) == (0, [])
     with pytest.raises(ValueError, match="epoch, step: want 0 or more, got 0, -1"):
         data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), step=-1)
+    with pytest.raises(ValueError, match="threads: want at least 1, got 0"):
+        data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), threads=0)
     later = data.load(tiny("raw"), "train", SENTENCE, PlanConfig(6), epochs=None, epoch=1, step=1)
     laws.same(later.take(3).as_numpy_iterator(), some[3:])
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_windows_made_on_the_device_are_those_of_the_host(
     frames, made = (data.load(tiny("raw"), "train", config, order, layout=name) for name in data.LAYOUTS)
     host = list(made.as_numpy_iterator())
     if not as_host:
-        monkeypatch.setattr(windows, "_compiled", None)
+        monkeypatch.setattr(windows, "_copied", None)
     shipped = list(device.batches(frames, padding, "/CPU:0"))
     assert len(shipped) == len(host) > 0
     assert any((batch[BatchKey.LENGTHS] < batch[BatchKey.WINDOWS].shape[1]).any() for batch in host)
@@ -56,6 +57,16 @@ def test_windows_are_traced_once_for_all_epochs(tiny: Callable[[str], DatasetDir
         return device._to_windows.experimental_get_tracing_count()
 
     assert epoch(1) == epoch(2) == epoch(0) > 0
+
+
+def test_many_lengths_are_traced_a_few_times(tmp_path: Path, as_host: bool) -> None:
+    clips = [datasets.clip(f"s1/c{frames}", frames, words=()) for frames in range(6, 36)]
+    ds = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
+    config, order = DataConfig(VOCABULARIES["sentence"]), PlanConfig(1, seed=1)
+    before = device._to_windows.experimental_get_tracing_count()
+    batches = list(device.batches(data.load(ds, "train", config, order), device="CPU:0"))
+    assert len({batch[BatchKey.WINDOWS].shape[1] for batch in batches}) == 30
+    assert device._to_windows.experimental_get_tracing_count() - before <= 4
 
 
 @pytest.mark.parametrize(

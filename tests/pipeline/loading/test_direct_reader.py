@@ -11,20 +11,6 @@ from pipeline.records.directory import DatasetDir
 from pipeline.schema import FRAME_BYTES, DataError
 
 
-def test_a_batch_takes_the_memory_of_one_that_is_gone() -> None:
-    buffers = direct_reader.Buffers()
-    one, two = buffers.take((2, 75, 112, 112)), buffers.take((2, 70, 112, 112))
-    assert [each.ctypes.data % direct_reader.ALIGNMENT for each in (one, two)] == [0, 0]
-    places = {one.ctypes.data, two.ctypes.data}
-    assert len(places) == 2
-    one[:] = 7
-    del two
-    three = buffers.take((1, 60, 112, 112))  # a smaller batch, while the first is in use
-    assert three.ctypes.data in places
-    three[:] = 0
-    assert (one == 7).all()
-
-
 def test_a_shard_that_is_cut_after_its_check_is_named(tiny: Callable[[str], DatasetDir], tmp_path: Path) -> None:
     shard = tmp_path / "shard"
     shard.write_bytes(bytes(2 * FRAME_BYTES))

@@ -54,6 +54,13 @@ def test_it_is_saved_and_loaded(tiny: Callable[[str], DatasetDir], tmp_path: Pat
     laws.same(laws.read(tf.data.Dataset.load(str(tmp_path / "saved"))), laws.read(dataset.load(*stream, epochs=2)))
 
 
+def test_windows_are_made_without_python_too(tiny: Callable[[str], DatasetDir]) -> None:
+    stream = tiny("raw"), "train", SENTENCES, PlanConfig(4, seed=3)
+    portable = dataset.portable(*stream, layout="windows")
+    assert b"PyFunc" not in portable._as_serialized_graph().numpy()
+    laws.same(laws.read(portable), laws.read(dataset.load(*stream, layout="windows")))
+
+
 def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     clips = [datasets.clip(f"s1/c{n}", 10, seed=n) for n in range(3)]
     data = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
