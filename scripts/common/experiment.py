@@ -202,6 +202,7 @@ def batches(
     epochs: int | None = 1,
     damaged: Damaged | None = None,
     at: str | None = None,
+    threads: int | None = None,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Yields batches from `step` on, with windows on the device `at`, by default the accelerator.
 
@@ -212,9 +213,16 @@ def batches(
       StorageError: a store refuses or does not answer.
     """
     at_damage = vars(damaged or Damaged())
+    ds = dataset.load(data, split, config, order, augmented, epochs=epochs, step=step, threads=threads, **at_damage)
+    yield from _read(ds, data, split, config.padding, at)
+
+
+def _read(
+    ds: tf.data.Dataset, data: DatasetDir, split: str, padding: str, at: str | None = None
+) -> Iterator[dict[str, tf.Tensor]]:
+    """Yields the batches of `dataset.load` with windows; names what cannot be read, as `batches` does."""
     try:
-        ds = dataset.load(data, split, config, order, augmented, epochs=epochs, step=step, **at_damage)
-        yield from device.batches(ds, config.padding, at)
+        yield from device.batches(ds, padding, at)
     except tf.errors.OpError as error:
         problem = dataset.problem(error)
         if isinstance(problem, StorageError):
@@ -226,8 +234,7 @@ def batches(
         raise DataError(f"{data.root}: split {split!r} cannot be read: {changed}; restore the shards") from error
 
 
-def score(
-    model: LipReader,
+def scorer(
     data: DatasetDir,
     split: str,
     config: DataConfig,
@@ -235,15 +242,26 @@ def score(
     how: DecodeConfig = GREEDY,
     damaged: Damaged | None = None,
     timed: bool = False,
-) -> Report:
-    """Scores every example of a split that `config` selects once, in index order; `how` decodes the texts.
+    threads: int | None = None,
+) -> Callable[[LipReader], Report]:
+    """Returns a function that scores every example of a split that `config` selects once, in index order.
 
-    If `timed`, times of words are compared where sentences are read and the data has word times.
+    The split is planned here, once for all calls. `how` decodes the texts. If `timed`, times of words are compared
+    where sentences are read and the data has word times. `threads` is that of `dataset.load`.
     """
     order = PlanConfig(batch_size=batch_size, shuffle=False, remainder="pad")
-    read = batches(data, split, config, order, damaged=damaged)
+    ds = dataset.load(data, split, config, order, threads=threads, **vars(damaged or Damaged()))
     said = _said(data, split, config.padding) if timed and config.unit == "sentence" else None
-    return evaluate(model, read, config.vocabulary, how, said)
+
+    def score(model: LipReader) -> Report:
+        return evaluate(model, _read(ds, data, split, config.padding), config.vocabulary, how, said)
+
+    return score
+
+
+def score(model: LipReader, *data: Any, **more: Any) -> Report:
+    """Scores a model once; the other arguments are those of `scorer`."""
+    return scorer(*data, **more)(model)
 
 
 def _said(data: DatasetDir, split: str, padding: str) -> Callable[[str], list[Word]]:

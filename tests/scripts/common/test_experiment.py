@@ -196,7 +196,9 @@ def test_a_shard_that_is_cut_after_its_check_stops_reading_by_name(
 def test_a_score_leaves_out_the_damaged_and_counts_them(damaged: DatasetDir) -> None:
     model = LipReader(dataclasses.replace(MODEL, classes=len(CONFIG.vocabulary), head="ctc"))
     met = experiment.Damaged("skip")
-    report = experiment.score(model, damaged, "val", CONFIG, batch_size=2, damaged=met)
+    score = experiment.scorer(damaged, "val", CONFIG, batch_size=2, damaged=met)
+    report = score(model)
     assert [row.id for row in report.predictions] == [damaged.index.id[-2]]
     assert report.examples == len(met.skipped) == 1
+    assert score(model) == report
     assert str(met) == "1 damaged record, named above"
