@@ -14,6 +14,9 @@ python -m scripts.benchmark sequence                  reshape, map_fn and TimeDi
 python -m scripts.benchmark layers                    time of a training step by layer, ours and the usual Keras layers
 python -m scripts.benchmark device --data=DIR         a training step fed from the shards: step alone, input alone, both
                                                       at once; milliseconds a batch
+python -m scripts.benchmark train --data=DIR          training from the shards, words and sentences, with the loop of
+                                                      today and one that waits for each step: steps a second, the shares
+                                                      of the time that the device computes and that data is waited for
 python -m scripts.benchmark scale                     an index of --rows clips, without their frames: listing, opening,
                                                       planning, first batch: seconds, memory; five minutes a round
 
@@ -29,13 +32,25 @@ from pipeline.records import storage
 from pipeline.records.bucket import Url
 from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import convert, device, encodings, layers, memory, read, read_store, reuse, scale, sequence
+from scripts.benchmarks import (
+    convert,
+    device,
+    encodings,
+    layers,
+    memory,
+    read,
+    read_store,
+    reuse,
+    scale,
+    sequence,
+    train,
+)
 from scripts.benchmarks.measure import Measurement, machine, save
 from scripts.common import cli
 
 flags.DEFINE_string("source", None, "convert, reuse, memory: directory of videos in GRID's layout")
 flags.DEFINE_string(
-    "data", None, "encodings, read, device: dataset directory; read: or a URL; encodings needs raw frames"
+    "data", None, "encodings, read, device, train: dataset directory; read: or a URL; encodings needs raw frames"
 )
 flags.DEFINE_integer("clips", 100, "number of clips to draw", lower_bound=2)
 flags.DEFINE_integer("rows", 10_000_000, "scale: number of clips in the index", lower_bound=300)
@@ -47,16 +62,16 @@ flags.DEFINE_integer(
     "processes of each candidate; encodings: threads; read: processes of the baselines that use any",
     lower_bound=1,
 )
-flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device: batch sizes; layers: the first")
+flags.DEFINE_list("batches", ["8", "32"], "read, sequence, device, train: batch sizes; layers: the first")
 flags.DEFINE_list("lengths", ["25", "75"], "sequence: windows of the longest row; layers: the first")
 flags.DEFINE_list("paddings", ["0", "0.5"], "sequence: shares of the windows that are padding")
 flags.DEFINE_list("precisions", ["float32"], "sequence: precisions of VGG-M, as --precision of scripts.train")
 flags.DEFINE_list(
     "variants", list(sequence.VARIANTS), "sequence: variants to measure, compared with reshape or else with the first"
 )
-flags.DEFINE_string("table", "B", "sequence, layers, device: layers of VGG-M, A, B or C")
-flags.DEFINE_float("width", 0.125, "sequence, layers, device: factor on the channels of VGG-M", lower_bound=0.01)
-flags.DEFINE_float("seconds", 4, "read, device: duration of each measurement", lower_bound=0.01)
+flags.DEFINE_string("table", "B", "sequence, layers, device, train: layers of VGG-M, A, B or C")
+flags.DEFINE_float("width", 0.125, "sequence, layers, device, train: factor on the channels of VGG-M", lower_bound=0.01)
+flags.DEFINE_float("seconds", 4, "read, device, train: duration of each measurement", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
 
@@ -107,6 +122,11 @@ def _device() -> list[Measurement]:
     return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
 
 
+def _train() -> list[Measurement]:
+    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
+    return train.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
+
+
 def _scale() -> list[Measurement]:
     return scale.run(flags.FLAGS.rows, flags.FLAGS.rounds)
 
@@ -132,6 +152,7 @@ COMMANDS = {
     "sequence": _sequence,
     "layers": _layers,
     "device": _device,
+    "train": _train,
     "scale": _scale,
 }
 

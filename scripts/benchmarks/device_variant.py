@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from model import batch as fields
@@ -59,14 +60,20 @@ def main(
 
 
 def _work(work: str, model: LipReader) -> Callable[[Batch], object]:
-    """Returns the work on a batch, which waits for its end."""
+    """Returns the work on a batch, whose result comes before the device has ended it."""
     if work == "forward":
         keys = (*model.config.inputs, fields.WEIGHTS)
-        return lambda one: float(tf.reduce_sum(model.infer(fields.select(one, keys))))
+        return lambda one: tf.reduce_sum(model.infer(fields.select(one, keys)))
     config = TrainConfig()
     step = make_step(model, make_optimizer(model, config, EPOCHS), config)
     keys = (*model.config.inputs, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
-    return lambda one: float(step(fields.select(one, keys))[1][0])
+    return lambda one: step(fields.select(one, keys))
+
+
+def wait(results: object) -> None:
+    """Waits until the device has made tensors."""
+    for each in tf.nest.flatten(results):
+        np.asarray(each)
 
 
 def batches(variant: str, data: DatasetDir, config: DataConfig, order: PlanConfig) -> Iterator[Batch]:
@@ -99,20 +106,25 @@ _made = tf.function(of_batch, reduce_retracing=True, autograph=False)
 
 
 def turn(stream: Iterator[Batch], worked: Callable[[Batch], object], seconds: float) -> list[float]:
-    """The seconds of each batch, its waiting included, once it has settled; five batches at least."""
-    for _ in range(SETTLING):
-        worked(next(stream))
+    """The seconds of each batch, its waiting included, once it has settled; five batches at least.
+
+    The result of a batch is waited for when the device has the next one, so that it never waits for Python.
+    """
     times: list[float] = []
-    while sum(times) < seconds or len(times) < 5:
+    given = worked(next(stream))
+    settling = SETTLING - 1
+    while len(times) < settling + 5 or sum(times[settling:]) < seconds:
         began = time.perf_counter()
-        worked(next(stream))
+        last, given = given, worked(next(stream))
+        wait(last)
         times.append(time.perf_counter() - began)
-    return times
+    wait(given)
+    return times[settling:]
 
 
-def _seen(one: Batch) -> int:
-    """Waits until the windows are made."""
-    return int(one[BatchKey.WINDOWS][0, 0, 0, 0, 0])
+def _seen(one: Batch) -> tf.Tensor:
+    """A number that is there once the windows are made."""
+    return one[BatchKey.WINDOWS][0, 0, 0, 0, 0]
 
 
 def _megabytes(one: Batch, variant: str) -> float:
