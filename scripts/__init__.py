@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def _end(number: int, frame: FrameType | None) -> None:
     """Ends a command whose libraries are still loading, so that there is nothing to clean up."""
     os.write(sys.stderr.fileno(), b"stopped before it started\n")
-    os._exit(1)
+    os._exit(128 + number)  # as `common.signals.exit_code`
 
 
 if sys.argv[0] == "-m":  # only while `python -m scripts.NAME` looks for the module

@@ -152,7 +152,7 @@ def main(argv: list[str]) -> None:
     if distribution.is_chief:
         _print_result(result, how, how.epochs * steps, output, damaged)
     if result.interrupted:
-        sys.exit(1)  # for scripts that wait for the run
+        sys.exit(signals.exit_code(stop.number))  # for scripts that wait for the run
 
 
 def _feed(

@@ -1,12 +1,13 @@
 """Flags out of dataclasses, errors in one line, tables."""
 
 import dataclasses
+import functools
 import os
 import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from absl import app, flags, logging
@@ -15,7 +16,7 @@ from model.errors import RunError, WorkersError
 from pipeline.conversion.processes import WorkerError
 from pipeline.records import bucket
 from pipeline.schema import DataError
-from scripts.common import signals
+from scripts.common import help_page, native_messages, signals
 
 flags.disclaim_key_flags()  # flags defined here belong to the command that defines them
 
@@ -110,16 +111,24 @@ def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple
         raise DataError(f"--{name}: want numbers separated by commas, got {','.join(values)!r}") from error
 
 
-def run(main: Callable[[list[str]], None], resumes: bool = False, at_once: Callable[[], bool] = lambda: False) -> None:
+def run(
+    main: Callable[[list[str]], None],
+    resumes: bool = False,
+    at_once: Callable[[], bool] = lambda: False,
+    groups: Mapping[str, Iterable[str]] | None = None,
+) -> None:
     """Parses the flags and runs `main` on the other arguments; a user's mistake is one line and exit code 1.
 
-    The loss of another worker is one line and exit code 75: the same command on all workers continues.
+    A signal that ends the command gives the exit code of `signals.exit_code`. The loss of another worker is one line
+    and exit code 75: the same command on all workers continues.
 
     Args:
       main: the command.
       resumes: whether the same command continues where it was stopped, which is then printed.
       at_once: whether the process has to end without unloading its libraries, asked at its end.
+      groups: how `--help` groups the flags, as `help_page.render` takes it.
     """
+    native_messages.divert()
 
     def guarded(argv: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
@@ -136,13 +145,14 @@ def run(main: Callable[[list[str]], None], resumes: bool = False, at_once: Calla
             sys.exit(os.EX_TEMPFAIL)
         except (DataError, RunError, WorkerError, OSError) as error:
             sys.exit(f"error: {error}")
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
             print(f"stopped{_how_to_continue() if resumes else ''}", file=sys.stderr, flush=True)
             sys.stdout.flush()
-            os._exit(1)  # unloading TensorFlow would take seconds
+            number = stopped.number if isinstance(stopped, signals.Stopped) else signals.Stopped().number
+            os._exit(signals.exit_code(number))  # unloading TensorFlow would take seconds
 
     try:
-        app.run(guarded, flags_parser=_parse)
+        app.run(guarded, flags_parser=functools.partial(_parse, groups or {}))
     except SystemExit as ended:
         if bucket.is_read_in_graph or at_once():
             _exit_at_once(ended.code)
@@ -168,9 +178,10 @@ def _exit_at_once(code: str | int | None) -> None:
     os._exit(1 if isinstance(code, str) else code or 0)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(groups: Mapping[str, Iterable[str]], argv: list[str]) -> list[str]:
     if {"--help", "-h", "-help"} & set(argv):
-        app.usage(writeto_stdout=True, shorthelp=True)
+        doc, found = sys.modules["__main__"].__doc__ or "", flags.FLAGS.get_key_flags_for_module("__main__")
+        print(help_page.render(doc, found, groups), end="")
         sys.exit(0)
     try:
         return flags.FLAGS(argv)

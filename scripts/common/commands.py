@@ -15,18 +15,18 @@ def step(name: str, *arguments: str) -> None:
 
     Raises:
       DataError: it fails.
-      KeyboardInterrupt: it was stopped.
+      Stopped: this process was told to stop meanwhile.
     """
     print(f"\n$ python -m scripts.{name} {shlex.join(arguments)}", flush=True)
-    code, stopped = _run([sys.executable, "-m", f"scripts.{name}", *arguments])
-    if stopped:
-        raise KeyboardInterrupt
+    code, stop = _run([sys.executable, "-m", f"scripts.{name}", *arguments])
+    if stop.is_set():
+        raise signals.Stopped(stop.number)
     if code:
         raise DataError(f"scripts.{name} failed (exit {code}), see above")
 
 
-def _run(command: list[str]) -> tuple[int, bool]:
-    """Runs a child process; returns its exit code, and whether this process was told to stop meanwhile."""
+def _run(command: list[str]) -> tuple[int, signals.Stop]:
+    """Runs a child process; returns its exit code, and an event that is set if this process was told to stop."""
     child, forwarded = None, False
 
     def forward() -> None:
@@ -38,7 +38,7 @@ def _run(command: list[str]) -> tuple[int, bool]:
     with signals.deferred(forward) as stop:
         # A step is whole, also where all steps are a task of Slurm's. Ctrl-C reaches the child from here alone.
         whole = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY_")}
-        child = subprocess.Popen(command, process_group=0, env=whole)
+        child = subprocess.Popen(command, process_group=0, env=whole, stderr=sys.stderr)  # `native_messages` moves it
         if stop.is_set():  # while it was being started
             forward()
-        return child.wait(), stop.is_set()
+        return child.wait(), stop

@@ -9,35 +9,63 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped the command."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Stop(threading.Event):
+    """Is set by the first signal.
+
+    Attributes:
+      number: of that signal; Ctrl-C's before there is one.
+    """
+
+    number: int = signal.SIGINT
+
+
+def exit_code(number: int) -> int:
+    """Returns the exit code of a command that a signal has stopped: 130 for Ctrl-C, 143 for SIGTERM, as of shells."""
+    return 128 + number
+
+
 def stopping() -> list[signal.Signals]:
     """Returns the signals that end a command: all of `STOPPING`, but a hang-up that is ignored, as under nohup."""
     return [number for number in STOPPING if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
 
 
 def raise_once() -> None:
-    """Makes the first signal raise KeyboardInterrupt; later ones do nothing, so that they do not disturb clean-up."""
+    """Makes the first signal raise `Stopped`; later ones do nothing, so that they do not disturb clean-up."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in STOPPING:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise Stopped(number)
 
     for number in stopping():
         signal.signal(number, stop)
 
 
 @contextlib.contextmanager
-def deferred(forward: Callable[[], None] | None = None) -> Iterator[threading.Event]:
+def deferred(forward: Callable[[], None] | None = None, then: Callable[[], None] | None = None) -> Iterator[Stop]:
     """Yields an event that the first signal sets, for work that stops where it suits.
 
     Args:
       forward: is called at each signal, to pass it on. Without it, a second signal does what it did before the block.
+      then: is called at the first signal, such as to say what is still to be done.
     """
-    event = threading.Event()
+    event = Stop()
     before = {number: signal.getsignal(number) for number in stopping()}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        event.set()
+        if not event.is_set():
+            event.number = number
+            event.set()
+            if then is not None:
+                then()
         if forward is None:
             signal.signal(number, before[number])
         else:

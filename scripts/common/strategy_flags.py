@@ -1,11 +1,9 @@
 """On which devices and machines a command trains."""
 
 import dataclasses
-import os
-import sys
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
 from model import distribution, workers
 from model.distribution import Distribution, Share
@@ -57,8 +55,6 @@ def open_distribution(batch_size: int) -> Distribution:
             f"--sequence={values.sequence}: normalises by parts of a batch, which --strategy={values.strategy} has no "
             f"sums for; choose of {', '.join(distribution.WRAPPERS)}"
         )
-    if values.strategy == "workers":
-        _silence_server()
     opened = distribution.open_distribution(values.strategy, values.worker_timeout_s, _announce)
     if opened.workers > 1:
         signals.raise_once()  # TensorFlow's server has taken SIGTERM
@@ -81,21 +77,6 @@ def _announce(cluster: workers.Cluster) -> None:
     count, (chief, *others) = len(cluster.addresses), cluster.addresses
     whom = f"chief {chief}" if cluster.index else f"the chief, waits for {', '.join(others) or 'nobody'}"
     print(f"worker {cluster.index} of {count}, {whom}", flush=True)
-
-
-def _silence_server() -> None:
-    """Takes the standard error from TensorFlow's server, whose notices no level of logging stops.
-
-    What Python writes still gets there. Where the user has set `TF_CPP_MIN_LOG_LEVEL` the server keeps it too.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":  # as scripts/__init__.py sets it
-        return
-    sys.stderr.flush()
-    python = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-        os.dup2(nothing.fileno(), sys.stderr.fileno())
-    sys.stderr = python
-    logging.get_absl_handler().python_handler.setStream(python)
 
 
 def share(order: PlanConfig, part: Share) -> PlanConfig:

@@ -255,7 +255,7 @@ def test_ctrl_c_ends_a_client_and_what_it_has_asked_for(
                 assert client.poll() is None, client.communicate()
             os.killpg(client.pid, signal.SIGINT)
             _, stderr = client.communicate(timeout=30)
-            assert client.returncode == 1
+            assert client.returncode == 128 + signal.SIGINT
             assert stderr.splitlines()[-1] == "stopped; the same command continues from here"
             assert "Traceback" not in stderr
         client = begin(many, output, f"--dask={address}")

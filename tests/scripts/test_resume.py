@@ -59,7 +59,7 @@ def test_a_run_stopped_in_mid_epoch_equals_an_unbroken_one(tmp_path: Path, stops
     for number, at, left in stops:
         stopped = STOPPED.replace("AT", str(at)).replace("STEPS", str(STEPS)).replace("SIGNAL", str(int(number)))
         code, printed = commands.altered(stopped, *command, str(run))
-        assert (code, _position(run)) == (-number if number == signal.SIGKILL else 1, left), printed
+        assert (code, _position(run)) == (-number if number == signal.SIGKILL else 128 + number, left), printed
         if number != signal.SIGKILL:
             assert f"stopped: the same command continues from here; {left[0] * STEPS + left[1]} of 18 steps" in printed
     (printed,) = commands.run([*command, str(run)])

@@ -105,12 +105,13 @@ def _stopped(at: tuple[int, int], number: int) -> str:
 @pytest.mark.slow
 def test_a_run_goes_from_two_workers_to_one_and_back(data: Path, tmp_path: Path) -> None:
     run, whole = tmp_path / "run", commands.start("train", *_command(data, tmp_path / "whole", "--epochs=3")[1:])
-    for code, stdout, stderr in _both(data, run, "--epochs=3", before=("", _stopped((0, 2), signal.SIGTERM))):
-        assert code == 1, stderr
+    ends = _both(data, run, "--epochs=3", before=("", _stopped((0, 2), signal.SIGTERM)))
+    for want, (code, stdout, stderr) in zip((128 + signal.SIGINT, 128 + signal.SIGTERM), ends, strict=True):
+        assert code == want, stderr
         assert "stopped: the same command continues from here; 3 of 18 steps" in stdout or "worker 1 of 2" in stdout
     assert _step(run) == (0, 3)
     code, stdout = commands.altered(_stopped((1, 1), signal.SIGINT), "train", *_command(data, run, "--epochs=3")[1:])
-    assert (code, _step(run)) == (1, (1, 2)), stdout
+    assert (code, _step(run)) == (128 + signal.SIGINT, (1, 2)), stdout
     chief, worker = _both(data, run, "--epochs=3")
     assert "finished; 18 of 18 steps" in chief[1]
     assert (chief[0], worker[0], worker[2]) == (0, 0, "")

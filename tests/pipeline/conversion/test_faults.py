@@ -462,7 +462,7 @@ def test_signals_stop_without_waiting_for_the_clip_in_a_state_that_resumes(
     os.kill(workers(process)[0], signal.SIGSTOP)  # from here on it would take for ever
     send(process.pid, number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 128 + number
     assert stderr.splitlines()[-1] == "stopped; the same command continues from here"
     assert "Traceback" not in stderr
     before = named(output)

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from absl.testing import flagsaver
 from model.errors import RunError
 from pipeline.conversion.processes import WorkerError
 from pipeline.schema import DataError
-from scripts.common import cli, signals
+from scripts.common import cli, help_page, signals
 from tests.scripts import commands
 
 
@@ -101,17 +102,17 @@ def test_a_users_mistake_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("number", "how", "said"),
+    ("number", "how", "said", "code"),
     [
-        (signal.SIGINT, "", "stopped\n"),
-        (signal.SIGTERM, ", resumes=True", "stopped; the same command continues from here\n"),
+        (signal.SIGINT, "", "stopped\n", 130),
+        (signal.SIGTERM, ", resumes=True", "stopped; the same command continues from here\n", 143),
     ],
     ids=str,
 )
-def test_a_signal_stops_once_with_one_line(number: signal.Signals, how: str, said: str) -> None:
+def test_a_signal_stops_once_with_one_line(number: signal.Signals, how: str, said: str, code: int) -> None:
     main = f"""
 import os, time
-from scripts.common import cli, signals
+from scripts.common import cli, help_page, signals
 
 def main(argv):
     try:
@@ -124,7 +125,7 @@ def main(argv):
 cli.run(main{how})
 """
     stopped = subprocess.run([sys.executable, "-c", main], cwd=commands.ROOT, capture_output=True, text=True)
-    assert (stopped.returncode, stopped.stdout) == (1, "cleaned up\n")
+    assert (stopped.returncode, stopped.stdout) == (code, "cleaned up\n")
     assert stopped.stderr == said
 
 
@@ -144,7 +145,7 @@ def test_notices_of_libraries_break_no_progress_bar_unless_asked_for(asked: bool
     main = """
 import tensorflow
 from absl import logging
-from scripts.common import cli, signals
+from scripts.common import cli, help_page, signals
 
 def main(argv):
     logging.info("a notice")
@@ -169,6 +170,63 @@ def test_a_bad_flag_is_one_line_and_a_failure(monkeypatch: pytest.MonkeyPatch, f
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as stopped:
         cli.run(pytest.fail)
     assert stopped.value.code == message
+
+
+NATIVE = """
+import ctypes, logging, os, sys
+from scripts.common import cli
+
+def main(argv):
+    os.write(2, b"a notice of a library\\n")
+    print("of Python", file=sys.stderr)
+    END
+
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("", 0, ["of Python"]),
+        ("raise cli.DataError('wrong')", 1, ["of Python", "error: wrong"]),
+        ("os.abort()", -signal.SIGABRT, ["of Python", "Fatal Python error: Aborted"]),
+    ],
+    ids=["an end", "an error", "a crash"],
+)
+def test_only_what_python_says_reaches_the_user(end: str, code: int, said: list[str]) -> None:
+    command = [sys.executable, "-c", NATIVE.replace("END", end)]
+    ended = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.splitlines()[: len(said)]) == (code, said)
+    asked = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    heard = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True, env=asked)
+    assert heard.stderr.splitlines()[0] == "a notice of a library"
+
+
+HELP_PAGE = """A command.
+
+Heat:
+  --oven_heat=N
+      Degrees. Default: 180.
+  --oven_mode=top|fan
+      Which heat. top: from above. Default: fan.
+
+Flags:
+  --dish=TEXT
+      File to bake. Required.
+  --[no]fast
+      Hurry; default: no.
+"""
+
+
+def test_help_groups_flags_in_the_order_given() -> None:
+    own = flags.FlagValues()
+    flags.DEFINE_string("dish", None, "file to bake", flag_values=own, required=True)
+    flags.DEFINE_enum("oven_mode", "fan", ["top", "fan"], "which heat. top: from above", flag_values=own)
+    flags.DEFINE_bool("fast", False, "hurry; default: no", flag_values=own)
+    flags.DEFINE_integer("oven_heat", 180, "degrees", flag_values=own)
+    found = [own[name] for name in ("dish", "oven_mode", "fast", "oven_heat")]
+    assert help_page.render("A command.\n", found, {"Heat": ["oven_heat", "oven_mode"]}) == HELP_PAGE
 
 
 @pytest.mark.usefixtures("handlers")

@@ -33,7 +33,7 @@ def test_a_step_that_is_stopped_may_end_in_its_own_way(number: signal.Signals, t
         lines = iter(parent.stdout.readline, "")
         assert "begun\n" in lines
         parent.send_signal(number)
-        assert parent.wait() == 1
+        assert parent.wait() == 128 + number
         assert child.with_suffix(".saved").exists(), "it was not waited for"
         assert parent.stderr.read() == "stopped; the same command continues from here\n"
 
