@@ -28,15 +28,15 @@ _DEFINE = {
 }
 
 AUGMENT = {
-    "shift": "augmentation: largest shift of the crop, in pixels",
-    "flip": "augmentation: probability of a horizontal flip",
-    "brightness": "augmentation: largest change in gray levels of 255",
-    "contrast": "augmentation: largest relative change of contrast",
-    "zoom": "augmentation: largest relative stretch of height and of width",
-    "erase": "augmentation: probability that a rectangle is hidden in all frames of an example",
-    "mask_frames": "augmentation: largest number of consecutive frames that are hidden",
-    "masks": "augmentation: number of such hidden runs",
-    "speed": "augmentation: largest relative change of speed",
+    "shift": "Augmentation: largest shift of the crop, in pixels.",
+    "flip": "Augmentation: probability of a horizontal flip.",
+    "speed": "Augmentation: largest relative change of speed.",
+    "brightness": "Augmentation: largest change in gray levels of 255.",
+    "contrast": "Augmentation: largest relative change of contrast.",
+    "zoom": "Augmentation: largest relative stretch of height and of width.",
+    "erase": "Augmentation: probability that a rectangle is hidden in all frames of an example.",
+    "mask_frames": "Augmentation: largest number of consecutive frames that are hidden.",
+    "masks": "Augmentation: number of such hidden runs.",
 }  # the flags of an AugmentConfig, to train with and to preview
 
 
@@ -64,6 +64,11 @@ class Options:
                 flags.DEFINE_multi_string(self._names[field], list(default), text)
                 continue
             _define(self._names[field], hints[field], None if default is dataclasses.MISSING else default, text)
+
+    def set_defaults(self, values: Mapping[str, Any]) -> None:
+        """Gives the flags that the user has not given the values of their fields, as JSON has them."""
+        for field, name in self._names.items():
+            flags.FLAGS.set_default(name, values[field])
 
     def build(self, **fixed: Any) -> Any:
         """Builds the dataclass from the parsed flags, with `fixed` for other fields or in place of flags.
@@ -114,7 +119,7 @@ def _tuple(values: list[str], name: str, hint: Any) -> tuple[float, ...] | tuple
 def run(
     main: Callable[[list[str]], None],
     resumes: bool = False,
-    at_once: Callable[[], bool] = lambda: False,
+    at_once: bool = False,
     groups: Mapping[str, Iterable[str]] | None = None,
 ) -> None:
     """Parses the flags and runs `main` on the other arguments; a user's mistake is one line and exit code 1.
@@ -125,43 +130,45 @@ def run(
     Args:
       main: the command.
       resumes: whether the same command continues where it was stopped, which is then printed.
-      at_once: whether the process has to end without unloading its libraries, asked at its end.
+      at_once: whether the process ends without unloading its libraries, which may take seconds, or wait for others.
       groups: how `--help` groups the flags, as `help_page.render` takes it.
     """
     native_messages.divert()
 
-    def guarded(argv: list[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
-            logging.set_verbosity(logging.WARNING)  # notices about checkpoints would break progress bars
-        signals.raise_once()
-        try:
-            main(argv[1:])
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader of the output has ended
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except WorkersError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(os.EX_TEMPFAIL)
-        except (DataError, RunError, WorkerError, OSError) as error:
-            sys.exit(f"error: {error}")
-        except KeyboardInterrupt as stopped:
-            print(f"stopped{_how_to_continue() if resumes else ''}", file=sys.stderr, flush=True)
-            sys.stdout.flush()
-            number = stopped.number if isinstance(stopped, signals.Stopped) else signals.Stopped().number
-            os._exit(signals.exit_code(number))  # unloading TensorFlow would take seconds
-
     try:
-        app.run(guarded, flags_parser=functools.partial(_parse, groups or {}))
+        app.run(functools.partial(_guarded, main, resumes), flags_parser=functools.partial(_parse, groups or {}))
     except SystemExit as ended:
-        if bucket.is_read_in_graph or at_once():
+        if bucket.is_read_in_graph or at_once:
             _exit_at_once(ended.code)
         raise
     except Exception:
-        if at_once():
+        if at_once:
             traceback.print_exc()
             _exit_at_once(1)
         raise
+
+
+def _guarded(main: Callable[[list[str]], None], resumes: bool, argv: list[str]) -> None:
+    """Runs `main`; turns a user's mistake, a lost worker and a signal into one line and an exit code."""
+    if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
+        logging.set_verbosity(logging.WARNING)  # notices about checkpoints would break progress bars
+    signals.raise_once()
+    try:
+        main(argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except WorkersError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
+    except (DataError, RunError, WorkerError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt as stopped:
+        print(f"stopped{_how_to_continue() if resumes else ''}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        number = stopped.number if isinstance(stopped, signals.Stopped) else signals.Stopped().number
+        os._exit(signals.exit_code(number))  # unloading TensorFlow would take seconds
 
 
 def _how_to_continue() -> str:
@@ -201,6 +208,11 @@ def no_arguments(argv: list[str]) -> None:
     """
     if argv:
         raise DataError(f"unexpected argument {argv[0]!r}; this command takes flags alone (see --help)")
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as `1 clip` or `1,200 clips`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def table(rows: list[tuple[str, str]]) -> None:

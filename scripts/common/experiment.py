@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
+import tf_keras
 
 from model import checkpoints, run, transfer
 from model.alignment import Word
@@ -55,6 +56,22 @@ def _input(data: DatasetDir) -> dict[str, Any]:
     return {"crop": {**_defaults(CropSettings), **conversion["crop"]}, "fps": conversion["fps"]}
 
 
+def begun(directory: str | Path) -> dict[str, Any] | None:
+    """Returns the contents of a run's `run.json`; a field that an older run lacks has the library's default.
+
+    Returns:
+      None where there is no run yet.
+
+    Raises:
+      RunError: `run.json` is not what training writes.
+    """
+    directory = storage.local(directory)
+    if not (directory / run.RUN_FILE).exists():
+        return None
+    with run.as_written(directory):
+        return _with_defaults(run.load_run(directory))
+
+
 def save_run(directory: str | Path, settings: dict[str, Any]) -> None:
     """Writes `run.json`, or checks that an earlier one says the same.
 
@@ -69,10 +86,8 @@ def save_run(directory: str | Path, settings: dict[str, Any]) -> None:
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory}: is a file; a run needs a directory")
     path = directory / run.RUN_FILE
-    if path.exists():
-        with run.as_written(directory):
-            old, new = _with_defaults(run.load_run(directory)), _with_defaults(settings)
-        if changed := identity.differences(old, new):
+    if (old := begun(directory)) is not None:
+        if changed := identity.differences(old, _with_defaults(settings)):
             raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
         return
     if directory.is_dir() and any(not entry.name.endswith(".tmp") for entry in directory.iterdir()):
@@ -173,10 +188,19 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: s
     if differing := identity.differences(saw, {**_input(data), "padding": config.padding}):
         shown = "; ".join(differing)
         raise DataError(f"{source}: has learned from other windows: {shown}; start from a run of the same")
-    same = _vocabulary(saved) == config.vocabulary
-    if differing := transfer.initialise(model, source, same):
-        return f"its CNN; the LSTM is another one ({', '.join(differing)})"
-    return "its CNN, LSTM and head" if same else "its CNN and LSTM; the head is for others"
+    theirs, own = _vocabulary(saved), config.vocabulary
+    differing = transfer.initialise(model, source, theirs == own)
+    cnn, lstm = _weights("CNN", [model.steps]), _weights("LSTM", model.lstms)
+    if differing:
+        return f"its {cnn}; not its LSTM, which has another {', '.join(differing)}, nor its head"
+    if theirs == own:
+        return f"its {cnn}, {lstm} and head ({len(own)} labels)"
+    alike = len(set(theirs.symbols) & set(own.symbols))
+    return f"its {cnn} and {lstm}; not its head, since of {len(own)} labels it has {alike}"
+
+
+def _weights(name: str, layers: Iterable[tf_keras.layers.Layer]) -> str:
+    return f"{name} ({sum(weights.size for layer in layers for weights in layer.get_weights()):,} weights)"
 
 
 @dataclasses.dataclass(frozen=True)

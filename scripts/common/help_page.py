@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from absl import flags
 
 MAX_WIDTH = 100  # characters of a line
+REPEAT = ";\n    repeat this option"
 PLACEHOLDERS = {flags.IntegerParser: "N", flags.FloatParser: "X", flags.ListParser: "A,B"}
 
 
@@ -40,8 +41,8 @@ def _entry(flag: flags.Flag, width: int) -> str:
 
 
 def _own_help(flag: flags.Flag) -> str:
-    """A flag's help without the choices, which absl puts in front."""
-    return flag.help.removeprefix(f"<{'|'.join(getattr(flag.parser, 'enum_values', ()))}>: ")
+    """A flag's help without what absl adds: the choices in front, and that it may be repeated."""
+    return flag.help.removeprefix(f"<{'|'.join(getattr(flag.parser, 'enum_values', ()))}>: ").split(REPEAT)[0]
 
 
 def _spelled(flag: flags.Flag) -> str:
@@ -63,4 +64,4 @@ def _default(flag: flags.Flag) -> str:
     if any("must have a value" in validator.message for validator in flag.validators):
         return " Required."
     shown = (flag.default_as_str or "").strip("'")
-    return f" Default: {shown}." if shown and "default:" not in flag.help.lower() else ""
+    return f" Default: {shown}." if shown not in ("", "[]") and "default:" not in flag.help.lower() else ""

@@ -68,11 +68,6 @@ def open_distribution(batch_size: int) -> Distribution:
     return opened
 
 
-def has_workers() -> bool:
-    """Returns whether the process takes part in a training of several; also where its flags are wrong."""
-    return flags.FLAGS["strategy"].value == "workers"
-
-
 def _announce(cluster: workers.Cluster) -> None:
     count, (chief, *others) = len(cluster.addresses), cluster.addresses
     whom = f"chief {chief}" if cluster.index else f"the chief, waits for {', '.join(others) or 'nobody'}"

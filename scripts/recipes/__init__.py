@@ -1,4 +1,4 @@
-"""Settings of published results as flag files, and the commands that reproduce them.
+"""The commands that reproduce published results; `common.training_defaults` has the settings of their trainings.
 
 May import `scripts.common`.
 Offers `grid`.

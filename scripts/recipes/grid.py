@@ -7,7 +7,6 @@ from pipeline.corpora import grid
 from pipeline.records.directory import open_dataset
 from scripts.common.commands import step
 
-RECIPES = Path(__file__).parent
 LETTERS = tuple(grid.SLOTS[3].values())
 READINGS = {  # of sentences
     "best path": [],
@@ -17,27 +16,28 @@ Score = tuple[str, Path]  # what is scored, and the directory of its report
 
 
 def convert(source: Path, data: Path) -> None:
-    """Converts GRID with the recipe's split."""
-    step("convert", f"--flagfile={RECIPES / 'grid-convert.flags'}", f"--source={source}", f"--output={data}")
+    """Converts GRID with 100 clips for validation and 100 for test, drawn by the split's seed."""
+    step("convert", "--corpus=grid", f"--source={source}", f"--output={data}", "--val=100", "--test=100")
 
 
 def words(data: Path, output: Path, seed: int) -> list[Score]:
     """Trains and scores a word run."""
     run = output / f"words-seed{seed}"
-    _train("grid-words", data, run, seed)
+    _train("word", data, run, seed)
     return [("words", _evaluate(data, run))]
 
 
 def sentences(data: Path, output: Path, seed: int) -> list[Score]:
     """Trains a word run, a sentence run from it, and scores the latter with and without the grammar."""
     run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
-    _train("grid-words", data, start, seed)
-    _train("grid-sentences", data, run, seed, f"--init_from={start}")
+    _train("word", data, start, seed)
+    _train("sentence", data, run, seed, "--labels=words", f"--init_from={start}")
     return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
 
 
-def _train(recipe: str, data: Path, run: Path, seed: int, *more: str) -> None:
-    step("train", f"--flagfile={RECIPES / recipe}.flags", f"--data={data}", f"--output={run}", f"--seed={seed}", *more)
+def _train(unit: str, data: Path, run: Path, seed: int, *more: str) -> None:
+    """Trains with the defaults of a unit, which are the settings of the published results."""
+    step("train", f"--unit={unit}", f"--data={data}", f"--output={run}", f"--seed={seed}", *more)
 
 
 def _evaluate(data: Path, run: Path, *how: str) -> Path:

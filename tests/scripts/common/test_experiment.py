@@ -76,7 +76,8 @@ def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[
     experiment.save_run(path.parent, {**settings, "input": {"crop": dataclasses.asdict(crop), "fps": 25.0}})
     experiment.check_input(data, experiment.open_run(path.parent))
     model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
-    assert experiment.initialise(model, data, CONFIG, path.parent) == "its CNN; the LSTM is another one (lstm_units)"
+    taken = experiment.initialise(model, data, CONFIG, path.parent)
+    assert taken.endswith("; not its LSTM, which has another lstm_units, nor its head")
 
 
 def test_a_run_of_version_1_is_read_with_the_names_of_today(tmp_path: Path) -> None:
@@ -129,7 +130,8 @@ def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
     source = tiny_runs.write(tmp_path / "same", crop=crop)
     with pytest.raises(DataError, match=r"other windows: padding was valid, is same; start from a run of the same$"):
         experiment.initialise(model, data, dataclasses.replace(CONFIG, padding="same"), source)
-    assert experiment.initialise(model, data, CONFIG, source) == "its CNN; the LSTM is another one (lstm_units)"
+    taken = experiment.initialise(model, data, CONFIG, source)
+    assert taken.endswith("; not its LSTM, which has another lstm_units, nor its head")
 
 
 def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
@@ -146,10 +148,15 @@ def test_a_start_takes_the_head_of_the_same_labels_alone(tiny: Callable[[], Data
     crop = CropSettings(**data.manifest["conversion"]["crop"])
     source = tiny_runs.write(tmp_path / "source", "word", crop=crop)
     own, others = Vocabulary.of_words(tiny_runs.WORDS), Vocabulary.of_words(("at", "bin", "on"))
-    for vocabulary, taken in ((own, "its CNN, LSTM and head"), (others, "its CNN and LSTM; the head is for others")):
+    for vocabulary, taken in (
+        (own, ", LSTM (33,344 weights) and head (3 labels)"),
+        (others, " and LSTM (33,344 weights); not its head, since of 3 labels it has 2"),
+    ):
         model = LipReader(dataclasses.replace(MODEL, classes=3, head="ctc", lstm_units=8))
         config = dataclasses.replace(CONFIG, vocabulary=vocabulary)
-        assert experiment.initialise(model, data, config, source) == taken
+        said = experiment.initialise(model, data, config, source)
+        assert said.startswith("its CNN (")
+        assert said.endswith(f" weights){taken}")
 
 
 @pytest.fixture

@@ -19,28 +19,13 @@ def test_sentences_start_from_words_of_the_same_seed(steps: list[tuple[str, ...]
     scores = grid.sentences(tmp_path / "data", tmp_path, seed=3)
     assert [name for name, *_ in steps] == ["train", "train", "evaluate", "evaluate"]
     words, sentences = (set(arguments) for name, *arguments in steps if name == "train")
-    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3"} <= words
+    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3", "--unit=word"} <= words
+    assert {"--unit=sentence", "--labels=words"} <= sentences
     assert {f"--init_from={tmp_path / 'words-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
     lexicons = [[flag for flag in arguments if "lexicon" in flag] for name, *arguments in steps if name == "evaluate"]
     assert lexicons == [[], ["--lexicon=grid"]]
     assert len({directory for _, directory in scores}) == 2
     assert not any("--split" in flag for step in steps for flag in step), "the test split, once each"
-
-
-def test_every_recipe_that_is_named_is_there(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
-    grid.convert(tmp_path / "videos", tmp_path / "data")
-    grid.sentences(tmp_path / "data", tmp_path, seed=0)
-    named = {Path(flag.partition("=")[2]) for step in steps for flag in step if flag.startswith("--flagfile=")}
-    assert named == set(grid.RECIPES.glob("*.flags"))
-
-
-@pytest.mark.parametrize("recipe", sorted(grid.RECIPES.glob("*.flags")), ids=lambda path: path.stem)
-def test_a_recipe_is_flags_of_its_command(recipe: Path, tmp_path: Path) -> None:
-    command = "convert" if recipe.stem.endswith("convert") else "train"
-    absent = tmp_path / "absent"
-    place = f"--source={absent}" if command == "convert" else f"--data={absent}"
-    arguments = [f"--flagfile={recipe}", place, f"--output={tmp_path / 'out'}"]
-    commands.mistakes_in_turn(command, (arguments, [absent]))
 
 
 def test_another_result_is_refused() -> None:
