@@ -17,7 +17,7 @@ def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = No
     """Iterates over a dataset of `dataset.load`, in either layout, and yields batches with `windows` on `device`.
 
     Frames are prefetched as uint8, two batches at most, and become windows on the device. So 19 times fewer bytes cross
-    the bus than as float32 windows. Strings and int32 stay in host memory.
+    the bus than as float32 windows. All else stays in host memory, so that nobody waits for the device to read it.
 
     Args:
       ds: batches with `frames` uint8 [B, F, 112, 112], or with `windows` already.
@@ -30,11 +30,15 @@ def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = No
     device = device or default_device()
     host = is_host(device)
     if not host:
-        ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))
+        ds = ds.map(lambda batch: {**batch, BatchKey.WEIGHTS: tf.cast(batch[BatchKey.WEIGHTS], tf.int32)})  # 0 and 1
+        ds = ds.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=2))  # leaves strings and int32
     for batch in ds:
         if BatchKey.FRAMES in batch:
             with tf.device(device):
                 batch = _to_windows(batch, padding, host)
+        if not host:
+            with tf.device("/CPU:0"):
+                batch = {**batch, BatchKey.WEIGHTS: tf.cast(batch[BatchKey.WEIGHTS], tf.float32)}
         yield batch
 
 
