@@ -36,7 +36,9 @@ UNITS: dict[str, dict[str, Any]] = {  # unit -> flag -> value; a flag that is no
     },
     "sentence": {**ALIKE, "batch_size": 8, "epochs": 30, "learning_rate": 0.0015},
 }
-MIN_TIMES = 10  # that a word occurs in training on average, for sentences to be read as words
+# Sentences are read as words where a word comes so often in training on average, there are no more to choose from,
+# and such a share of what validation says is known.
+MIN_TIMES, MAX_WORDS, MIN_KNOWN = 3, 1000, 0.9
 
 
 def describe() -> None:
@@ -65,22 +67,24 @@ class Vocabulary:
     Attributes:
       words: distinct words of the training examples.
       spoken: words of these examples in all.
-      unknown: distinct words of the validation split that no training example has.
+      known: share of the words of the validation split, each as often as it is said, that training has; 1 without one.
     """
 
     words: int
     spoken: int
-    unknown: int
+    known: float
 
     @property
     def is_closed(self) -> bool:
-        """Whether words are labels that can be learned: all known, and each seen often enough."""
-        return not self.unknown and self.spoken >= MIN_TIMES * self.words
+        """Whether words are labels that can be learned: few, nearly all known, and seen often enough."""
+        return 0 < self.words <= MAX_WORDS and self.spoken >= MIN_TIMES * self.words and self.known >= MIN_KNOWN
 
     def __str__(self) -> str:
-        often = f"{self.words:,} words occur {self.spoken / max(self.words, 1):.0f} times each in training, on average"
-        return f"{often}, and {self.unknown or 'none'} of validation never" + (
-            "" if self.is_closed else f"; words want {MIN_TIMES} times and no unknown one"
+        often = f"{self.words:,} words occur {self.spoken / max(self.words, 1):.1f} times each in training, on average"
+        return f"{often}, and are {self.known:.0%} of what validation says" + (
+            ""
+            if self.is_closed
+            else f"; words as labels want at most {MAX_WORDS:,}, {MIN_TIMES} times each, and {MIN_KNOWN:.0%}"
         )
 
 
@@ -92,9 +96,10 @@ def count_words(data: DatasetDir, config: DataConfig) -> Vocabulary:
     """
     known = data.manifest["vocabulary"]["words"]
     train = _counts(examples.label_texts(data, examples.select_examples(data, "train", config)), known)
-    val = data.index.text[data.records("val")] if "val" in data.splits else StringArray.of([])
-    unknown = np.count_nonzero((_counts(val, known) > 0) & (train == 0))
-    return Vocabulary(np.count_nonzero(train), int(train.sum()), unknown)
+    texts = data.index.text[data.records("val")] if "val" in data.splits else StringArray.of([])
+    val = len(labels.split_words(texts)[0]) if len(texts) else 0
+    met = int(_counts(texts, known)[train > 0].sum())
+    return Vocabulary(np.count_nonzero(train), int(train.sum()), met / val if val else 1.0)
 
 
 def _counts(texts: StringArray, known: Sequence[str]) -> np.ndarray:

@@ -162,8 +162,8 @@ def define() -> Options:
         None,
         LABELS,
         "What a sentence run reads. words: words of the data, no others; characters: any text. Default: words where "
-        f"each occurs {training_defaults.MIN_TIMES} times in training, on average, and validation has no others; else "
-        "characters.",
+        f"there are at most {training_defaults.MAX_WORDS:,}, each occurs {training_defaults.MIN_TIMES} times in "
+        f"training on average, and are {training_defaults.MIN_KNOWN:.0%} of what validation says; else characters.",
     )
     flags.DEFINE_string(
         "init_from",

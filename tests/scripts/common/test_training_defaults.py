@@ -33,11 +33,18 @@ def _clips(name: str, texts: list[str]) -> list[datasets.Clip]:
 @pytest.mark.parametrize(
     ("train", "val", "counted", "closed", "said"),
     [
-        (["at now"] * 9 + ["now at at at"], ["now"], (2, 22, 0), True, "2 words occur 11 times each in training"),
-        (["at now"] * 10, ["now on"], (2, 20, 1), False, "1 of validation never; words want 10 times and no unknown"),
-        (["at now"] * 9, [], (2, 18, 0), False, "occur 9 times each in training, on average, and none of validation"),
+        (["at now"] * 2 + ["at at now"], ["now"], (2, 7, 1.0), True, "2 words occur 3.5 times each in training"),
+        (
+            ["at now"] * 3,
+            ["now on"],
+            (2, 6, 0.5),
+            False,
+            "are 50% of what validation says; words as labels want at",
+        ),
+        (["at now"] * 3, ["at now " * 5 + "on"], (2, 6, 10 / 11), True, "are 91% of what validation says"),
+        (["at now"] * 2, [], (2, 4, 1.0), False, "occur 2.0 times each in training, on average, and are 100%"),
     ],
-    ids=["often and known", "one unknown", "too seldom, no validation"],
+    ids=["often and known", "half unknown", "one unknown", "too seldom, no validation"],
 )
 def test_words_are_labels_where_each_is_known_and_comes_often(
     tmp_path: Path, train: list[str], val: list[str], counted: tuple[int, int, int], closed: bool, said: str
