@@ -66,8 +66,7 @@ def load(
       skipped: receives the problem of each skipped record once.
       reader: `graph`, `direct` (of raw frames), or `store` (of shards in one); None for the fastest. The batches are
         the same.
-      threads: batches that are read and augmented at once, a thread each; None for two more than there are cores, or 2
-        where batches are windows.
+      threads: batches read and augmented at once; None for two more than there are cores, or 2 of windows.
 
     Raises:
       DataError: as `columns.Planner`.
@@ -79,8 +78,8 @@ def load(
     plan = CheckedPlan(planner, dataset, on_bad_record, set() if skipped is None else skipped)
     first, stop = epoch * planner.steps + step, None if epochs is None else (epoch + epochs) * planner.steps
     ds = checked_plan.batches(plan, first, stop, order.batch_size // order.workers)
-    ds = _read(ds, _reader(dataset, config, reader), dataset, config, augmented, order, _at_once(layout, threads))
-    return _laid_out(ds, config, order, layout, host=True)
+    read, at_once = _reader(dataset, config, reader), _at_once(layout, threads)
+    return _laid_out(_read(ds, read, dataset, config, augmented, order, at_once), config, order, layout, host=True)
 
 
 def portable(
