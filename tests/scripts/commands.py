@@ -48,16 +48,21 @@ def _write(folder: str, function: Callable[..., None], arguments: tuple[object, 
     function(*arguments)
 
 
-def _run(name: str, arguments: list[str], before: str = "") -> None:
+def _run(name: str, arguments: tuple[str, ...], before: str = "") -> None:
     exec(before, {})
     sys.argv = ["-m", *arguments]
     runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
 
 
+def fork(name: str, *arguments: str) -> Forked:
+    """A command, under way."""
+    return Forked(_run, name, arguments)
+
+
 def run(*commands: list[str]) -> list[str]:
     """What commands that succeed, side by side, print."""
     printed = []
-    for process in [Forked(_run, name, arguments) for name, *arguments in commands]:
+    for process in [fork(*command) for command in commands]:
         code, stdout, stderr = process.end()
         assert code == 0, stderr
         printed.append(stdout)
@@ -73,8 +78,7 @@ def mistakes(*cases: tuple[list[str], list[object]]) -> None:
     """Checks that each command, two at a time, fails with one line that names all it should."""
     for first in range(0, len(cases), 2):
         pair = cases[first : first + 2]
-        processes = [Forked(_run, name, arguments) for (name, *arguments), _ in pair]
-        for process, (command, named) in zip(processes, pair, strict=True):
+        for process, (command, named) in zip([fork(*command) for command, _ in pair], pair, strict=True):
             code, _, stderr = process.end()
             assert code == 1, command
             assert stderr.startswith("error: "), stderr

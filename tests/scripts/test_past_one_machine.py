@@ -56,6 +56,11 @@ def begin(root: Path, output: Path, *more: str, **environment: str) -> subproces
     )
 
 
+def continued(root: Path, output: Path, *more: str) -> commands.Forked:
+    """The same, of those that are not to be killed."""
+    return commands.fork("convert", *FLAGS, f"--source={root}", f"--output={output}", *more)
+
+
 def wait_for(output: Path, pattern: str, *processes: subprocess.Popen) -> list[Path]:
     """Files that are there, while none of the processes has ended."""
     while not (found := list(output.glob(pattern))):
@@ -84,10 +89,11 @@ def test_a_job_array_of_which_tasks_are_killed(many: Path, whole: Path, tmp_path
         time.sleep(draw.uniform(0, 0.3))
         kill(tasks[task])
     assert not (output / directory.MANIFEST).exists()
-    again = [begin(many, output, "--workers=1", f"--task={task}", "--tasks=3") for task in (0, 2)]
-    ended = [(task.communicate(), task.returncode) for task in [tasks[1], *again]]
-    assert [code for _, code in ended] == [0, 0, 0], ended
-    printed = [stdout for (stdout, _), _ in ended]
+    again = [continued(many, output, "--workers=1", f"--task={task}", "--tasks=3") for task in (0, 2)]
+    stdout, stderr = tasks[1].communicate()
+    ended = [(tasks[1].returncode, stdout, stderr), *(task.end() for task in again)]
+    assert [code for code, *_ in ended] == [0, 0, 0], ended
+    printed = [stdout for _, stdout, _ in ended]
     assert printed[0].startswith("task 1 of 3 (--task, --tasks): ")
     assert sum(f"\ndataset: {output}\n" in text for text in printed) >= 1, printed
     assert sum("all its shards are made; the last of 3 tasks, or" in text for text in printed) >= 1
@@ -158,6 +164,7 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
         client = begin(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
         while not (begun := set(output.glob(".grid-*.tmp")) - left):
             assert client.poll() is None, client.communicate()
+            time.sleep(0.001)
         worker = parent(int(begun.pop().name.split(".")[-2].rpartition("-")[2]))  # of the process that makes a shard
         assert parent(worker) == nanny
         os.kill(worker, signal.SIGKILL)
@@ -253,6 +260,7 @@ def test_ctrl_c_ends_a_client_and_what_it_has_asked_for(
             client = begin(many, output, f"--dask={address}")
             while len(list(output.glob(f"{PROGRESS}/*.tfrecord*.json"))) == done:
                 assert client.poll() is None, client.communicate()
+                time.sleep(0.001)
             os.killpg(client.pid, signal.SIGINT)
             _, stderr = client.communicate(timeout=30)
             assert client.returncode == 128 + signal.SIGINT
