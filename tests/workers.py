@@ -2,21 +2,15 @@
 
 import json
 import os
+import runpy
+import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-ALTERED = """
-import runpy, sys
-_, before, module, *arguments = sys.argv
-sys.argv = ["-m", *arguments]
-exec(before)
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-ROOT = Path(__file__).parents[1]
+from tests.forks import Forked
+
 DEADLINE_S = 240  # of any wait in a test: on a machine that is busy a step may take its time to be traced
 
 
@@ -33,24 +27,31 @@ def tf_config(cluster: list[str], index: int) -> str:
     return json.dumps({"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}})
 
 
-def start(cluster: list[str], index: int, module: str, *arguments: str, before: str = "") -> subprocess.Popen:
+def start(cluster: list[str], index: int, module: str, *arguments: str, before: str = "") -> Forked:
     """`python -m MODULE ARGUMENTS` as one of the workers, under way, in a process that first executes some Python."""
-    environ = {**os.environ, "TF_CONFIG": tf_config(cluster, index)}
-    command = [sys.executable, "-c", ALTERED, before, module, *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environ, **pipes)
+    return Forked(_work, tf_config(cluster, index), module, arguments, before)
 
 
-def ends(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+def _work(config: str, module: str, arguments: tuple[str, ...], before: str) -> None:
+    os.environ["TF_CONFIG"] = config
+    sys.argv = ["-m", *arguments]
+    exec(before, {})
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def kill(process: Forked) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+def ends(processes: list[Forked]) -> list[tuple[int, str, str]]:
     """Exit code, standard output and standard error of each."""
-    said = [process.communicate(timeout=DEADLINE_S) for process in processes]
-    return [(process.returncode, *each) for process, each in zip(processes, said, strict=True)]
+    return [process.end(DEADLINE_S) for process in processes]
 
 
-def wait_until(true: Callable[[], bool], processes: list[subprocess.Popen]) -> None:
+def wait_until(true: Callable[[], bool], processes: list[Forked]) -> None:
     """Waits until it is true, while all processes run."""
     deadline = time.monotonic() + DEADLINE_S
     while not true():
         assert time.monotonic() < deadline
-        assert [process.poll() for process in processes] == [None] * len(processes), ends(processes)
+        assert all(process.runs for process in processes), ends(processes)
         time.sleep(0.2)

@@ -4,19 +4,14 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import runpy
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 
 from tests import forks
 
-ROOT = Path(__file__).parents[2]
+ROOT = forks.ROOT
 PYTHON = sys.executable
-STREAMS = {"stdout": 1, "stderr": 2}
 
 
 def start(name: str, *arguments: str) -> subprocess.Popen:
@@ -25,38 +20,15 @@ def start(name: str, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-class Forked:
-    """A function of this module that runs in a process which finds TensorFlow loaded."""
-
-    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._process = forks.Process(target=_write, args=(self._folder.name, function, arguments))
-        self._process.start()
-
-    def end(self) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
-        self._process.join()
-        with self._folder as folder:
-            stdout, stderr = (Path(folder, name).read_text(encoding="utf-8") for name in STREAMS)
-        return self._process.exitcode, stdout, stderr
-
-
-def _write(folder: str, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
-    for name, number in STREAMS.items():
-        os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    os.chdir(ROOT)
-    function(*arguments)
-
-
 def _run(name: str, arguments: tuple[str, ...], before: str = "") -> None:
     exec(before, {})
     sys.argv = ["-m", *arguments]
     runpy.run_module(f"scripts.{name}", run_name="__main__", alter_sys=True)
 
 
-def fork(name: str, *arguments: str) -> Forked:
+def fork(name: str, *arguments: str) -> forks.Forked:
     """A command, under way."""
-    return Forked(_run, name, arguments)
+    return forks.Forked(_run, name, arguments)
 
 
 def run(*commands: list[str]) -> list[str]:
@@ -71,7 +43,7 @@ def run(*commands: list[str]) -> list[str]:
 
 def altered(before: str, name: str, *arguments: str) -> tuple[int, str]:
     """The exit code of a command, and what it prints, in a process that first executes some Python."""
-    return Forked(_run, name, arguments, before).end()[:2]
+    return forks.Forked(_run, name, arguments, before).end()[:2]
 
 
 def mistakes(*cases: tuple[list[str], list[object]]) -> None:
@@ -91,7 +63,7 @@ def in_turn(name: str, *cases: list[str], before: str = "") -> list[tuple[int | 
 
     `before` is Python that the process executes once its `command` is imported.
     """
-    code, stdout, stderr = Forked(_run_in_turn, name, cases, before).end()
+    code, stdout, stderr = forks.Forked(_run_in_turn, name, cases, before).end()
     assert code == 0, stderr
     return [(end, printed) for end, printed in json.loads(stdout)]
 

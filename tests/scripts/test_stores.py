@@ -17,6 +17,7 @@ from pipeline.records.bucket import Url
 from tests import datasets
 from tests.scripts import commands
 from tests.stores import Store
+from tests.workers import DEADLINE_S
 
 CONVERT = ["convert", "--corpus=grid", "--crop=resize", "--split_by=clip", "--val=1", "--test=1", "--workers=2"]
 NOWHERE = ["convert", "--output=s3://lip/nowhere"]
@@ -55,7 +56,7 @@ def start(*arguments: str) -> subprocess.Popen:
 
 def kill_at(store: Store, process: subprocess.Popen, fault: str = "hang") -> None:
     """Kills a command and its workers, as a power cut would, when a request has met a fault."""
-    before, end = 0, time.monotonic() + 60
+    before, end = 0, time.monotonic() + DEADLINE_S
     while before < 1:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
@@ -69,7 +70,7 @@ def kill_at(store: Store, process: subprocess.Popen, fault: str = "hang") -> Non
 def failed(command: list[str]) -> str:
     """The last line, below the progress, of a command that fails."""
     process = commands.start(*command)
-    stderr = process.communicate(timeout=120)[1]
+    stderr = process.communicate(timeout=DEADLINE_S)[1]
     assert process.returncode == 1, stderr
     return stderr.strip().splitlines()[-1]
 
