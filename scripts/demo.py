@@ -15,11 +15,12 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
+from model.decoding import GREEDY, DecodeConfig
 from pipeline.inspection.statistics import best_guess
 from pipeline.records import storage
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.synthetic.corpus import SyntheticConfig, prepare, render_clip
-from scripts.common import cli, experiment
+from scripts.common import cli, decoding_flags, experiment
 from scripts.common.commands import step
 
 flags.DEFINE_string("output", "out/demo", "directory for all output of the demo")
@@ -35,6 +36,7 @@ CORPUS = cli.Options(
 BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name, which is rejected
 TRAINING = (
     "--unit=sentence",
+    "--labels=characters",
     "--width=0.125",
     "--lstm_units=128",
     "--batch_size=4",
@@ -68,10 +70,13 @@ def _render(corpus: Path, config: SyntheticConfig) -> None:
 
 def _summary(output: Path, data: DatasetDir, began: float) -> None:
     opened = experiment.open_run(output / "run")
-    report = experiment.score(opened.model, data, "test", opened.data, batch_size=8)
+    words = data.manifest["vocabulary"]["words"]
+    known = DecodeConfig("beam", lexicon=decoding_flags.lexicon("vocabulary", opened.data.vocabulary, opened.words))
+    report, spelled = (
+        experiment.score(opened.model, data, "test", opened.data, batch_size=8, how=how) for how in (known, GREEDY)
+    )
     video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
     step("transcribe", f"--run={output / 'run'}", str(video))
-    words = data.manifest["vocabulary"]["words"]
     guess = best_guess([row.truth for row in report.predictions])
     bytes_a_clip = sum(storage.size(shard) for shard in data.shards) / len(data.index)
     print()
@@ -80,13 +85,15 @@ def _summary(output: Path, data: DatasetDir, began: float) -> None:
             ("clips", f"{len(data.index)} converted, {sum(data.manifest['rejected'].values())} rejected"),
             ("bytes a clip", f"{bytes_a_clip:,.0f}"),
             ("held-out clips", f"{report.examples} of split test"),
-            ("word accuracy", f"{report.metrics['word_accuracy']:.1%}"),
+            ("word accuracy", f"{report.metrics['word_accuracy']:.1%} of the words that training knows"),
+            ("  letter by letter", f"{spelled.metrics['word_accuracy']:.1%} (--decoder=greedy)"),
             (
                 "  by chance",
                 f"{1 / len(words):.1%} (one of {len(words)} words); {guess:.1%} always guessing the commonest word",
             ),
             ("said", data.index.text[data.records("test")[0]]),
             ("read", report.predictions[0].hypothesis),
+            ("  letter by letter", spelled.predictions[0].hypothesis),
             ("minutes", f"{(time.monotonic() - began) / 60:.1f}"),
             ("videos", str(output / "corpus")),
             ("rejects", str(output / "data" / "rejected.csv")),

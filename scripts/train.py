@@ -37,7 +37,7 @@ from scripts.common import accelerator, cli, data_flags, experiment, signals, st
 from scripts.common import training_defaults as defaults
 from scripts.common import training_flags as training
 from scripts.common import training_output as printed
-from scripts.reports import score_page, tensorboard_images
+from scripts.reports import score_page, tensorboard_images, tensorboard_settings
 
 OPTIONS = training.define()
 
@@ -126,6 +126,8 @@ def _owned(output: Path, saved: dict[str, Any], distribution: Distribution) -> I
     with contextlib.ExitStack() as held:
         if distribution.is_chief:
             experiment.save_run(output, saved)
+            if not checkpoints.has_begun(output):
+                tensorboard_settings.write(output, saved)
             held.enter_context(experiment.locked(output))
         distribution.exchange(None)
         yield

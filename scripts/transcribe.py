@@ -3,13 +3,14 @@
     python -m scripts.transcribe --run=runs/sentences clip.mp4 other.mov
     python -m scripts.transcribe --run=runs/sentences --format=json recordings > read.jsonl
     python -m scripts.transcribe --run=runs/sentences --format=srt --output=clip.srt --overlay=seen.mp4 clip.mp4
-    python -m scripts.transcribe --run=runs/sentences --decoder=beam --lexicon=vocabulary 0
+    python -m scripts.transcribe --run=runs/sentences --decoder=greedy 0
 
 Inputs are files; directories, with all videos below them (a directory of images is one video); `-`, a video on the
 standard input; and cameras by number, 0 for /dev/video0, which record for --seconds.
 
-Videos are cropped and windowed as the run's own data was. A sentence run prints the sentence. A word run expects one
-word in each video, as in LRW. Of a video in which the face is lost, the stretches with a face are read, and a line says
+Videos are cropped and windowed as the run's own data was. A sentence run prints the sentence: one that reads characters
+takes words of its training data alone (--decoder=greedy reads any text). A word run expects one word in each video, as
+in LRW. Of a video in which the face is lost, the stretches with a face are read, and a line says
 what is left out. Videos that cannot be read are named at the end, and the exit code is 1.
 
 --format=text prints `VIDEO: transcript`. --format=json prints one object a line: {"id", "text", "score", "words":
@@ -62,6 +63,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("seconds", 5.0, "length of a camera's recording", lower_bound=0.5)
 DECODE = decoding_flags.define()
+decoding_flags.describe_defaults()
+WORD_S = 2.0  # seconds of a video above which one word is hardly all that is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +113,14 @@ def _parts(read: Read, fps: float) -> str:
     return f"read from second {seconds}; elsewhere no face can be followed, and between two another face may follow"
 
 
+def _too_much(read: Read, opened: experiment.Run) -> str:
+    """Says that a video is long for the one word that a word run names; else empty."""
+    seconds = read.frames / opened.fps
+    if opened.model.config.head != "word" or seconds <= WORD_S:
+        return ""
+    return f"{seconds:.1f} s for the one word that a word run names; cut the words out, or use a sentence run"
+
+
 def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConfig) -> alignment.Reading:
     cut = windows.make(frames[None], padding=opened.data.padding)  # [F, 112, 112] -> [1, S, 112, 112, 5]
     steps = tf.shape(cut)[1]
@@ -132,6 +143,7 @@ def main(argv: list[str]) -> None:
     names = inputs.listed(argv)
     _check(names)
     opened = experiment.open_run(storage.local(values.run), values.weights)
+    decoding_flags.take_defaults(opened)
     how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop, "split"), []
     with _printer(values.output) as out:
         for name in tqdm(names, unit="video", disable=len(names) < 3):
@@ -139,8 +151,8 @@ def main(argv: list[str]) -> None:
                 with inputs.at_hand(name, values.seconds) as path:
                     one = read(opened, cropper, name, path, values.max_frames, how)
                     out.write(FORMATS[values.format](one.transcript))
-                    if parts := _parts(one, opened.fps):
-                        tqdm.write(f"{printable(name)}: {parts}", file=sys.stderr)
+                    for doubt in filter(None, (_parts(one, opened.fps), _too_much(one, opened))):
+                        tqdm.write(f"{printable(name)}: {doubt}", file=sys.stderr)
                     if values.overlay:
                         words, output = one.transcript.words, storage.local(values.overlay)
                         overlay.write(path, one.stretches, words, opened.fps, one.begins, output)

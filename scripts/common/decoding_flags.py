@@ -34,6 +34,28 @@ def define() -> cli.Options:
     )
 
 
+def describe_defaults() -> None:
+    """Makes `--help` say what `take_defaults` does; once the flags are defined."""
+    for name, value in (("decoder", "beam"), ("lexicon", "vocabulary")):
+        other = flags.FLAGS[name].default
+        flags.FLAGS[name].default_as_str = f"{value} for a run that reads characters, {other} for one that reads words"
+
+
+def take_defaults(opened: experiment.Run) -> None:
+    """Lets a run of characters read words of its vocabulary alone, where no flag says how; the fewest errors are so.
+
+    A lexicon alone is given the beam, which it needs. Runs of words have no other words anyway.
+    """
+    values, vocabulary = flags.FLAGS, opened.data.vocabulary
+    if values["decoder"].present or opened.model.config.head == "word":
+        return
+    spelled = any(_can_spell(vocabulary, word) for word in opened.words)
+    if not values["lexicon"].present and vocabulary.unit == "character" and spelled:
+        values.set_default("lexicon", "vocabulary")
+    if values.lexicon != "none":
+        values.set_default("decoder", "beam")
+
+
 def build(options: cli.Options, opened: experiment.Run) -> DecodeConfig:
     """Builds the decoding configuration from the flags.
 

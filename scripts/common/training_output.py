@@ -37,6 +37,7 @@ class TrainingOutput(Reporter):
         self._total = total
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
+            self._bar.set_postfix_str("preparing the first step")
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         if self._first is None:
@@ -62,7 +63,7 @@ class TrainingOutput(Reporter):
         shown = [f"loss {result.loss:.3f}"] if math.isfinite(result.loss) else []
         if result.validation:
             when = f"epoch {self.best.number}" if self.best else "before this call"
-            best = f"best so far {result.best:.1%} ({when})"
+            best = f"best {result.monitor} so far {result.best:.1%} ({when})"
             shown += [f"validation loss {result.validation['loss']:.3f}", metrics(result.validation), best]
         if self._first and result.step > self._first[0] and result.step < self._total:
             shown.append(f"{spelled(self._seconds(result.step, self._total - result.step))} left")

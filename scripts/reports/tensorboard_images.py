@@ -1,6 +1,7 @@
 """TensorBoard images of a validation: a confusion matrix, and lip frames with their readings."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,9 +13,10 @@ from pipeline.inspection import preview
 from pipeline.schema import Clip
 from scripts.reports import charts, score_page
 from scripts.reports.dataset_page import LEGEND
-from scripts.reports.score_page import Pairs
+from scripts.reports.score_page import NOTHING, OTHER, Pairs
 
-MAX_WORDS = 60  # in the matrix
+MAX_WORDS = 40  # said, in the matrix
+MAX_OTHERS = 30  # read in their place
 EXAMPLES = 6
 CAPTION = "Times that a word (row) was read as another (column); shades are shares of the row."
 
@@ -29,8 +31,8 @@ def show(report: Report, clip: Callable[[Prediction], Clip]) -> None:
     Raises:
       DataError: the record of an example that is shown is damaged.
     """
-    _picture("validation confusion", confusion(score_page.named(report.confusion)), CAPTION)
-    _picture("validation lips", lips(report.predictions, clip), LEGEND)
+    _picture("confusion", confusion(score_page.named(report.confusion)), CAPTION)
+    _picture("lips", lips(report.predictions, clip), LEGEND)
 
 
 def _picture(tag: str, pixels: np.ndarray, caption: str) -> None:
@@ -38,16 +40,32 @@ def _picture(tag: str, pixels: np.ndarray, caption: str) -> None:
 
 
 def confusion(pairs: Pairs) -> np.ndarray:
-    """Draws the matrix of the words said, at most `MAX_WORDS` with the most mistakes: uint8 [H, W, 3]."""
+    """Draws the matrix of `chosen`: uint8 [H, W, 3]."""
     return charts.matrix_pixels(*chosen(pairs), "read", "said")
 
 
 def chosen(pairs: Pairs) -> tuple[np.ndarray, list[str], list[str]]:
-    """Returns `score_page.matrix` of the words that are shown, without empty `(nothing)` and `(other)` columns."""
-    names = [said for said, _ in score_page.mistakes(pairs)[:MAX_WORDS]]
-    counts, rows, columns = score_page.matrix(pairs, names)
-    kept = [place for place, name in enumerate(columns) if name in rows or counts[:, place].any()]
-    return counts[:, kept], rows, [columns[place] for place in kept]
+    """Counts how often each word that is shown was read as which.
+
+    Returns:
+      Counts, int64 [N, M]; the words said, at most `MAX_WORDS` with the most mistakes; and the words read: the same
+      ones, then at most `MAX_OTHERS` that were read most often in their place, and `(other)` for the rest of them.
+    """
+    rows = sorted((said for said, _ in score_page.mistakes(pairs)[:MAX_WORDS]), key=_last_if_nothing)
+    others: Counter[str] = Counter()
+    for (said, read), count in pairs.items():
+        others[read] += count * (said in rows and read not in rows)
+    ranked = sorted((word for word, count in others.items() if count), key=lambda word: (-others[word], word))
+    columns = [*rows, *sorted(ranked[:MAX_OTHERS], key=_last_if_nothing), *([OTHER] if ranked[MAX_OTHERS:] else [])]
+    counts = np.zeros([len(rows), len(columns)], int)
+    for (said, read), count in pairs.items():
+        if said in rows:
+            counts[rows.index(said), columns.index(read if read in columns else OTHER)] += count
+    return counts, rows, columns
+
+
+def _last_if_nothing(word: str) -> tuple[bool, str]:
+    return word == NOTHING, word
 
 
 def lips(predictions: Sequence[Prediction], clip: Callable[[Prediction], Clip]) -> np.ndarray:

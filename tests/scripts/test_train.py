@@ -58,10 +58,11 @@ def test_every_example_is_scored_and_any_video_is_read(place: Path) -> None:
 
 def test_tensorboard_shows_confusions_and_lips_beside_the_curves(place: Path) -> None:
     for run in ("words", "sentences"):
-        found = events.written(place / run / "tensorboard")
-        assert {"validation wer", "validation confusion", "validation lips"} <= found.keys()
-        ((step, matrix),), ((same_step, lips),) = found["validation confusion"], found["validation lips"]
-        assert step == same_step == found["validation wer"][0][0] > 0
+        found = events.written(place / run / "tensorboard" / "val")
+        assert {"metrics/wer", "confusion", "lips"} <= found.keys()
+        assert list((place / run / "tensorboard").glob("events*"))  # of HParams, above the curves
+        ((step, matrix),), ((same_step, lips),) = found["confusion"], found["lips"]
+        assert step == same_step == found["metrics/wer"][0][0] > 0
         assert (matrix.dtype, matrix.shape[2]) == (np.uint8, 3)
         assert matrix[0, 0].tolist() == [255, 255, 255]
         count = 6 if run == "words" else 1  # of the one clip that validates

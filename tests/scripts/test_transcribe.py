@@ -34,7 +34,7 @@ def test_videos_are_read_with_times_and_what_fails_is_named(place: Path, tmp_pat
         ([names[0], f"--output={names[0]}"], f"--output={names[0]}: would overwrite"),
         ([names[0], "--overlay=a.mp4", "--output=./a.mp4"], "--overlay=a.mp4: would overwrite"),
         ([names[0], "--seconds=2"], "--seconds=2: "),
-        ([names[0], "--beam_width=2"], "--beam_width=2: needs --decoder=beam"),
+        ([names[0], "--beam_width=2", "--decoder=greedy"], "--beam_width=2: needs --decoder=beam"),
         ([str(tmp_path)], f"{tmp_path}: holds neither videos nor images"),
         (["--format=json", str(text), str(videos), "997"], "2 of 5 videos"),
     ]
@@ -48,6 +48,7 @@ def test_videos_are_read_with_times_and_what_fails_is_named(place: Path, tmp_pat
     assert all([word["word"] for word in each["words"]] == each["text"].split() for each in read)
     words = [word for each in read for word in each["words"]]
     assert words
+    assert {word["word"] for word in words} <= set(tiny_runs.WORDS)  # where no flag says how to decode
     for word in words:
         assert 0.08 <= word["start"] < word["stop"] <= 22 / 25 - 0.08
         assert 0 < word["score"] <= 1
@@ -67,10 +68,14 @@ def test_subtitles_and_an_overlay_are_written(place: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_word_run_names_the_one_word_of_a_video(place: Path) -> None:
+def test_a_word_run_names_the_one_word_of_a_video(place: Path, tmp_path: Path) -> None:
     tiny_runs.write(place / "words", "word", use_in_word=True)
     command = [f"--run={place / 'words'}", str(place / "videos" / "b.mp4")]
     (_, read), (_, text) = commands.in_turn("transcribe", [*command, "--format=json"], command)
+    datasets.write_video(tmp_path / "long.mp4", datasets.pixels(75, seed=0, side=96))
+    process = commands.start("transcribe", command[0], str(tmp_path / "long.mp4"))
+    warned = "long.mp4: 3.0 s for the one word that a word run names; cut the words out, or use a sentence run\n"
+    assert process.communicate()[1].endswith(warned)
     (word,) = json.loads(read)["words"]
     assert (word["word"] in tiny_runs.WORDS, word["start"], word["stop"]) == (True, 0.08, 0.8)
     assert text == f"{command[1]}: {word['word']}\n"

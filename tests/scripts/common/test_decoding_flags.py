@@ -1,12 +1,18 @@
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from model.lexicon import Lexicon
+from pipeline.loading.examples import DataConfig
+from pipeline.mouth.cropping import CropSettings
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import decoding_flags
+from scripts.common import decoding_flags, experiment
 
+decoding_flags.define()
 CHARACTERS = Vocabulary.of_characters()
 WORDS = Vocabulary.of_words(["again", "at", "b", "bin", "blue", "by", "now", "one", "two"])  # no white, no zero
 
@@ -60,3 +66,26 @@ def test_none_is_no_lexicon() -> None:
 def test_a_lexicon_without_words_is_refused(name: str, vocabulary: Vocabulary, message: str) -> None:
     with pytest.raises(DataError, match=f"--lexicon={name}: {message}"):
         decoding_flags.lexicon(name, vocabulary, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "vocabulary", "words", "taken"),
+    [
+        ([], CHARACTERS, ("bin", "now"), ("beam", "vocabulary")),
+        ([], CHARACTERS, (), ("greedy", "none")),
+        ([], WORDS, ("bin", "now"), ("greedy", "none")),
+        (["--decoder=greedy"], CHARACTERS, ("bin",), ("greedy", "none")),
+        (["--decoder=beam"], CHARACTERS, ("bin",), ("beam", "none")),
+        (["--lexicon=none"], CHARACTERS, ("bin",), ("greedy", "none")),
+        (["--lexicon=grid"], WORDS, ("bin",), ("beam", "grid")),
+    ],
+)
+def test_a_run_of_characters_reads_its_words_unless_a_flag_says_how(
+    given: list[str], vocabulary: Vocabulary, words: tuple[str, ...], taken: tuple[str, str]
+) -> None:
+    shape = SimpleNamespace(config=SimpleNamespace(head="ctc"))
+    opened = experiment.Run(shape, DataConfig(vocabulary), CropSettings(), 25.0, words)
+    with flagsaver.flagsaver():
+        flags.FLAGS(["test", *given])
+        decoding_flags.take_defaults(opened)
+        assert (flags.FLAGS.decoder, flags.FLAGS.lexicon) == taken

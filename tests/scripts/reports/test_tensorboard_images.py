@@ -23,13 +23,13 @@ def _clip(prediction: Prediction) -> Clip:
     return datasets.clip(prediction.id, 31, seed=SAID.index(prediction.id))
 
 
-def test_the_matrix_counts_words_that_were_left_out_added_or_are_none() -> None:
+def test_the_matrix_names_what_was_read_in_place_of_words_left_out_or_added() -> None:
     pairs = {("bin", "bin"): 6, ("bin", "now"): 2, ("bin", "(nothing)"): 1, ("at", "at"): 5}
     more = {("now", "now"): 4, ("now", "nw"): 2, ("(nothing)", "at"): 3, ("(nothing)", "a"): 1}
     counts, rows, columns = tensorboard_images.chosen(Counter(pairs | more))
     assert rows == ["at", "bin", "now", "(nothing)"]
-    assert columns == ["at", "bin", "now", "(nothing)", "(other)"]
-    assert counts.tolist() == [[5, 0, 0, 0, 0], [0, 6, 2, 1, 0], [0, 0, 4, 0, 2], [3, 0, 0, 0, 1]]
+    assert columns == ["at", "bin", "now", "(nothing)", "a", "nw"]
+    assert counts.tolist() == [[5, 0, 0, 0, 0, 0], [0, 6, 2, 1, 0, 0], [0, 0, 4, 0, 0, 2], [3, 0, 0, 0, 1, 0]]
 
 
 def test_the_matrix_of_single_words_is_square() -> None:
@@ -38,19 +38,24 @@ def test_the_matrix_of_single_words_is_square() -> None:
     assert counts.tolist() == [[1, 2], [0, 3]]
 
 
-def test_of_many_words_those_with_the_most_mistakes_are_shown() -> None:
-    words = [f"w{n:02}" for n in range(62)]
+def test_of_many_words_those_with_the_most_mistakes_are_shown_with_the_commonest_of_others() -> None:
+    words = [f"w{n:02}" for n in range(42)]
     wrong = {(word, words[n - 1]): n for n, word in enumerate(words) if n}  # w00 is always right, w01 wrong once
-    counts, rows, columns = tensorboard_images.chosen(Counter({("w00", "w00"): 99, ("w61", "w61"): 7, **wrong}))
-    assert (rows, columns) == (words[2:], [*words[2:], "(other)"])
-    assert (counts[0, 60], counts[59, 59], counts[59, 58], counts[1, 0]) == (2, 7, 61, 3)
-    assert counts.sum() == 7 + sum(range(2, 62))
+    strange = {(words[41], f"x{n:02}"): 1 + (n == 30) for n in range(31)}  # 31 words that nobody said; the last twice
+    counts, rows, columns = tensorboard_images.chosen(
+        Counter({("w00", "w00"): 99, (words[41], words[41]): 7} | wrong | strange)
+    )
+    assert rows == words[2:]
+    assert columns == [*words[2:], "w01", *(f"x{n:02}" for n in range(28)), "x30", "(other)"]
+    assert (counts[0, 40], counts[39, 39], counts[39, 38], counts[1, 0]) == (2, 7, 41, 3)
+    assert (counts[39, -2], counts[39, -1]) == (2, 2)  # x30; x28 and x29 are others
+    assert counts.sum() == 7 + sum(range(2, 42)) + 32
 
 
 def test_equal_words_are_shown_by_the_alphabet() -> None:
-    words = [f"w{n:02}" for n in range(62)]
+    words = [f"w{n:02}" for n in range(42)]
     random.Random(1).shuffle(words)
-    assert tensorboard_images.chosen(Counter({(word, word): 1 for word in words}))[1] == sorted(words)[:60]
+    assert tensorboard_images.chosen(Counter({(word, word): 1 for word in words}))[1] == sorted(words)[:40]
 
 
 def test_each_epoch_shows_the_same_examples() -> None:
@@ -91,11 +96,11 @@ def test_both_pictures_go_to_tensorboard_with_the_step(tmp_path: Path) -> None:
     with tf.summary.create_file_writer(str(tmp_path)).as_default(step=7):
         tensorboard_images.show(report, _clip)
     found = events.written(tmp_path)
-    assert found.keys() == {"validation confusion", "validation lips"}
-    ((step, lips),) = found["validation lips"]
+    assert found.keys() == {"confusion", "lips"}
+    ((step, lips),) = found["lips"]
     assert step == 7
     np.testing.assert_array_equal(lips, tensorboard_images.lips(report.predictions, _clip))
-    ((step, matrix),) = found["validation confusion"]
+    ((step, matrix),) = found["confusion"]
     assert step == 7
     named = Counter({("bin", "bin"): 3, ("bin", "now"): 1, ("(nothing)", "at"): 1})
     np.testing.assert_array_equal(matrix, tensorboard_images.confusion(named))
