@@ -126,18 +126,20 @@ class Findings:
         counts = _most_common(self.foreign)
         shown = [f"{character!r} in {clips}" for character, clips in counts[:MAX_CHARACTERS]]
         more = f", and {len(counts) - MAX_CHARACTERS} more characters" if len(counts) > MAX_CHARACTERS else ""
-        return ", ".join([f"{shown[0]} clips", *shown[1:]]) + more
+        return ", ".join([f"{shown[0]} clip{'s' * (counts[0][1] != 1)}", *shown[1:]]) + more
 
     def _what_becomes_of_them(self) -> str:
         """What conversion does with foreign characters, and the flags that change it."""
+        one = self.foreign_clips == 1
+        clips = "this clip" if one else f"these {self.foreign_clips} clips"
         if self.config.unknown == "unk":
-            return f"these {self.foreign_clips} clips have {vocab.UNKNOWN} in their place (--unknown=unk)"
+            return f"{clips} {'has' if one else 'have'} {vocab.UNKNOWN} in their place (--unknown=unk)"
         ways = []
         if takable := {character for character in self.trained if _is_takable(character)}:
             ways.append(f"--alphabet={FROM_DATA} takes {_those(takable, self.foreign, 'those of training clips')}")
         if marks := {character for character in self.foreign if not vocab.spoken(character)}:
             ways.append(f"--text=spoken drops {_those(marks, self.foreign, 'punctuation and symbols')}")
-        return f"these {self.foreign_clips} clips will be rejected; {', '.join([*ways, '--unknown=unk replaces them'])}"
+        return f"{clips} will be rejected; {', '.join([*ways, '--unknown=unk replaces them'])}"
 
 
 def _those(some: set[str], of: Iterable[str], name: str) -> str:

@@ -42,21 +42,21 @@ def lines(*clips: ClipSource, config: ConvertConfig = CONFIG, ends: dict[str, fl
         (
             [("bin, at", "test")],
             {},
-            "',' in 1 clips; these 1 clips will be rejected; --text=spoken drops them, --unknown=unk replaces them",
+            "',' in 1 clip; this clip will be rejected; --text=spoken drops them, --unknown=unk replaces them",
         ),
         (
             [("ä, ö", "train"), ("ü", "val")],
             {"text": "spoken"},
-            "'ä' in 1 clips, 'ö' in 1, 'ü' in 1; these 2 clips will be rejected; --alphabet=from_data takes those of "
+            "'ä' in 1 clip, 'ö' in 1, 'ü' in 1; these 2 clips will be rejected; --alphabet=from_data takes those of "
             "training clips, --unknown=unk replaces them",
         ),
         (
             [(f"bin {UNKNOWN}", "train")],
             {},
-            f"'{UNKNOWN}' in 1 clips; these 1 clips will be rejected; --text=spoken drops them, --unknown=unk replaces "
+            f"'{UNKNOWN}' in 1 clip; this clip will be rejected; --text=spoken drops them, --unknown=unk replaces "
             "them",
         ),
-        ([("é", "train")], {"unknown": "unk"}, f"'é' in 1 clips; these 1 clips have {UNKNOWN} in their place "
+        ([("é", "train")], {"unknown": "unk"}, f"'é' in 1 clip; this clip has {UNKNOWN} in their place "
          "(--unknown=unk)"),
         ([("ä", "train")], {"alphabet": " ä"}, None),
     ],
