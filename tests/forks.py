@@ -1,12 +1,13 @@
 """Processes that find TensorFlow loaded: a server that has loaded it forks them, which saves seconds for each.
 
-They differ from spawned ones in that alone: environment and signal mask are those of the process that starts them, and
-what they are to do is pickled.
+They differ from spawned ones in that alone: environment, signal mask and limits are those of the process that starts
+them, and what they are to do is pickled.
 """
 
 import atexit
 import multiprocessing
 import os
+import resource
 import signal
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
 STREAMS = {"stdout": 1, "stderr": 2}
 forkserver.set_forkserver_preload(["tensorflow"])  # its import starts no thread of TensorFlow's
 
@@ -25,17 +27,22 @@ class Process(ForkServerProcess):
 
     def __init__(self, *, target: Callable[..., None], args: tuple = (), **how: Any) -> None:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        super().__init__(target=_begin, args=(dict(os.environ), mask, target, args), **how)
+        limits = {each: resource.getrlimit(each) for each in LIMITS}
+        super().__init__(target=_begin, args=(dict(os.environ), mask, limits, target, args), **how)
 
 
 class Context(ForkServerContext):
     Process = Process
 
 
-def _begin(environment: dict[str, str], mask: set[int], target: Callable[..., None], args: tuple) -> None:
+def _begin(
+    environment: dict[str, str], mask: set[int], limits: dict[int, tuple], target: Callable[..., None], args: tuple
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for limit, value in limits.items():
+        resource.setrlimit(limit, value)
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # the server is no child of this process
     multiprocessing.get_context = get_context
     target(*args)

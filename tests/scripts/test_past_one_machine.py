@@ -161,15 +161,15 @@ def test_a_cluster_of_which_a_worker_is_killed_and_a_client(
         done = len(list(output.glob(f"{PROGRESS}/*.tfrecord*.json")))
         assert 0 < done < 17
         left = set(output.glob(".grid-*.tmp"))
-        client = begin(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
+        client = continued(many, output, f"--dask={address}", "--clip_timeout_s=4", "--max_reject_fraction=0.2")
         while not (begun := set(output.glob(".grid-*.tmp")) - left):
-            assert client.poll() is None, client.communicate()
+            assert client.runs, client.end()
             time.sleep(0.001)
         worker = parent(int(begun.pop().name.split(".")[-2].rpartition("-")[2]))  # of the process that makes a shard
         assert parent(worker) == nanny
         os.kill(worker, signal.SIGKILL)
-        stdout, stderr = client.communicate()
-    assert client.returncode == 0, stderr
+        code, stdout, stderr = client.end()
+    assert code == 0, stderr
     assert f"Dask: {address}, dashboard http://127.0.0.1:" in stdout
     assert {name: (row["reason"], row["detail"]) for name, row in rejects(output).items()} == {
         "s3/pwix7s1": ("timed_out", "took longer than --clip_timeout_s")

@@ -29,7 +29,7 @@ TRAIN = [
     "--lstm_units=4",
     "--nobidirectional",
     "--batch_size=4",
-    "--epochs=2",
+    "--epochs=1",
 ]
 
 

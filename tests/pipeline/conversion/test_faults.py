@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
+import multiprocessing
 import os
 import random
 import resource
@@ -31,7 +32,7 @@ from pipeline.mouth.cropping import CropSettings
 from pipeline.records import directory, storage
 from pipeline.schema import DataError
 from pipeline.synthetic.corpus import SyntheticConfig, render
-from tests import datasets, videos
+from tests import datasets, forks, videos
 from tests.pipeline.video.test_decode import write as write_timed
 from tests.scripts import commands
 
@@ -44,7 +45,9 @@ Digest = Callable[[Path], dict[str, str]]
 
 
 def run(corpus: Path, output: Path, config: ConvertConfig = CONFIG, **how: Any) -> list[Progress]:
-    return list(convert(assign(grid.clips(corpus), RULE), corpus, output, config, **how))
+    with pytest.MonkeyPatch.context() as patch:  # which saves the time to load TensorFlow
+        patch.setattr(multiprocessing, "get_context", forks.get_context)
+        return list(convert(assign(grid.clips(corpus), RULE), corpus, output, config, **how))
 
 
 @pytest.fixture(scope="module")
@@ -474,10 +477,17 @@ def test_signals_stop_without_waiting_for_the_clip_in_a_state_that_resumes(
     assert not list(output.glob(".*"))
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of a signal."""
+    mask = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask.split()[1], 16) >> number - 1 & 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_libraries_load_is_one_line(tmp_path: Path, number: int) -> None:
     process = begin(tmp_path, tmp_path / "out")
-    time.sleep(1)  # of some five seconds
+    while not catches(process.pid, signal.SIGTERM):
+        time.sleep(0.01)
     os.killpg(process.pid, number)
     _, stderr = process.communicate()
     assert (process.returncode, stderr) == (1, "stopped before it started\n")
