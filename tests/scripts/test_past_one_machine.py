@@ -19,7 +19,7 @@ from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
-from tests import datasets
+from tests import datasets, forks
 from tests.pipeline.conversion.test_faults import (  # noqa: F401, address_space is a fixture
     MANY,
     address_space,
@@ -56,7 +56,7 @@ def begin(root: Path, output: Path, *more: str, **environment: str) -> subproces
     )
 
 
-def continued(root: Path, output: Path, *more: str) -> commands.Forked:
+def continued(root: Path, output: Path, *more: str) -> forks.Forked:
     """The same, of those that are not to be killed."""
     return commands.fork("convert", *FLAGS, f"--source={root}", f"--output={output}", *more)
 
