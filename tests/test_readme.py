@@ -38,7 +38,8 @@ def test_the_blocks_of_the_readme_run_as_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = [datasets.clip(f"s1/c{n}", 10 + n, seed=n) for n in range(9)]
-    datasets.write_dataset(tmp_path / "data" / "mine", {"train": [clips]})
+    validated = [datasets.clip(f"s2/v{n}", 10) for n in range(3)]
+    datasets.write_dataset(tmp_path / "data" / "mine", {"train": [clips], "val": [validated]})
     write_models(tmp_path)
     monkeypatch.chdir(tmp_path)
     seen = []
@@ -58,4 +59,5 @@ def test_the_blocks_of_the_readme_run_as_they_stand(
     assert len(seen) == 10
     assert names["windows"].shape[0] == 8
     assert names["windows"].shape[2:] == (CROP, CROP, CONTEXT)
-    assert names["model"].optimizer.iterations == 2 * 3
+    assert names["model"].optimizer.iterations == 6 * 3
+    assert {"val_loss", "val_accuracy"} <= names["model"].history.history.keys()
