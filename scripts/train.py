@@ -63,10 +63,10 @@ def main(argv: list[str]) -> None:
         say(f"starts from {source}: {experiment.initialise(model, data, asked.data, source)}")
     _describe(data, asked, steps, model, say)
     reporter = printed.TrainingOutput(steps, asked.train.epochs) if distribution.is_chief else Reporter()
-    feed, validate = _feed(data, asked), _validation(model, data, asked, clip, reporter)
+    feed, validate = _feed(data, asked), clip and _validation(model, data, asked, clip, reporter)
     with _owned(output, saved, distribution), signals.deferred(then=printed.say_stopping) as stop:
         how = stop, distribution, reporter, training.profile_steps()
-        result = train(model, asked.train, feed, steps, output, validate if clip else None, *how)
+        result = train(model, asked.train, feed, steps, output, validate, *how)
     asked.damaged.skipped.update(*distribution.exchange(sorted(asked.damaged.skipped)))
     if isinstance(reporter, printed.TrainingOutput):
         _print_result(result, data, asked, asked.train.epochs * steps, output, reporter)
@@ -93,7 +93,8 @@ def _feed(data: DatasetDir, asked: training.Settings) -> Callable[..., Iterator]
 
     def read(step: int, part: Share = WHOLE) -> Iterator:
         stream = data, "train", asked.data, strategy_flags.share(asked.order, part), asked.augment
-        return experiment.batches(*stream, step=step, epochs=None, damaged=asked.damaged, at=part.device)
+        how = {"damaged": asked.damaged, "at": part.device, "threads": flags.FLAGS.read_threads}
+        return experiment.batches(*stream, step=step, epochs=None, **how)
 
     return read
 
@@ -102,17 +103,18 @@ def _validation(
     model: LipReader,
     data: DatasetDir,
     asked: training.Settings,
-    clip: Callable[[Prediction], Clip] | None,
+    clip: Callable[[Prediction], Clip],
     reporter: Reporter,
 ) -> Callable[[], dict[str, float]]:
     """Returns what scores the validation split; the chief, who prints, shows pictures of it too."""
+    how = {"damaged": asked.damaged, "threads": flags.FLAGS.read_threads}
+    score = experiment.scorer(data, "val", asked.data.whole(), asked.order.batch_size, **how)
 
     def validate() -> dict[str, float]:
         is_chief = isinstance(reporter, printed.TrainingOutput)
         if is_chief:
             reporter.validating()
-        whole = asked.data.whole()
-        report = experiment.score(model, data, "val", whole, asked.order.batch_size, damaged=asked.damaged)
+        report = score(model)
         if is_chief:
             tensorboard_images.show(report, clip)
         return report.metrics

@@ -38,7 +38,9 @@ GROUPS = {  # of --help, the often used first
         *("speakers", "words", "where", "max_doubt", "max_frames", "on_long_example", "word_margin"),
         *("padding", "mix", "on_bad_record"),
     ),
-    "Batches and reading": ("max_windows_per_batch", "pad_to_multiple", "remainder", "cache_dir", "cache_gb"),
+    "Batches and reading": (
+        *("read_threads", "max_windows_per_batch", "pad_to_multiple", "remainder", "cache_dir", "cache_gb"),
+    ),
     "Devices and machines": ("strategy", "worker_timeout_s", "profile_steps"),
 }
 DATA = {
@@ -182,6 +184,12 @@ def define() -> Options:
         model=cli.Options(LipReaderConfig, MODEL),
         train=cli.Options(TrainConfig, TRAIN),
         damaged=cli.Options(experiment.Damaged, damaged),
+    )
+    flags.DEFINE_integer(
+        "read_threads",
+        None,
+        "Batches that are read and augmented at once; changes no batch. Default: two more than there are cores.",
+        lower_bound=1,
     )
     flags.DEFINE_list(
         "profile_steps",

@@ -32,14 +32,14 @@ experiment.batches = meddled
 
 NOTING = """
 from scripts.common import experiment
-batches = experiment.batches
+read = experiment._read
 
-def noted(data, split, *stream, **reading):
-    for batch in batches(data, split, *stream, **reading):
+def noted(ds, data, split, *stream):
+    for batch in read(ds, data, split, *stream):
         print("read", split, *(name.decode() for name in batch["ids"].numpy()))
         yield batch
 
-experiment.batches = noted
+experiment._read = noted
 """
 
 
