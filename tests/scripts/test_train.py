@@ -102,15 +102,17 @@ def test_training_with_every_option_goes_on_and_refuses_others(place: Path, tmp_
     varied = ["--shift=4", "--flip=0.5", "--brightness=20", "--contrast=0.2", "--mask_frames=5", "--speed=0.1"]
     command = ["train", *data, *SMALL, *reading, *varied, f"--output={tmp_path / 'run'}"]
     (printed,) = commands.run(command)
-    assert "done;" in printed
+    assert "finished;" in printed
+    assert f"mix: an epoch is 25.0% {place / 'data'}, 75.0% {tmp_path / 'copy'}\n" in printed
     saved = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (saved["order"]["mix"], saved["augment"]["shift"], saved["data"]["max_frames"]) == ([1.0, 3.0], 4, 150)
     commands.mistakes(
         (
             [*command, "--flip=0.1", "--speakers=s1"],
-            ["augment.flip was 0.5, now 0.1; data.speakers was [], now ['s1']"],
+            ["augment.flip was 0.5, is 0.1; data.speakers was [], is ['s1']"],
         ),
         ([*command, "--mix=1"], ["mix: want a share for each of 2 datasets, got [1.0]"]),
+        ([*command, f"--data={place / 'data'},{tmp_path / 'copy'}"], ["repeat the flag for several: --data="]),
         ([*command, "--speakers=s9"], ["speakers: no clip has 's9'; choose of s1, s2"]),
         ([*command, "--max_frames=4"], ["--max_frames: want at least 5"]),
     )
