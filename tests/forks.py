@@ -75,6 +75,9 @@ class Forked:
     def send_signal(self, number: int) -> None:
         os.kill(self._process.pid, number)
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def end(self, timeout_s: float | None = None) -> tuple[int, str, str]:
         """Exit code, standard output and standard error, once it has ended."""
         self._process.join(timeout_s)

@@ -3,7 +3,6 @@
 import json
 import os
 import runpy
-import signal
 import socket
 import sys
 import time
@@ -37,10 +36,6 @@ def _work(config: str, module: str, arguments: tuple[str, ...], before: str) -> 
     sys.argv = ["-m", *arguments]
     exec(before, {})
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def kill(process: Forked) -> None:
-    process.send_signal(signal.SIGKILL)
 
 
 def ends(processes: list[Forked]) -> list[tuple[int, str, str]]:

@@ -83,7 +83,7 @@ def test_the_loss_of_a_worker_ends_the_chief_who_alone_has_written(data: Path, t
     run, cluster = tmp_path / "run", workers.addresses()
     processes = [workers.start(cluster, index, *_command(data, run, *SHARED, "--epochs=999")) for index in range(2)]
     workers.wait_until(_saved(run, 2), processes)
-    workers.kill(processes[1])
+    processes[1].kill()
     chief, worker = workers.ends(processes)
     assert f"worker 1 ({cluster[1]}): has ended; " in _lost(chief)
     assert worker[1] == f"worker 1 of 2, chief {cluster[0]}\n"
@@ -129,7 +129,7 @@ def test_a_chief_that_is_killed_ends_the_others(data: Path, tmp_path: Path) -> N
     command = _command(data, tmp_path / "run", *SHARED, "--epochs=999")
     processes = [workers.start(cluster, index, *command) for index in range(2)]
     workers.wait_until(_saved(tmp_path / "run", 2), processes)
-    workers.kill(processes[0])
+    processes[0].kill()
     assert f"the chief ({cluster[0]}): has ended; " in _lost(workers.ends(processes)[1])
 
 
@@ -186,7 +186,7 @@ def test_a_worker_that_stalls_while_the_model_is_made_ends_the_others(data: Path
         for index, stall in enumerate((0, 999))
     )
     assert "a worker: no answer for " in _lost(workers.ends([chief])[0])
-    workers.kill(worker)
+    worker.kill()
     worker.end()
 
 
