@@ -36,11 +36,12 @@ class Reporter:
         """The first batch is asked for; `step` of `total` steps were learned by earlier calls."""
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
-        """A step was given to the device.
+        """The result of a step is known.
 
         Args:
           step: how many have been learned, this one included.
-          values: the newest that are known: `loss`, `windows_per_s`, `waiting` (share of the time); may be empty.
+          values: of the last few steps: mean `loss`, NaN where none was learned, `windows_per_s`, `waiting` (share of
+            the time).
         """
 
     def epoch(self, result: Epoch) -> None:

@@ -3,7 +3,8 @@
 A stream is a function of the arguments of `load` alone, and a batch a function of its number. So a run that has taken
 `n` steps resumes with `load(…, step=n)`, which reads nothing to get there; `position` keeps `n` in a file.
 
-The plan is made in NumPy, some batches ahead. After it every stage is a TensorFlow operation.
+The plan is made in NumPy, some batches ahead. After it every stage is an operation of TensorFlow's, or NumPy that its
+threads call: raw frames are read, and windows on the host copied, into memory that is used again.
 """
 
 import dataclasses

@@ -17,7 +17,8 @@ def batches(ds: tf.data.Dataset, padding: str = "valid", device: str | None = No
     """Iterates over a dataset of `dataset.load`, in either layout, and yields batches with `windows` on `device`.
 
     Frames are prefetched as uint8, two batches at most, and become windows on the device. So 19 times fewer bytes cross
-    the bus than as float32 windows. All else stays in host memory, so that nobody waits for the device to read it.
+    the bus than as float32 windows. Strings, int32 and weights stay in host memory, so that reading them waits for no
+    computation.
 
     Args:
       ds: batches with `frames` uint8 [B, F, 112, 112], or with `windows` already.
