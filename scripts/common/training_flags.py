@@ -225,12 +225,13 @@ def profile_steps() -> tuple[int, int] | None:
 
 
 def check() -> None:
-    """Refuses flags that other flags leave without effect.
+    """Refuses flags that other flags leave without effect, and those that are no values, before data is opened.
 
     Raises:
       DataError: naming the flag, and what to do.
     """
     values = flags.FLAGS
+    profile_steps()
     given = {name for name in flags.FLAGS if values[name].present}
     if values.unit == "word" and "labels" in given and values.labels != "words":
         raise DataError(f"--labels={values.labels}: needs --unit=sentence; a word run reads words, leave it out")

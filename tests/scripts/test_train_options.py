@@ -178,4 +178,10 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
         ),
         ([*command, "--where=speaker=s1"], ["no clip has a column 'speaker'", "--speakers of scripts.train"]),
         ([*command, "--precision=half"], ["--precision: want one of float32, mixed_bfloat16, mixed_float16", "'half'"]),
+        *(
+            ([*command, "--batch_size=4", f"--profile_steps={given}"], [f"--profile_steps={given}: want the first"])
+            for given in ("10", "20,10", "a,b")
+        ),
+        ([*command, "--data=a,b"], ["--data=a,b: no such directory; ", "--data=a --data=b"]),
     )
+    assert not (tmp_path / "run").exists()
