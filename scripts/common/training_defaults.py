@@ -67,25 +67,26 @@ class Vocabulary:
     Attributes:
       words: distinct words of the training examples.
       spoken: words of these examples in all.
-      known: share of the words of the validation split, each as often as it is said, that training has; 1 without one.
+      known: share of the words of the validation split, each as often as it is said, that training has; None without
+        such words.
     """
 
     words: int
     spoken: int
-    known: float
+    known: float | None
 
     @property
     def is_closed(self) -> bool:
         """Whether words are labels that can be learned: few, nearly all known, and seen often enough."""
-        return 0 < self.words <= MAX_WORDS and self.spoken >= MIN_TIMES * self.words and self.known >= MIN_KNOWN
+        known = self.known is None or self.known >= MIN_KNOWN
+        return known and 0 < self.words <= MAX_WORDS and self.spoken >= MIN_TIMES * self.words
 
     def __str__(self) -> str:
         often = f"{self.words:,} words occur {self.spoken / max(self.words, 1):.1f} times each in training, on average"
-        return f"{often}, and are {self.known:.0%} of what validation says" + (
-            ""
-            if self.is_closed
-            else f"; words as labels want at most {MAX_WORDS:,}, {MIN_TIMES} times each, and {MIN_KNOWN:.0%}"
-        )
+        said = often if self.known is None else f"{often}, and are {self.known:.0%} of what validation says"
+        if self.is_closed:
+            return said
+        return f"{said}; words as labels want at most {MAX_WORDS:,}, {MIN_TIMES} times each, and {MIN_KNOWN:.0%}"
 
 
 def count_words(data: DatasetDir, config: DataConfig) -> Vocabulary:
@@ -99,7 +100,7 @@ def count_words(data: DatasetDir, config: DataConfig) -> Vocabulary:
     texts = data.index.text[data.records("val")] if "val" in data.splits else StringArray.of([])
     val = len(labels.split_words(texts)[0]) if len(texts) else 0
     met = int(_counts(texts, known)[train > 0].sum())
-    return Vocabulary(np.count_nonzero(train), int(train.sum()), met / val if val else 1.0)
+    return Vocabulary(np.count_nonzero(train), int(train.sum()), met / val if val else None)
 
 
 def _counts(texts: StringArray, known: Sequence[str]) -> np.ndarray:

@@ -164,8 +164,8 @@ def define() -> Options:
         None,
         LABELS,
         "What a sentence run reads. words: words of the data, no others; characters: any text. Default: words where "
-        f"there are at most {training_defaults.MAX_WORDS:,}, each occurs {training_defaults.MIN_TIMES} times in "
-        f"training on average, and are {training_defaults.MIN_KNOWN:.0%} of what validation says; else characters.",
+        f"training has at most {training_defaults.MAX_WORDS:,} words, each {training_defaults.MIN_TIMES} times "
+        f"on average, and they are {training_defaults.MIN_KNOWN:.0%} of what validation says; else characters.",
     )
     flags.DEFINE_string(
         "init_from",

@@ -42,12 +42,13 @@ def _clips(name: str, texts: list[str]) -> list[datasets.Clip]:
             "are 50% of what validation says; words as labels want at",
         ),
         (["at now"] * 3, ["at now " * 5 + "on"], (2, 6, 10 / 11), True, "are 91% of what validation says"),
-        (["at now"] * 2, [], (2, 4, 1.0), False, "occur 2.0 times each in training, on average, and are 100%"),
+        (["at now"] * 2, [], (2, 4, None), False, "occur 2.0 times each in training, on average; words as labels want"),
+        (["at now"] * 3, [], (2, 6, None), True, "occur 3.0 times each in training, on average"),
     ],
-    ids=["often and known", "half unknown", "one unknown", "too seldom, no validation"],
+    ids=["often and known", "half unknown", "one unknown", "too seldom, no validation", "often, no validation"],
 )
 def test_words_are_labels_where_each_is_known_and_comes_often(
-    tmp_path: Path, train: list[str], val: list[str], counted: tuple[int, int, int], closed: bool, said: str
+    tmp_path: Path, train: list[str], val: list[str], counted: tuple[int, int, float | None], closed: bool, said: str
 ) -> None:
     datasets.write_dataset(tmp_path, {"train": [_clips("s1", train)], "val": [_clips("s2", val)] if val else []})
     found = training_defaults.count_words(directory.open_dataset(tmp_path), SENTENCES)
