@@ -166,7 +166,7 @@ class _Loop:
         self.reporter.start(self.total, self.config.epochs * self.steps_per_epoch)
         self.stream = iter(() if self._ended() else self.distribution.streams(self.batches, self.total))
         with (
-            concurrent.futures.ThreadPoolExecutor(1) as self.fetcher,
+            self._fetching() as self.fetcher,
             contextlib.closing(self.curves),
             contextlib.closing(self.profiler),
             contextlib.closing(self.reporter),
@@ -180,6 +180,16 @@ class _Loop:
         waiting = self.waited / self.trained if self.trained else 0.0
         interrupted, best = not self._ended(), self.state.best
         return TrainResult(self.total, interrupted, self.loss, self.validation, best, self.best_validation, waiting)
+
+    @contextlib.contextmanager
+    def _fetching(self) -> Iterator[concurrent.futures.Executor]:
+        """Yields what fetches results; where training ends by an error, it first waits for the steps under way."""
+        fetcher = concurrent.futures.ThreadPoolExecutor(1)
+        try:
+            yield fetcher
+        finally:
+            with self.distribution.guarded():  # a step that waits for a lost worker may never end
+                fetcher.shutdown()
 
     def _resume(self) -> None:
         """Restores the last checkpoint, which has to be the same one on all workers."""
