@@ -1,6 +1,7 @@
 """Twenty steps on one device and on two, of batches with padding and weights of 0.
 
-`python -m tests.model.replicated_steps STRATEGY HEAD PRECISION OUTPUT`: the chief writes losses, norms and weights.
+`python -m tests.model.replicated_steps STRATEGY HEAD PRECISION OUTPUT`: the chief writes losses, norms, weights
+and their averages.
 """
 
 import os
@@ -12,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from model import batch as fields
+from model.averaging import Average
 from model.distribution import SINGLE, Distribution, open_distribution
 from model.lipreader import LipReader, LipReaderConfig
 from model.train_step import TrainConfig, batch_keys, make_optimizer, make_step
 
 STEPS, ROWS, WINDOWS = 20, 4, 6
-HOW = TrainConfig(epochs=1, warmup=0.0)
+HOW = TrainConfig(epochs=1, warmup=0.0, ema=0.9)
 
 
 def batch(step: int, head: str) -> dict[str, np.ndarray]:
@@ -40,14 +42,17 @@ def learn(distribution: Distribution, head: str, precision: str) -> dict[str, np
     with distribution.scope():
         model = LipReader(LipReaderConfig(classes=4, head=head, precision=precision, **shape), seed=1)
         optimizer = make_optimizer(model, HOW, STEPS)
-    weights = {f"initial weight{place}": value for place, value in enumerate(model.get_weights())}
-    step, taken = make_step(model, optimizer, HOW, distribution), []
+        average = Average(model, HOW.ema)
+    weights = {f"initial{place}": value for place, value in enumerate(model.get_weights())}
+    step, taken = make_step(model, optimizer, HOW, distribution, average), []
     for number in range(STEPS):
         whole = batch(number, head)
         shares = [{key: each[own.worker :: own.workers] for key, each in whole.items()} for own in distribution.shares]
         _, values = step(*(fields.select(share, batch_keys(model)) for share in shares))
         taken.append(values[:2].numpy())
     weights |= {f"weight{place}": value for place, value in enumerate(model.get_weights())}
+    with average.applied():
+        weights |= {f"average{place}": value for place, value in enumerate(model.get_weights())}
     return {"taken": np.array(taken), "replicas": np.array(distribution.shares[0].workers), **weights}
 
 

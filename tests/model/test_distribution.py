@@ -36,15 +36,16 @@ def _assert_equal(single: Any, several: Any, head: str) -> None:
     loss, norm = np.abs(several["taken"] - single["taken"]).T
     norm /= single["taken"][:, 1]
     assert max(loss[:4].max(), norm[:4].max()) < FIRST
-    for found, allowed in zip((loss.max(), norm.max(), _share(single, several)), LAW[head], strict=True):
+    shares = [_share(single, several, kind) for kind in ("weight", "average")]
+    for found, allowed in zip((loss.max(), norm.max(), max(shares)), LAW[head], strict=True):
         assert found < allowed
 
 
-def _share(single: Any, several: Any) -> float:
-    """The distance between the weights, as a share of the way that they have gone."""
-    names = [name for name in single.files if name.startswith("weight")]
+def _share(single: Any, several: Any, kind: str) -> float:
+    """The distance between the weights or their averages, as a share of the way that they have gone."""
+    names = [name for name in single.files if name.startswith(kind)]
     apart = sum(np.square(several[name] - single[name]).sum() for name in names)
-    gone = sum(np.square(single[name] - single[f"initial {name}"]).sum() for name in names)
+    gone = sum(np.square(single[name] - single[name.replace(kind, "initial")]).sum() for name in names)
     return float(np.sqrt(apart / gone))
 
 
