@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     if values.init_from and not checkpoints.has_begun(output):
         source = storage.local(values.init_from)
         say(f"starts from {source}: {experiment.initialise(model, data, asked.data, source)}")
-    _describe(data, asked, steps, model, say)
+    _describe(data, asked, steps, model, say, validates=clip is not None)
     reporter = printed.TrainingOutput(steps, asked.train.epochs) if distribution.is_chief else Reporter()
     feed, validate = _feed(data, asked), clip and _validation(model, data, asked, clip, reporter)
     with _owned(output, saved, distribution), signals.deferred(then=printed.say_stopping) as stop:
@@ -136,12 +136,17 @@ def _owned(output: Path, saved: dict[str, Any], distribution: Distribution) -> I
 
 
 def _describe(
-    data: DatasetDir, asked: training.Settings, steps: int, model: LipReader, say: Callable[[str], None]
+    data: DatasetDir,
+    asked: training.Settings,
+    steps: int,
+    model: LipReader,
+    say: Callable[[str], None],
+    validates: bool,
 ) -> None:
     """Prints what is trained on what, before the first batch."""
     unit, epochs = asked.data.unit, asked.train.epochs
     examples = cli.counted(len(select_examples(data, "train", asked.data)), unit)
-    val = cli.counted(len(data.records("val")) if "val" in data.splits else 0, "clip")
+    val = cli.counted(len(data.records("val")) if validates else 0, "clip")
     say(f"data: {data.root}: {examples} to train on, {val} to validate with")
     if asked.order.mix:
         names, shares = flags.FLAGS.data, np.array(asked.order.mix) / sum(asked.order.mix)

@@ -100,6 +100,7 @@ def test_a_shard_that_is_cut_while_it_is_read_is_named(printed: dict[str, str]) 
 def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, str]) -> None:
     assert "split 'val' is empty" in printed["damaged"].partition("no validation: ")[2].splitlines()[0]
     assert "no word times in split 'val'" in printed["vanishing"].partition("no validation: ")[2].splitlines()[0]
+    assert all(" to train on, 0 clips to validate with\n" in printed[name] for name in ("damaged", "vanishing"))
     assert "; no validation; run: " in printed["damaged"]
 
 
