@@ -1,5 +1,6 @@
 """Trains from the shards for some seconds: seconds a step, of which so many wait for data, and the step alone."""
 
+import dataclasses
 import itertools
 import json
 import statistics
@@ -23,7 +24,7 @@ from pipeline.loading.plan import PlanConfig
 from pipeline.records.directory import open_dataset
 from pipeline.vocab import Vocabulary
 from scripts.benchmarks.device_variant import wait
-from scripts.common import experiment
+from scripts.common import experiment, training_defaults
 
 BEFORE, NOW = LOOPS = ("before", "now")
 UNITS = ("word", "sentence")
@@ -31,7 +32,6 @@ SETTLING = 12  # steps at the start: tracing, and batches that were read meanwhi
 LEAST = 10  # steps that are measured
 KEPT = 4  # batches of the step alone
 STEPS = 10**6  # of an epoch, so that no checkpoint is written meanwhile
-AUGMENTED = AugmentConfig(shift=6, flip=0.5, brightness=15, contrast=0.15, speed=0.1)  # the recipes'
 
 Batch = dict[str, tf.Tensor]
 Step = Callable[[Batch], object]
@@ -94,10 +94,10 @@ def main(loop: str, data: str, unit: str, batch: int, table: str, width: float, 
     vocabulary = Vocabulary.of_words(known["words"]) if word else Vocabulary.of_characters(known["characters"])
     config, head = DataConfig(vocabulary, unit, margin=12), "word" if word else "ctc"
     model = LipReader(LipReaderConfig(len(vocabulary), head=head, table=table, width=width, lstm_units=128))
-    how = TrainConfig(epochs=1, checkpoint_every=STEPS)
+    how, augmented = TrainConfig(epochs=1, checkpoint_every=STEPS), augmentation(unit)
 
     def batches(step: int = 0) -> Iterator[Batch]:
-        return experiment.batches(opened, "train", config, PlanConfig(batch), AUGMENTED, step=step, epochs=None)
+        return experiment.batches(opened, "train", config, PlanConfig(batch), augmented, step=step, epochs=None)
 
     feed = Feed(batches(), seconds)
     step = dense_step(model, how) if loop == BEFORE else make_step(model, make_optimizer(model, how, STEPS), how)
@@ -111,6 +111,12 @@ def main(loop: str, data: str, unit: str, batch: int, table: str, width: float, 
     ms = 1e3 * found["seconds"] / found["steps"]
     alone_ms = 1e3 * alone(step, kept, seconds)
     return {"items": batch * found["steps"], **found, "step_ms": ms, "alone_ms": alone_ms, "computing": alone_ms / ms}
+
+
+def augmentation(unit: str) -> AugmentConfig:
+    """Returns what `scripts.train` does to examples of a unit by default."""
+    names = {field.name for field in dataclasses.fields(AugmentConfig)}
+    return AugmentConfig(**{name: value for name, value in training_defaults.UNITS[unit].items() if name in names})
 
 
 def synchronous(feed: Feed, step: Step, keys: tuple[str, ...]) -> None:
