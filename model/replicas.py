@@ -74,6 +74,7 @@ class BatchNormalization(tf_keras.layers.BatchNormalization):
             kwargs["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
         return super().add_weight(*args, **kwargs)
 
+    @tf.autograph.experimental.do_not_convert  # as in `LipReader.call`
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalises `[N, …, channels]`; keeps shape and dtype."""
         if count() == 1 or not training:

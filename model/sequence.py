@@ -29,6 +29,7 @@ class StepWise(tf_keras.layers.Layer):
         super().__init__(name=name)
         self.cnn = cnn
 
+    @tf.autograph.experimental.do_not_convert  # as in `LipReader.call`
     def call(self, windows: tf.Tensor, valid: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Computes uint8 `[B, S, 112, 112, 5]`, bool `[B, S]` -> `[B, S, features]`, zeros where not valid."""
         features = self.features(windows, valid, training)
