@@ -106,8 +106,8 @@ def train(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Given:
-    """A step that the device was given.
+class _Pending:
+    """A step whose result is not known yet.
 
     Attributes:
       rows, windows: of its global batch, those that count.
@@ -147,7 +147,7 @@ class _Loop:
         self.step = make_step(model, self.optimizer, config, distribution, self.average)
         self.state = TrainingState(model, self.optimizer, run_dir, self.average, distribution.is_chief)
         self.curves = Curves(run_dir / "tensorboard", distribution.is_chief)
-        self.given: deque[_Given] = deque()
+        self.pending: deque[_Pending] = deque()
         self.settled = 0  # steps of this epoch whose results are known
         self.stopping = False  # as all workers know it
         self.loss: float | None = None
@@ -228,7 +228,7 @@ class _Loop:
                 )
             total, learned = self.state.epoch * self.steps_per_epoch + index, self.loss is not None
             self.profiler.before(total)
-            self._give(batches, waited, stop)
+            self._dispatch(batches, waited, stop)
             if learned:  # the first batch waits for files to be opened, and the first step is traced
                 self.waited += waited
                 self.trained += time.perf_counter() - began
@@ -238,20 +238,20 @@ class _Loop:
                 self._save()
         self._settle_all()
 
-    def _give(self, batches: tuple[Batch, ...], waited: float, stop: threading.Event) -> None:
-        """Gives the device one step, and settles what it was given long enough before."""
+    def _dispatch(self, batches: tuple[Batch, ...], waited: float, stop: threading.Event) -> None:
+        """Gives the device one step, and settles those that were given long enough before."""
         rows, windows = self._agree(batches, stop)
         ids, counted = zip(*map(_named, batches), strict=True)
         names = np.concatenate(ids), np.concatenate(counted)
         result = None
         if rows:
             with self.distribution.guarded():
-                taken = self.step(*(fields.select(batch, self.keys) for batch in batches))
-            result = self.fetcher.submit(lambda: tuple(each.numpy() for each in taken))
+                tensors = self.step(*(fields.select(batch, self.keys) for batch in batches))
+            result = self.fetcher.submit(lambda: tuple(tensor.numpy() for tensor in tensors))
         else:  # the counter moves alone: even a gradient of 0 decays weights and moves statistics
             self.optimizer.iterations.assign_add(1)
-        self.given.append(_Given(rows, windows, waited, names, result))
-        while len(self.given) > (AHEAD if self.loss is not None else 0):
+        self.pending.append(_Pending(rows, windows, waited, names, result))
+        while len(self.pending) > (AHEAD if self.loss is not None else 0):
             self._settle()
 
     def _agree(self, batches: tuple[Batch, ...], stop: threading.Event) -> tuple[int, int]:
@@ -264,12 +264,12 @@ class _Loop:
         return rows, windows
 
     def _settle_all(self) -> None:
-        while self.given:
+        while self.pending:
             self._settle()
 
     def _settle(self) -> None:
         """Waits for the oldest step that was given, and looks at its result."""
-        step, values = self.given.popleft(), {}
+        step, values = self.pending.popleft(), {}
         if step.result is not None:
             with self.distribution.guarded():
                 rows, vector = step.result.result()
@@ -287,7 +287,7 @@ class _Loop:
             self.meter = Meter()
         self.profiler.after(self.total)
 
-    def _not_finite(self, step: _Given, rows: np.ndarray) -> str:
+    def _not_finite(self, step: _Pending, rows: np.ndarray) -> str:
         names, counted = step.names
         bad, all_counted = (
             [name.decode() for name in names[chosen].tolist()] for chosen in (~np.isfinite(rows), counted)

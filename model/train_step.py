@@ -103,8 +103,9 @@ def make_step(
     """Builds the training step, traced once: a batch of each share -> losses `[B]`, and float32 `[4]`, see `VALUES`.
 
     Loss and gradient are those of the global batch: each replica divides by the weights of all, and the sums over the
-    replicas are clipped and applied by each alike. A gradient that is not finite is not applied. What is returned stays
-    on the device, so that the caller decides when to wait for it.
+    replicas are clipped and applied by each alike. A gradient that is not finite is not applied: training then ends,
+    and the checkpoint is kept, not the model in memory, whose statistics have met that batch. What is returned stays on
+    the device, so that the caller decides when to wait for it.
     """
     variables = model.trainable_variables
     scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
