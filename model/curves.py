@@ -48,13 +48,13 @@ class Curves:
 
 
 class Profiler:
-    """Records the steps `[first, last)` for TensorBoard's profiler; none where there are no such steps."""
+    """Records the steps `[first, last)` for TensorBoard's profiler: those of them that are taken, if any."""
 
     def __init__(self, steps: tuple[int, int] | None, run_dir: Path) -> None:
         self.steps, self.directory, self.runs = steps, run_dir / "tensorboard" / "train", False
 
     def before(self, step: int) -> None:
-        if self.steps and step == self.steps[0]:
+        if self.steps and not self.runs and step in range(*self.steps):  # a run may go on between them
             tf.profiler.experimental.start(str(self.directory))
             self.runs = True
 

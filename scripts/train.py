@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
     data = mixture.join(data_flags.open_datasets(values.data))
     asked = OPTIONS.build(_vocabulary(data, say))
     steps = _steps(data, asked, distribution)
+    profiled = training.profile_steps(asked.train.epochs * steps)
     clip = _validated(data, asked, say)
     saved = {**asked.saved(data), "init_from": _source(output, begun)}
     strategy_flags.refuse_other_settings(distribution, {**saved, "on_bad_record": asked.damaged.on_bad_record})
@@ -62,11 +63,11 @@ def main(argv: list[str]) -> None:
         source = storage.local(values.init_from)
         say(f"starts from {source}: {experiment.initialise(model, data, asked.data, source)}")
     _describe(data, asked, steps, model, say, validates=clip is not None)
-    reporter = printed.TrainingOutput(steps, asked.train.epochs) if distribution.is_chief else Reporter()
+    reporter = printed.TrainingOutput(steps, asked.train.epochs, profiled) if distribution.is_chief else Reporter()
     feed, validate = _feed(data, asked), clip and _validation(model, data, asked, clip, reporter)
     with _owned(output, saved, distribution), signals.deferred(then=printed.say_stopping) as stop:
-        how = stop, distribution, reporter, training.profile_steps()
-        result = train(model, asked.train, feed, steps, output, validate, *how)
+        how = {"stop": stop, "distribution": distribution, "reporter": reporter, "profile_steps": profiled}
+        result = train(model, asked.train, feed, steps, output, validate, **how)
     asked.damaged.skipped.update(*distribution.exchange(sorted(asked.damaged.skipped)))
     if isinstance(reporter, printed.TrainingOutput):
         _print_result(result, data, asked, asked.train.epochs * steps, output, reporter)

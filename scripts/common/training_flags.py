@@ -211,17 +211,23 @@ def _refuse_another_task(output: Path, saved: Mapping[str, Any]) -> None:
         )
 
 
-def profile_steps() -> tuple[int, int] | None:
+def profile_steps(total: int | None = None) -> tuple[int, int] | None:
     """Returns the steps that --profile_steps asks for: the first, and the one after the last.
 
+    Args:
+      total: steps of the whole training; None before they are known.
+
     Raises:
-      DataError: they are no two numbers, one after the other.
+      DataError: they are no two numbers, one after the other, or training ends before the first.
     """
     if (given := flags.FLAGS.profile_steps) is None:
         return None
     if len(given) != 2 or not all(part.isdecimal() for part in given) or not int(given[0]) < int(given[1]):
         raise DataError(f"--profile_steps={','.join(given)}: want the first step and the one after the last: 100,110")
-    return int(given[0]), int(given[1])
+    first, last = map(int, given)
+    if total is not None and first >= total:
+        raise DataError(f"--profile_steps={first},{last}: training ends after {total:,} steps; name earlier ones")
+    return first, last
 
 
 def check() -> None:

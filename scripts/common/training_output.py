@@ -22,11 +22,18 @@ class TrainingOutput(Reporter):
     Args:
       steps_per_epoch: batches of an epoch.
       epochs: how many there are.
+      profiled: the first step that the profiler records, and the one after the last; None where it records none.
       now: a clock, in seconds.
     """
 
-    def __init__(self, steps_per_epoch: int, epochs: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._steps_per_epoch, self._epochs, self._now = steps_per_epoch, epochs, now
+    def __init__(
+        self,
+        steps_per_epoch: int,
+        epochs: int,
+        profiled: tuple[int, int] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steps_per_epoch, self._epochs, self._profiled, self._now = steps_per_epoch, epochs, profiled, now
         self._bar: tqdm | None = None
         self._total = 0
         self._first: tuple[int, float] | None = None  # the first step of this call, and when it had been taken
@@ -35,6 +42,9 @@ class TrainingOutput(Reporter):
 
     def start(self, step: int, total: int) -> None:
         self._total = total
+        if self._profiled and self._profiled[1] <= step:
+            first, last = self._profiled
+            print(f"--profile_steps={first},{last}: nothing is recorded, since the run goes on from step {step:,}")
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
             self._bar.set_postfix_str("preparing the first step")

@@ -257,6 +257,15 @@ def test_the_profiler_records_the_steps_that_were_asked_for(tmp_path: Path, batc
 
 
 @pytest.mark.usefixtures("eager")
+def test_a_run_that_goes_on_between_the_steps_to_profile_records_the_rest(tmp_path: Path, batch: Callable) -> None:
+    train(LipReader(CONFIG), dataclasses.replace(QUICK, epochs=1), _stream(batch), STEPS, tmp_path)
+    profiles = tmp_path / "tensorboard" / "train" / "plugins" / "profile"
+    assert not profiles.exists()
+    train(LipReader(CONFIG), QUICK, _stream(batch), STEPS, tmp_path, profile_steps=(2, 4))
+    assert len(list(profiles.rglob("*.xplane.pb"))) == 1
+
+
+@pytest.mark.usefixtures("eager")
 def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
     with pytest.raises(RunError, match="epoch 0: the data ended after 1 of 3 batches"):
         train(LipReader(CONFIG), QUICK, lambda step: [batch()], STEPS, tmp_path)

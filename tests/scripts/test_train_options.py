@@ -183,6 +183,10 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
             ([*command, "--batch_size=4", f"--profile_steps={given}"], [f"--profile_steps={given}: want the first"])
             for given in ("10", "20,10", "a,b")
         ),
+        (
+            [*command, "--batch_size=4", "--epochs=2", "--profile_steps=100,110"],
+            ["--profile_steps=100,110: training ends after 2 steps; name earlier ones"],
+        ),
         ([*command, "--data=a,b"], ["--data=a,b: no such directory; ", "--data=a --data=b"]),
     )
     assert not (tmp_path / "run").exists()

@@ -47,6 +47,13 @@ def test_off_a_terminal_lines_tell_each_epoch_and_long_ones_between(capsys: pyte
     ]
 
 
+def test_steps_to_profile_that_were_taken_before_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for last in (40, 41):
+        TrainingOutput(steps_per_epoch=40, epochs=3, profiled=(30, last)).start(40, 120)
+    said = "--profile_steps=30,40: nothing is recorded, since the run goes on from step 40"
+    assert capsys.readouterr().out.splitlines() == [said]
+
+
 def test_a_long_epoch_tells_where_it_is_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
     clock = _Clock()
     output = TrainingOutput(steps_per_epoch=40, epochs=3, now=clock)
