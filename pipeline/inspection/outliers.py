@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
-from pipeline.schema import CROP
+from pipeline.schema import CROP, DataError
 from pipeline.video.opencv import cv2
 
 FAR = 3.5  # robust standard deviations from the median (Iglewicz and Hoaglin 1993)
@@ -25,10 +25,12 @@ class Measured(NamedTuple):
       records: int64 [N], rows of the index.
       values: float64 [N, 3], as `MEASURES`: mean gray level, 0 to 255; how many pixels the mouth lies to the right of,
         and lower than, that of the mean crop.
+      unread: records that are damaged, so that they were left out.
     """
 
     records: np.ndarray
     values: np.ndarray
+    unread: int
 
 
 class Outlier(NamedTuple):
@@ -48,20 +50,23 @@ def measure(dataset: DatasetDir, records: Iterable[int]) -> Measured:
 
     Args:
       dataset: an opened dataset directory.
-      records: rows of the index; each record is read once, and one mean frame a clip is kept.
-
-    Raises:
-      DataError: a record is damaged.
+      records: rows of the index; each record is read once, and one mean frame a clip is kept. Damaged records are
+        left out and counted.
     """
-    rows, means = [], []
+    rows, means, unread = [], [], 0
     for record in records:
+        try:
+            frames = directory.read_record(dataset, record).frames
+        except DataError:
+            unread += 1
+            continue
         rows.append(record)
-        means.append(directory.read_record(dataset, record).frames.mean(0).astype(np.float32))
+        means.append(frames.mean(0).astype(np.float32))
     if not rows:
-        return Measured(np.zeros(0, np.int64), np.zeros((0, len(MEASURES))))
+        return Measured(np.zeros(0, np.int64), np.zeros((0, len(MEASURES))), unread)
     middle = np.mean(means, axis=0, dtype=np.float32)[REACH : CROP - REACH, REACH : CROP - REACH]
     values = [(float(mean.mean()), *_displacement(mean, middle)) for mean in means]
-    return Measured(np.array(rows), np.array(values))
+    return Measured(np.array(rows), np.array(values), unread)
 
 
 def _displacement(mean: np.ndarray, middle: np.ndarray) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def html(
       track: wraps the lists of clips that are read, such as a progress bar.
 
     Raises:
-      DataError: a drawn record is damaged, or a file beside the shards is malformed.
+      DataError: a record that is shown is damaged, or a file beside the shards is malformed.
     """
     drawn = preview.sample(dataset, clips, seed)
     measured = outliers.measure(dataset, track(preview.sample(dataset, measure, seed)))

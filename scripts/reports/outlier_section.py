@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.inspection import outliers
 from pipeline.inspection.outliers import FAR, MIN_CLIPS, Measured, Outlier
 from pipeline.records.directory import DatasetDir
+from scripts.common import cli
 from scripts.reports import charts, page
 from scripts.reports.page import Block, Picture, Section, Table, Text
 
@@ -22,15 +23,17 @@ TITLE = "Outliers"
 def section(
     dataset: DatasetDir, measured: Measured, found: Sequence[Outlier], pictures: Sequence[Picture], legend: str
 ) -> Section:
-    """Draws the measures, and lists the outliers above their pictures."""
+    """Draws the measures, lists the outliers above their pictures, and counts the records that could not be read."""
     count, total = len(measured.records), len(dataset.index)
+    damage = f" {cli.counted(measured.unread, 'record')} could not be read: scripts.records verify names damage."
+    unread = damage if measured.unread else ""
     if count < MIN_CLIPS:
         few = f"Brightness and the mouth's place are compared among at least {MIN_CLIPS} clips; {count} were measured."
-        return Section(TITLE, wide=[Text(few)])
+        return Section(TITLE, wide=[Text(few + unread)])
     how = (
         f"{count:,} of {total:,} clips were measured (--measure), by the mean of their frames: its gray level, and "
         "where it shows the mouth, compared with the mean of all. "
-        f"A clip is listed from {FAR:g} robust standard deviations on."
+        f"A clip is listed from {FAR:g} robust standard deviations on.{unread}"
     )
     if not found:
         return Section(TITLE, _charts(measured), [Text(f"No clip is far from the others. {how}")])

@@ -81,6 +81,19 @@ def test_clips_unlike_the_others_are_listed_and_shown(tmp_path: Path) -> None:
     assert shown[1:5:2] == ["s1/c11", "s1/c07"]
 
 
+@pytest.mark.parametrize("count", [12, 25], ids=["few", "enough"])
+def test_damaged_records_among_those_measured_are_counted(tmp_path: Path, count: int) -> None:
+    clips = [dataclasses.replace(datasets.clip(f"s1/c{n:02}", 9), tracked=np.ones(9, bool)) for n in range(count)]
+    dataset = datasets.write_dataset(tmp_path, {"train": [clips]})
+    with dataset.shards[0].open("r+b") as file:
+        for record in (3, 8):
+            file.seek(dataset.index.row(record).offset + 500)
+            file.write(b"?")
+    (said,) = [text for text in pages.check(_html(dataset, 0)).text if "could not be read" in text]
+    assert said.endswith(" 2 records could not be read: scripts.records verify names damage.")
+    assert {12: "at least 20 clips; 10 were measured.", 25: "23 of 25 clips were measured"}[count] in said
+
+
 def test_doubtful_clips_come_first(tmp_path: Path) -> None:
     doubts = {"s1/a": 0.0, "s1/b": 0.5, "s1/c": 0.97, "s1/d": 0.49, "s1/e": 0.97}
     clips = [
