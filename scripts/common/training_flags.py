@@ -226,7 +226,8 @@ def profile_steps(total: int | None = None) -> tuple[int, int] | None:
         raise DataError(f"--profile_steps={','.join(given)}: want the first step and the one after the last: 100,110")
     first, last = map(int, given)
     if total is not None and first >= total:
-        raise DataError(f"--profile_steps={first},{last}: training ends after {total:,} steps; name earlier ones")
+        ends = f"training ends after {cli.counted(total, 'step')}"
+        raise DataError(f"--profile_steps={first},{last}: {ends}; name earlier ones")
     return first, last
 
 
