@@ -40,6 +40,10 @@ from scripts.reports import dataset_page, origin
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 MAX_NAMED = 5  # clips of each kind of difference
+GROUPS = {  # of --help
+    "What to look at": ("data", "id", "clips", "seed", "measure", "output", "all", "augment"),
+    "Augmentation, with --augment of preview": tuple(cli.AUGMENT),
+}
 VARIANTS = 3  # augmentation draws of each clip
 
 flags.DEFINE_string("data", None, "dataset directory or URL; diff takes two as its arguments instead")
@@ -270,4 +274,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, groups=GROUPS)

@@ -28,15 +28,15 @@ _DEFINE = {
 }
 
 AUGMENT = {
-    "shift": "Augmentation: largest shift of the crop, in pixels.",
-    "flip": "Augmentation: probability of a horizontal flip.",
-    "speed": "Augmentation: largest relative change of speed.",
-    "brightness": "Augmentation: largest change in gray levels of 255.",
-    "contrast": "Augmentation: largest relative change of contrast.",
-    "zoom": "Augmentation: largest relative stretch of height and of width.",
-    "erase": "Augmentation: probability that a rectangle is hidden in all frames of an example.",
-    "mask_frames": "Augmentation: largest number of consecutive frames that are hidden.",
-    "masks": "Augmentation: number of such hidden runs.",
+    "shift": "Largest shift of the crop, in pixels.",
+    "flip": "Probability of a horizontal flip.",
+    "speed": "Largest relative change of speed.",
+    "brightness": "Largest change in gray levels of 255.",
+    "contrast": "Largest relative change of contrast.",
+    "zoom": "Largest relative stretch of height and of width.",
+    "erase": "Probability that a rectangle is hidden in all frames of an example.",
+    "mask_frames": "Largest number of consecutive frames that are hidden.",
+    "masks": "Number of such hidden runs.",
 }  # the flags of an AugmentConfig, to train with and to preview
 
 
