@@ -68,7 +68,7 @@ def _summary(output: Path, data: DatasetDir, began: float) -> None:
     words = data.manifest["vocabulary"]["words"]
     known = DecodeConfig("beam", lexicon=decoding_flags.lexicon("vocabulary", opened.data.vocabulary, opened.words))
     report, spelled = (
-        experiment.score(opened.model, data, "test", opened.data, batch_size=8, how=how) for how in (known, GREEDY)
+        experiment.scorer(data, "test", opened.data, batch_size=8, how=how)(opened.model) for how in (known, GREEDY)
     )
     video = output / "corpus" / f"{data.index.id[data.records('test')[0]]}.mp4"
     step("transcribe", f"--run={output / 'run'}", str(video))

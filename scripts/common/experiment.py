@@ -283,11 +283,6 @@ def scorer(
     return score
 
 
-def score(model: LipReader, *data: Any, **more: Any) -> Report:
-    """Scores a model once; the other arguments are those of `scorer`."""
-    return scorer(*data, **more)(model)
-
-
 def _said(data: DatasetDir, split: str, padding: str) -> Callable[[str], list[Word]]:
     """Returns a function from a clip's id to its words with their windows, surely said there."""
     records = {data.index.id[record]: record for record in data.records(split).tolist()}
