@@ -33,11 +33,11 @@ class AugmentConfig:
       flip: probability that left and right are swapped.
       brightness: maximum change, in gray levels, 0 to 255.
       contrast: the distance from middle gray is multiplied by 1 - contrast to 1 + contrast.
-      zoom: height and width are each stretched 1 - zoom to 1 + zoom times; border pixels are repeated.
-      erase: probability that a rectangle becomes the clip's mean level in all of its frames (Zhong et al. 2020).
       mask_frames: maximum length of a run of frames that the clip's mean frame replaces (Ma et al. 2022), 0 to 1000.
       masks: number of such runs, of 0 to `mask_frames` frames each.
       speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
+      zoom: height and width are each stretched 1 - zoom to 1 + zoom times; border pixels are repeated.
+      erase: probability that a rectangle becomes the clip's mean level in all of its frames (Zhong et al. 2020).
 
     Raises:
       ValueError: a field is outside its range, or `masks` is set without `mask_frames`.
@@ -47,11 +47,11 @@ class AugmentConfig:
     flip: float = 0.0
     brightness: int = 0
     contrast: float = 0.0
-    zoom: float = 0.0
-    erase: float = 0.0
     mask_frames: int = 0
     masks: int = 1
     speed: float = 0.0
+    zoom: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         for field, limit in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):

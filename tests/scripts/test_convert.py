@@ -44,7 +44,7 @@ def test_what_cannot_be_converted_is_said_before_and_without_a_conversion(talks:
         ["convert", *place, f"--output={tmp_path / 'no'}", "--dry_run"],
     )
     foreign = (
-        "characters outside the alphabet: '!' in 1 clips, ',' in 1, '?' in 1, 'ß' in 1, 'ç' in 1, 'ü' in 1, '…' in 1; "
+        "characters outside the alphabet: '!' in 1 clip, ',' in 1, '?' in 1, 'ß' in 1, 'ç' in 1, 'ü' in 1, '…' in 1; "
         "these 4 clips will be rejected; --alphabet=from_data takes those of training clips, --text=spoken drops "
         "punctuation and symbols, --unknown=unk replaces them"
     )

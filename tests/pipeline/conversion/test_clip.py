@@ -146,7 +146,7 @@ def test_a_conversion_counts_clips_and_names_what_is_left_out_of_them(cut: Path,
     assert dataset.manifest["rejected"] == {"bad_transcript": 1}
     assert dataset.manifest["left_out"] == {"face_lost": 1}
     assert dict(statistics.summary(dataset))["left out"] == "1 face_lost, parts of split clips"
-    page = pages.check(dataset_page.html(dataset, 1, 0))
+    page = pages.check(dataset_page.html(dataset, [], 1, 0, 0))
     assert "Parts of split clips left out, by reason" in page.text
     assert not [text for text in page.text if text.startswith("and ")]
     with (tmp_path / "out" / directory.REJECTED).open(newline="") as file:

@@ -490,7 +490,7 @@ def test_a_signal_while_libraries_load_is_one_line(tmp_path: Path, number: int) 
         time.sleep(0.01)
     os.killpg(process.pid, number)
     _, stderr = process.communicate()
-    assert (process.returncode, stderr) == (1, "stopped before it started\n")
+    assert (process.returncode, stderr) == (128 + number, "stopped before it started\n")
 
 
 @pytest.mark.slow
