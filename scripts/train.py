@@ -4,8 +4,8 @@
     python -m scripts.train --data=data/grid --output=runs/sentences --unit=sentence --init_from=runs/words
 
 A word run names each aligned word. A sentence run reads whole clips with CTC, as characters or words (--labels).
-Settings that no flag gives are those of the published results, which differ between words and sentences. A run that is
-continued keeps its own.
+Settings that no flag gives were chosen on GRID, and differ between words and sentences. A run that is continued keeps
+its own.
 
 tensorboard --logdir=RUN shows curves, confused words and a few clips with what was read. --speakers, --words, --where,
 --max_doubt and --max_frames select training examples; validation keeps all.

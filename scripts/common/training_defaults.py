@@ -1,4 +1,4 @@
-"""The settings of a training that no flag gives: those of the run it continues, else those of the published results."""
+"""The settings of a training that no flag gives: those of the run it continues, else its unit's."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ UNITS: dict[str, dict[str, Any]] = {  # unit -> flag -> value; a flag that is no
         "epochs": 24,
         "learning_rate": 0.002,
     },
-    "sentence": {**ALIKE, "batch_size": 8, "epochs": 30, "learning_rate": 0.0015},
+    # Small batches and averaged weights: of 40 clips they read half again as many words as batches of 8 without.
+    "sentence": {**ALIKE, "batch_size": 4, "epochs": 40, "learning_rate": 0.0015, "ema": 0.97},
 }
 # Sentences are read as words where a word comes so often in training on average, there are no more to choose from,
 # and such a share of what validation says is known.

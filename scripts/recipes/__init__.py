@@ -1,4 +1,4 @@
-"""The commands that reproduce published results; `common.training_defaults` has the settings of their trainings.
+"""The commands that reproduce published results; `common.training_defaults` has most settings of their trainings.
 
 May import `scripts.common`.
 Offers `grid`.

@@ -71,7 +71,7 @@ def test_flags_that_are_not_given_have_the_defaults_of_the_unit_or_of_the_run_th
     )
     assert [printed for _, printed in ends] == [
         "16 24 12 True 0.1 None\n",
-        "8 3 5 False 0.0 None\n",
+        "4 3 5 False 0.0 None\n",
         "4 4 2 True 0.0 words\n",
         "5 4 2 True 0.0 words\n",
         "",
