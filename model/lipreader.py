@@ -99,7 +99,6 @@ class StepDropout(tf_keras.layers.Layer):
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
-    @tf.autograph.experimental.do_not_convert  # as in `LipReader.call`
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Drops inputs of float `[B, S, n]`; keeps the shape."""
         if not training or self.rate == 0:
