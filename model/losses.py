@@ -64,7 +64,7 @@ def ctc(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, label_lengths:
     empty = tf.reduce_sum(tf.where(tf.sequence_mask(lengths, tf.shape(logits)[1]), blanks, 0.0), axis=1)
     # The kernel refuses rows without labels or without a path: one label in one window stands in for them.
     usual = possible & (label_lengths > 0)
-    # Sparse labels take the native kernel, or cuDNN's; dense ones a scan of small operations, six times slower.
+    # Sparse labels take the native kernel, or cuDNN's; dense ones a scan of small operations, seven times slower.
     loss = tf.nn.ctc_loss(
         labels=_sparse(labels, tf.where(usual, label_lengths, 1)),
         logits=logits,
