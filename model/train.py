@@ -1,7 +1,7 @@
 """The training loop, which resumes from its last checkpoint.
 
 Python gives steps to the device ahead of their results: a step is `settled`, which means that its loss is looked at,
-after the next ones were given. So the device never waits for Python.
+after the next ones were given. So a GPU need not wait for Python.
 """
 
 import concurrent.futures
