@@ -10,9 +10,8 @@ from pathlib import Path
 import tensorflow as tf
 
 PROBE = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
-NOTICE = re.compile(
-    r"^\S+ \S+: [WE] \S+\] (?!Unable to register)(.*(?:GPU|CUDA).*)$", re.MULTILINE
-)  # in TensorFlow's log
+# A line of TensorFlow's log.
+NOTICE = re.compile(r"^\S+ \S+: [WE] \S+\] (?!Unable to register)(.*(?:GPU|CUDA).*)$", re.MULTILINE)
 PROBE_S = 60
 
 
