@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from pipeline.schema import ClipError, Reason
 from pipeline.video import geometry, images
@@ -181,9 +181,20 @@ def _decode(source: Source, seeking: bool = False) -> Iterator[av.VideoFrame]:
         raise ClipError(Reason.TRUNCATED, f"{source.path}: the file breaks off after picture {count}")
 
 
+def demux(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+    """Yields the packets of all streams, up to the flush of `stream`.
+
+    PyAV goes on to flush streams that began after the header, and fails at them.
+    """
+    for packet in container.demux():
+        yield packet
+        if packet.stream is stream and not packet.size and packet.dts is None:
+            return
+
+
 def _packets(source: Source) -> Iterator[Packet]:
     """Yields packets of the stream, and notes how far those of all streams reach."""
-    for packet in source.container.demux():
+    for packet in demux(source.container, source.stream):
         stamp = packet.dts if packet.pts is None else packet.pts
         if packet.size and stamp is not None:
             source.reached = max(source.reached, float((stamp + (packet.duration or 0)) * packet.time_base))

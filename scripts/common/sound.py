@@ -88,8 +88,8 @@ class Sound:
         """
         base, due = self._stream.time_base, None
         offset = round(Fraction(shift - (self._source.origin or 0.0)) / base)  # in units of `base`
-        for packet in self._source.container.demux(self._stream):
-            if not packet.size:
+        for packet in containers.demux(self._source.container, self._stream):
+            if packet.stream is not self._stream or not packet.size:
                 continue
             stamp = packet.dts if packet.pts is None else packet.pts
             stamp = (due or 0) if stamp is None else stamp + offset

@@ -52,6 +52,21 @@ def test_a_span_before_the_first_picture(tmp_path: Path) -> None:
     assert (videos.numbers(near.luma), near.begins) == ([0, 0, 0, 1, 2, 3, 4], 0.32)
 
 
+def test_a_stream_that_begins_in_the_middle(tmp_path: Path) -> None:
+    path = videos.write(tmp_path / "a.flv", videos.numbered(75), sound=(0.0, 3.0))
+    with path.open("ab") as file:
+        file.write(_text_of_flv("shown late", 2990))
+    assert videos.numbers(videos.read(path).luma) == list(range(75))
+
+
+def _text_of_flv(text: str, ms: int) -> bytes:
+    """A tag of FLV: script data `onTextData`, of which demuxers make a stream of subtitles."""
+    string = lambda value: len(value).to_bytes(2, "big") + value.encode()  # noqa: E731
+    body = b"\x02" + string("onTextData") + b"\x08\0\0\0\1" + string("text") + b"\x02" + string(text) + b"\0\0\x09"
+    tag = b"\x12" + len(body).to_bytes(3, "big") + ms.to_bytes(3, "big") + bytes(4) + body
+    return tag + len(tag).to_bytes(4, "big")
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize(
     ("suffix", "sound"), [("mkv", True), ("mkv", False), ("avi", True), ("avi", False), ("flv", True), ("mp4", True)]
