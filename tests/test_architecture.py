@@ -62,7 +62,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
     ("library", "files"),
     [
         ("obstore", ["pipeline/records/bucket.py"]),
-        ("tensorflow_io", ["pipeline/loading/graph_reader.py"]),
+        ("tensorflow_io", ["pipeline/loading/tensorflow_io.py"]),
         ("distributed", ["pipeline/conversion/dask.py"]),
         ("praatio", ["pipeline/corpora/labels/textgrid.py"]),
         ("pysubs2", ["pipeline/corpora/labels/captions.py", "scripts/common/subtitles.py"]),

@@ -1,16 +1,16 @@
 """Reads the frames of batches inside the TensorFlow graph: exactly the bytes that are wanted, without Python.
 
 tensorflow-io's `IO>FileRead` takes a range of bytes of a file in one operation; TensorFlow itself has none that does.
-Both read `s3://` by the file system of tensorflow-io, with two requests a read (`scripts.benchmark read` compares).
+Where tensorflow-io does not load, TensorFlow's own reader takes whole records and checks the CRC of each. Both read
+`s3://` by the file system of tensorflow-io, with two requests a read (`scripts.benchmark read` compares).
 """
 
 import os
 from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow_io.python.ops import core_ops
 
-from pipeline.records import bucket
+from pipeline.loading import tensorflow_io
 from pipeline.records.bucket import Url
 from pipeline.records.codecs import FRAMES_PER_IMAGE
 from pipeline.records.directory import DatasetDir
@@ -28,22 +28,26 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
 
     Args:
       dataset: where the records lie.
-      checks_crc: whether TensorFlow's own reader takes each record whole and checks its CRC; otherwise tensorflow-io
-        takes just the bytes that are wanted, of records that were checked before.
+      checks_crc: whether TensorFlow's own reader takes each record whole and checks its CRC; otherwise tensorflow-io,
+        where it loads, takes just the bytes that are wanted, of records that were checked before.
+
+    Raises:
+      DataError: the records lie in a store, and tensorflow-io does not load.
     """
+    ranges = None if checks_crc else tensorflow_io.operations()
     decode = decoder(dataset.encoding.name)
     paths, remote = [_name(shard) for shard in dataset.shards], dataset.is_remote
 
     def read(batch: Columns) -> tf.Tensor:
         total, path = batch["read_frames"], tf.gather(paths, batch["shard"])
-        first = batch["offset"] if checks_crc else batch["offset"] + HEADER_BYTES + batch["skip"]
+        first = batch["offset"] + HEADER_BYTES + batch["skip"] if ranges else batch["offset"]
         first = tf.where(batch["size"] > 0, first, 0)  # a record that is left out may lie behind the end of its shard
         where = (path, first, *(batch[key] for key in ("skip", "size", "start", "stop")))
 
         def row(path: tf.Tensor, first: tf.Tensor, skip: tf.Tensor, size: tf.Tensor, *span: tf.Tensor) -> tf.Tensor:
-            if checks_crc:
-                return decode(tf.strings.substr(_record(path, first), skip, size), *span, total)
-            return decode(core_ops.io_file_read(path, first, size, ""), *span, total)
+            if ranges:
+                return decode(ranges.io_file_read(path, first, size, ""), *span, total)
+            return decode(tf.strings.substr(_record(path, first), skip, size), *span, total)
 
         known = decode is _raw and batch["shard"].shape[0] and not remote
         frames = _unrolled(row, where) if known else looped(row, where, at_once=READS_AT_ONCE if remote else 1)
@@ -59,7 +63,7 @@ def decoder(encoding: str) -> Callable[..., tf.Tensor]:
 
 def _name(shard: Place) -> bytes:
     if isinstance(shard, Url):
-        bucket.read_in_graph()
+        tensorflow_io.open_store(shard)
     return os.fsencode(str(shard))
 
 
