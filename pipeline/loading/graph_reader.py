@@ -47,7 +47,8 @@ def reader(dataset: DatasetDir, checks_crc: bool = False) -> Reader:
         def row(path: tf.Tensor, first: tf.Tensor, skip: tf.Tensor, size: tf.Tensor, *span: tf.Tensor) -> tf.Tensor:
             if ranges:
                 return decode(ranges.io_file_read(path, first, size, ""), *span, total)
-            return decode(tf.strings.substr(_record(path, first), skip, size), *span, total)
+            found = tf.cond(size > 0, lambda: tf.strings.substr(_record(path, first), skip, size), lambda: "")
+            return decode(found, *span, total)
 
         known = decode is _raw and batch["shard"].shape[0] and not remote
         frames = _unrolled(row, where) if known else looped(row, where, at_once=READS_AT_ONCE if remote else 1)
