@@ -24,8 +24,6 @@ from tensorflow.tsl.protobuf import coordination_config_pb2
 from model import workers
 from model.errors import RunError, WorkersError
 
-STRATEGIES = ("single", "mirrored", "workers")
-WRAPPERS = ("packed", "reshape")  # those whose batch normalisation meets all windows of a replica at once
 LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
 HEARTBEAT_S = 10.0
 BUILD_S = 120.0  # to make a model or to trace its step, beyond the time-out
@@ -186,7 +184,7 @@ def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[worke
     """Opens what a training is to run on; the first that a process does with TensorFlow.
 
     Args:
-      strategy: of `STRATEGIES`.
+      strategy: of `config.STRATEGIES`.
       timeout: seconds that a worker waits for the others, at start and at each step.
       on_cluster: is given the cluster before the others are waited for.
 

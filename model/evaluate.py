@@ -11,7 +11,7 @@ from model import batch as fields
 from model.alignment import Vocabulary, Word
 from model.decoding import GREEDY, DecodeConfig, decode
 from model.errors import RunError
-from model.lipreader import LipReader
+from model.lipreader import LipReader, input_keys
 from model.metrics import TextMetrics, Timed, TimeErrors, align
 
 KEYS = (fields.LENGTHS, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
@@ -113,7 +113,7 @@ def _read(
     """Returns the predictions of the rows that count, `timed` with their words, and the sum of their losses."""
     head = model.config.head
     chosen = fields.select(batch, KEYS)
-    logits = model.infer(fields.select(batch, (*model.config.inputs, fields.WEIGHTS)))
+    logits = model.infer(fields.select(batch, (*input_keys(model.config), fields.WEIGHTS)))
     lengths, values = chosen[fields.LENGTHS].numpy(), logits.numpy()
     hypotheses = decode(head, values, lengths, how)
     names, weights = np.asarray(batch[fields.IDS]).tolist(), chosen[fields.WEIGHTS].numpy()

@@ -11,7 +11,6 @@ and rows of weight 0 reach no state, nor, with the sequence wrappers `packed` an
 "more padding, same logits". With the other wrappers it holds at inference alone.
 """
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -20,63 +19,9 @@ import tf_keras
 
 from model import batch as fields
 from model import replicas
+from model.config import LipReaderConfig
 from model.sequence import WRAPPERS
-from model.vgg_m import TABLES, VGGM
-
-HEADS = ("word", "ctc")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-@dataclasses.dataclass(frozen=True)
-class LipReaderConfig:
-    """The architecture of a lip reader.
-
-    Attributes:
-      classes: words of the vocabulary (word head), or symbols without the blank (ctc head).
-      head: "word", one word a row; "ctc", a text a row.
-      table: VGG-M's layer table, "A", "B" or "C".
-      width: multiplies VGG-M's channels.
-      sequence: how the CNN runs over the steps, see `model.sequence`.
-      lstm_units: units in each direction.
-      lstm_layers: stacked LSTMs.
-      bidirectional: run the LSTM in both directions.
-      dropout: share of the LSTM inputs set to 0 in training, 0 <= dropout < 1.
-      use_in_word: word head only: an LSTM input says whether a step lies in the word itself, and the head averages
-        those steps alone.
-      precision: what VGG-M computes in: "float32", or half precision as the Keras policies "mixed_bfloat16" and
-        "mixed_float16" have it, with variables and statistics in float32. All else is float32: an LSTM's state is a sum
-        over the clip, and its products are less than 1% of VGG-M's.
-    """
-
-    classes: int
-    head: str = "word"
-    table: str = "B"
-    width: float = 1.0
-    sequence: str = "packed"
-    lstm_units: int = 256
-    lstm_layers: int = 1
-    bidirectional: bool = True
-    dropout: float = 0.3
-    use_in_word: bool = False
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        known = {"head": HEADS, "table": TABLES, "sequence": WRAPPERS, "precision": PRECISIONS}
-        for field, choices in known.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field}: want one of {', '.join(choices)}, got {getattr(self, field)!r}")
-        for field in ("classes", "width", "lstm_units", "lstm_layers"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: want 0 <= dropout < 1, got {self.dropout}")
-        if self.use_in_word and self.head != "word":
-            raise ValueError(f"use_in_word: goes with head word only, got head {self.head}")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The keys of a batch that the logits depend on."""
-        return (fields.WINDOWS, fields.LENGTHS) + ((fields.IN_WORD,) if self.use_in_word else ())
+from model.vgg_m import VGGM
 
 
 class StepDropout(tf_keras.layers.Layer):
@@ -110,6 +55,11 @@ class StepDropout(tf_keras.layers.Layer):
         return tf.where(keep, x / (1 - self.rate), tf.zeros([], x.dtype))
 
 
+def input_keys(config: LipReaderConfig) -> tuple[str, ...]:
+    """Returns the keys of a batch that the logits depend on."""
+    return (fields.WINDOWS, fields.LENGTHS) + ((fields.IN_WORD,) if config.use_in_word else ())
+
+
 class LipReader(tf_keras.Model):
     """Computes float32 logits of a batch: `[B, classes]` (word) or `[B, S, classes + 1]` with the blank last (ctc).
 
@@ -136,7 +86,7 @@ class LipReader(tf_keras.Model):
         )
         self.infer = tf.function(
             lambda batch: self(batch, training=False),
-            input_signature=[fields.specs((*config.inputs, fields.WEIGHTS))],
+            input_signature=[fields.specs((*input_keys(config), fields.WEIGHTS))],
             autograph=False,
         )
         self(_blank(config))
@@ -167,7 +117,7 @@ class LipReader(tf_keras.Model):
 
 def _inputs(batch: Mapping[str, tf.Tensor], config: LipReaderConfig) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Returns the checked entries that the logits depend on, and which steps count, bool `[B, S]`."""
-    chosen = fields.select(batch, config.inputs)
+    chosen = fields.select(batch, input_keys(config))
     if fields.WEIGHTS in batch:
         chosen[fields.LENGTHS] *= tf.cast(tf.convert_to_tensor(batch[fields.WEIGHTS]) > 0, tf.int32)
     return chosen, tf.sequence_mask(chosen[fields.LENGTHS], tf.shape(chosen[fields.WINDOWS])[1])
@@ -206,5 +156,5 @@ def _masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def _blank(config: LipReaderConfig) -> dict[str, tf.Tensor]:
     """Returns the smallest batch: one row of one step."""
     shapes = {fields.WINDOWS: [1, 1, *fields.WINDOW], fields.LENGTHS: [1], fields.IN_WORD: [1, 1]}
-    batch = {key: tf.zeros(shapes[key], fields.SPECS[key].dtype) for key in config.inputs}
+    batch = {key: tf.zeros(shapes[key], fields.SPECS[key].dtype) for key in input_keys(config)}
     return {**batch, fields.LENGTHS: tf.ones([1], tf.int32)}

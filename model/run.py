@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from model.config import LipReaderConfig
 from model.errors import RunError
-from model.lipreader import LipReaderConfig
 
 RUN_FILE = "run.json"
 VERSION = 2  # of run.json; 1 had no version and other names for two fields

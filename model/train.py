@@ -19,13 +19,14 @@ import numpy as np
 from model import batch as fields
 from model.averaging import Average
 from model.checkpoints import TrainingState
+from model.config import TrainConfig
 from model.curves import Curves, Profiler
 from model.distribution import SINGLE, Distribution
 from model.errors import RunError
 from model.lipreader import LipReader
 from model.meters import Mean, Meter
 from model.progress import Epoch, Reporter
-from model.train_step import VALUES, Batch, TrainConfig, batch_keys, make_optimizer, make_step
+from model.train_step import VALUES, Batch, batch_keys, make_optimizer, make_step
 
 LOG_EVERY = 10  # steps a point in TensorBoard
 AHEAD = 2  # steps that the device is given before the result of the first is waited for

@@ -1,6 +1,5 @@
-"""One training step: settings, optimizer, gradient."""
+"""One training step: optimizer, gradient."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
@@ -11,53 +10,12 @@ from model import batch as fields
 from model import distribution as distributions
 from model import losses, replicas
 from model.averaging import Average
-from model.lipreader import LipReader
+from model.config import TrainConfig
+from model.lipreader import LipReader, input_keys
 
 Batch = Mapping[str, tf.Tensor]
 VALUES = ("loss", "gradient_norm", "learning_rate", "loss_scale")  # of a step; the scale is 0 without loss scaling
 SCALE, GROWTH = 2.0**15, 2000  # of the loss, and steps without an overflow after which it doubles: Keras' own
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Settings of a training.
-
-    Attributes:
-      epochs: passes over the data.
-      learning_rate: peak learning rate, reached after the warm-up.
-      warmup: share of the steps in which it grows; then a half cosine falls to 0 at the last step.
-      weight_decay: AdamW's, on kernels alone (Loshchilov and Hutter 2019).
-      clip_norm: the largest global norm of the gradient (Pascanu et al. 2013).
-      label_smoothing: of the word head's targets, 0 <= label_smoothing < 1.
-      ema: decay of the averaged weights that are validated and read with, see `averaging.Average`; 0 for the weights
-        themselves.
-      checkpoint_every: steps between checkpoints; each epoch also ends with one.
-      monitor: validation value whose minimum marks the best checkpoint.
-      patience: epochs without a better validation after which training ends; None for no limit.
-    """
-
-    epochs: int = 20
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
-    clip_norm: float = 5.0
-    label_smoothing: float = 0.0
-    ema: float = 0.0
-    checkpoint_every: int = 500
-    monitor: str = "cer"
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "learning_rate", "clip_norm", "checkpoint_every"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field}: want more than 0, got {getattr(self, field)}")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience: want at least 1 epoch, got {self.patience}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay: want 0 or more, got {self.weight_decay}")
-        for field in ("warmup", "label_smoothing", "ema"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
 
 
 class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -134,4 +92,4 @@ def make_step(
 def batch_keys(model: LipReader) -> tuple[str, ...]:
     """Returns the batch keys that a step reads."""
     labels = (fields.LABELS, fields.LABEL_LENGTHS) if model.config.head == "ctc" else (fields.LABELS,)
-    return (*model.config.inputs, *labels, fields.WEIGHTS)
+    return (*input_keys(model.config), *labels, fields.WEIGHTS)

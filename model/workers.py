@@ -17,9 +17,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from model.config import EXAMPLE
 from model.errors import RunError, WorkersError
 
-EXAMPLE = '{"cluster": {"worker": ["ann:2222", "bob:2222"]}, "task": {"type": "worker", "index": 0}}'
 TOGETHER = "start the same command on all workers to continue from the last checkpoint"
 RETRY_S = 0.2
 HELLO_S, MAX_HELLO = 1.0, 1 << 20  # a stranger may say nothing, or what reads as a length of gigabytes

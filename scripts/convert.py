@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pipeline.conversion import dry_run, overwrite, precheck, run_log
 from pipeline.conversion.array import Part
-from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.config import FROM_DATA, ConvertConfig
 from pipeline.conversion.finalize import too_many
 from pipeline.conversion.job import Engine, Progress, convert, finalize_tasks
 from pipeline.conversion.reuse import Reuse
@@ -92,7 +92,7 @@ def _plan_and_convert(
 
 
 def _is_from_data() -> bool:
-    return flags.FLAGS.alphabet == precheck.FROM_DATA
+    return flags.FLAGS.alphabet == FROM_DATA
 
 
 def _bar(what: str) -> precheck.Track:

@@ -29,8 +29,7 @@ from tqdm import tqdm
 from model import confidence
 from model.evaluate import Prediction, Report, worst
 from pipeline.inspection import statistics
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from pipeline.inspection import compare, preview, statistics
 from pipeline.loading import augment
-from pipeline.loading.augment import AugmentConfig
+from pipeline.loading.config import AugmentConfig
 from pipeline.records import directory, reindex, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.records.storage import Place

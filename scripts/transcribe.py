@@ -32,6 +32,7 @@ from absl import flags
 from tqdm import tqdm
 
 from model import alignment, decoding
+from model.lipreader import input_keys
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora.source import printable
 from pipeline.loading import windows
@@ -130,7 +131,7 @@ def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConf
         BatchKey.IN_WORD: tf.ones([1, steps], tf.uint8),
         BatchKey.WEIGHTS: tf.ones([1]),
     }
-    wanted = {key: batch[key] for key in (*opened.model.config.inputs, BatchKey.WEIGHTS)}
+    wanted = {key: batch[key] for key in (*input_keys(opened.model.config), BatchKey.WEIGHTS)}
     logits, head, vocabulary = opened.model.infer(wanted).numpy(), opened.model.config.head, opened.data.vocabulary
     (hypothesis,) = decoding.decode(head, logits, [int(steps)], how)
     return alignment.read(head, logits[0], int(steps), hypothesis, vocabulary, alignment.motion(cut)[0])

@@ -11,17 +11,19 @@ import pytest
 import tensorflow as tf
 
 from model import checkpoints, export, run, transfer
+from model.config import TrainConfig
 from model.lipreader import LipReader
 from model.train import train
-from model.train_step import TrainConfig, make_optimizer
+from model.train_step import make_optimizer
 from pipeline import mouth
 from pipeline.conversion import dry_run, job, precheck
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import CORPORA, folder, grid, lrs, lrw
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.loading import dataset, plan, position
-from pipeline.mouth.cropping import CropSettings
+from pipeline.crop_settings import CropSettings
+from pipeline.loading import position
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records import cache, directory, reindex, storage, tfrecord
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus
@@ -60,7 +62,7 @@ def _sources(root: Path) -> Catalog:
 
 def _stream(root: Path) -> tuple[Any, ...]:
     data = directory.open_dataset(root / "data")
-    return data, "train", dataset.DataConfig(Vocabulary.of_characters(), unit="sentence"), plan.PlanConfig(2)
+    return data, "train", DataConfig(Vocabulary.of_characters(), unit="sentence"), PlanConfig(2)
 
 
 def _model(root: Path) -> LipReader:
@@ -175,7 +177,7 @@ def _state(path: str, root: Path) -> None:
 def _trained(path: str, root: Path) -> None:
     """One step, after which it is told to stop."""
     opened, data = experiment.open_run(root / "run"), directory.open_dataset(root / "data")
-    order, stop = plan.PlanConfig(2), threading.Event()
+    order, stop = PlanConfig(2), threading.Event()
 
     def batches(step: int) -> Iterator[dict[str, tf.Tensor]]:
         for batch in experiment.batches(data, "train", opened.data, order, step=step, epochs=None):

@@ -3,10 +3,12 @@
 import dataclasses
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
-from pipeline.conversion.shard import ShardTask
 from pipeline.records import storage
 from pipeline.records.storage import Place
+
+Shard = TypeVar("Shard")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Part:
         """Whether nobody else makes shards."""
         return self.tasks == 1
 
-    def share(self, tasks: Sequence[ShardTask]) -> list[ShardTask]:
+    def share(self, tasks: Sequence[Shard]) -> list[Shard]:
         """Returns the shards of this task: every `tasks`-th, so that all have some of every split."""
         return list(tasks[self.task :: self.tasks])
 

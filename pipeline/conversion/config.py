@@ -4,11 +4,14 @@ import dataclasses
 from typing import Any, Literal
 
 from pipeline import vocab
-from pipeline.mouth.cropping import CropSettings
+from pipeline.crop_settings import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 
 VERSION = 3  # of a job's description; 2 tracked faces otherwise; 1 had no version, and hashed clips by their `repr`
+CLIP_TIMEOUT_S = 120.0
+MAX_REJECT_FRACTION = 0.05
+FROM_DATA = "from_data"  # in place of an alphabet
 CHOICES = {
     "overlong": ("reject", "truncate"),
     "on_gap": ("reject", "split"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.conversion import array, finalize, lock, pieces, processes, progress, run_log
 from pipeline.conversion.array import WHOLE, Part
-from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.config import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION, ConvertConfig
 from pipeline.conversion.processes import CRASHES
 from pipeline.conversion.progress import PROGRESS, Outcome, Progress, writing
 from pipeline.conversion.run_log import RunLog
@@ -22,8 +22,6 @@ from pipeline.records.bucket import Url
 from pipeline.records.storage import Place
 from pipeline.schema import BusyError, DataError
 
-CLIP_TIMEOUT_S = 120.0
-MAX_REJECT_FRACTION = 0.05
 LAST_TASKS_S = 120.0  # for other tasks to end, once all their shards are finished
 Engine = Callable[..., Iterator[processes.Event]]  # arguments as of `pieces.run` but for `workers`
 MIN_REJECTS = 100  # with so many rejects, and more than allowed, the job fails before it has tried all clips

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline import vocab
 from pipeline.conversion.clip import MAX_FRAMES_OUTSIDE, MAX_LABELS_OFF_S, foreign_characters, ruled_text
-from pipeline.conversion.config import ConvertConfig
+from pipeline.conversion.config import FROM_DATA, ConvertConfig
 from pipeline.corpora import mirror, paths
 from pipeline.corpora.catalog import Catalog, Selection
 from pipeline.corpora.source import ClipSource, printable
@@ -31,7 +31,6 @@ SHOWN = 3  # clips that a line names
 MAX_DETAIL = 200  # characters of what it says of one
 MAX_CHARACTERS = 100  # foreign characters that a line names
 COMMONEST = 10  # dropped characters that a row names
-FROM_DATA = "from_data"  # in place of an alphabet
 Track = Callable[[Iterable[ClipSource]], Iterable[ClipSource]]
 
 

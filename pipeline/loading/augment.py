@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.loading import windows
+from pipeline.loading.config import AugmentConfig
 from pipeline.records.strings import StringArray
 from pipeline.schema import CROP, Clip, Word
 from pipeline.vocab import min_ctc_windows
@@ -22,51 +23,6 @@ MIDDLE_GRAY = 128  # the level that contrast does not change
 WHOLE_CLIP = -1  # the word of an example that is a whole clip, as in `examples.Examples`
 Numbers = TypeVar("Numbers", np.ndarray, tf.Tensor)
 GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the increment of SplitMix64
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-    """How examples are augmented; everything is off by default.
-
-    Attributes:
-      shift: maximum move of the crop each way, in pixels, 0 to 56; border pixels are repeated.
-      flip: probability that left and right are swapped.
-      brightness: maximum change, in gray levels, 0 to 255.
-      contrast: the distance from middle gray is multiplied by 1 - contrast to 1 + contrast.
-      mask_frames: maximum length of a run of frames that the clip's mean frame replaces (Ma et al. 2022), 0 to 1000.
-      masks: number of such runs, of 0 to `mask_frames` frames each.
-      speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
-      zoom: height and width are each stretched 1 - zoom to 1 + zoom times; border pixels are repeated.
-      erase: probability that a rectangle becomes the clip's mean level in all of its frames (Zhong et al. 2020).
-
-    Raises:
-      ValueError: a field is outside its range, or `masks` is set without `mask_frames`.
-    """
-
-    shift: int = 0
-    flip: float = 0.0
-    brightness: int = 0
-    contrast: float = 0.0
-    mask_frames: int = 0
-    masks: int = 1
-    speed: float = 0.0
-    zoom: float = 0.0
-    erase: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field, limit in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
-            if not 0 <= getattr(self, field) <= limit:
-                raise ValueError(f"{field}: want 0 to {limit}, got {getattr(self, field)}")
-        for field in ("flip", "erase"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise ValueError(f"{field}: want a probability, got {getattr(self, field)}")
-        for field in ("contrast", "zoom", "speed"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field}: want 0 <= {field} < 1, got {getattr(self, field)}")
-        if self.masks < 1:
-            raise ValueError(f"masks: want at least 1, got {self.masks}")
-        if self.masks > 1 and not self.mask_frames:
-            raise ValueError(f"masks: goes with mask_frames, which is 0, got {self.masks}")
 
 
 def example_keys(ids: StringArray, word: np.ndarray) -> np.ndarray:

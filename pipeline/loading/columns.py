@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.loading import augment, labels, mixture, windows
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig, Examples, label_texts, select_examples
-from pipeline.loading.plan import Batches, Plan, PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
+from pipeline.loading.examples import Examples, label_texts, select_examples
+from pipeline.loading.plan import Batches, Plan
 from pipeline.records.directory import DatasetDir
 from pipeline.records.strings import StringArray, blocks
 from pipeline.schema import FRAME_BYTES, DataError

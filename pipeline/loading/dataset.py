@@ -15,12 +15,10 @@ from typing import Literal
 import tensorflow as tf
 
 from pipeline.loading import augment, checked_plan, columns, direct_reader, graph_reader, store_reader, windows
-from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.checked_plan import CheckedPlan
 from pipeline.loading.columns import Planner
-from pipeline.loading.examples import DataConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.graph_reader import Reader
-from pipeline.loading.plan import PlanConfig
 from pipeline.records import storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import CONTEXT, CROP, BatchKey, DataError, StorageError

@@ -2,77 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import numpy as np
 
 from pipeline.loading import labels, windows
+from pipeline.loading.config import DataConfig
 from pipeline.loading.mixture import sources
 from pipeline.records import table_columns
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED
 from pipeline.records.integers import narrow
 from pipeline.records.strings import Lookup, StringArray, blocks
-from pipeline.schema import CONTEXT, DataError
+from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 
-UNITS = ("sentence", "word")
-MAX_MARGIN = 100  # frames
 MAX_LISTED = 20  # choices in an error message
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """What an example is.
-
-    Attributes:
-      vocabulary: of the labels.
-      unit: `sentence`, a whole clip; or `word`, an aligned word with its margin.
-      margin: frames before and after a word, 0 to 100.
-      padding: `valid` (F frames give F - 4 windows) or `same` (F windows).
-      speakers: only clips of these speakers; empty for all.
-      words: only these words, or only sentences of these words; empty for all.
-      max_doubt: only clips whose crops are less doubtful than this, 0 to 1 in hundredths; None for all.
-      where: `name=value` each, only clips whose column of that name has this value; several values of a name are
-        alternatives, of different names all are wanted. A name ends at the first `=`, or where a column is so named.
-      max_frames: the maximum length of an example, at least 5; None for any length.
-      overlong: `skip` longer examples or `truncate` them. A word keeps the frames around its middle. A sentence keeps
-        its first frames and the words that end in them.
-
-    Raises:
-      ValueError: a field is outside its range.
-    """
-
-    vocabulary: Vocabulary
-    unit: Literal["sentence", "word"] = "sentence"
-    margin: int = 5
-    padding: Literal["valid", "same"] = "valid"
-    speakers: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    max_doubt: float | None = None
-    where: tuple[str, ...] = ()
-    max_frames: int | None = None
-    overlong: Literal["skip", "truncate"] = "skip"
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ValueError(f"unit: want {' or '.join(UNITS)}, got {self.unit!r}")
-        if not 0 <= self.margin <= MAX_MARGIN:
-            raise ValueError(f"margin: want 0 to {MAX_MARGIN} frames, got {self.margin}")
-        if self.padding not in windows.PADDINGS:
-            raise ValueError(f"padding: want {' or '.join(windows.PADDINGS)}, got {self.padding!r}")
-        if self.max_doubt is not None and not 0 <= self.max_doubt <= 1:
-            raise ValueError(f"max_doubt: want 0 to 1, got {self.max_doubt}")
-        if wrong := [term for term in self.where if not term.partition("=")[0] or "=" not in term]:
-            raise ValueError(f"where: want name=value, got {wrong[0]!r}")
-        if self.max_frames is not None and self.max_frames < CONTEXT:
-            raise ValueError(f"max_frames: want at least {CONTEXT}, one window, got {self.max_frames}")
-        if self.overlong not in ("skip", "truncate"):
-            raise ValueError(f"overlong: want skip or truncate, got {self.overlong!r}")
-
-    def whole(self) -> "DataConfig":
-        """The same kind of examples without filters and truncation, for evaluation."""
-        return dataclasses.replace(self, speakers=(), words=(), max_doubt=None, where=(), max_frames=None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,68 +6,16 @@ reproducible, every step can be reached at once, and a position in the data is o
 
 import dataclasses
 import itertools
-from typing import Literal
 
 import numpy as np
 
+from pipeline.loading.config import PlanConfig, divisors
 from pipeline.records.integers import narrow
 from pipeline.schema import DataError
 
 POOL_BATCHES = 32  # batches in a pool; the examples of a pool are sorted by length
 SORTED_POOLS = 1024  # pools that are sorted at once, which bounds the memory
 DRAW, POOL, TURN = 1, 2, 3  # the streams of random numbers
-
-
-@dataclasses.dataclass(frozen=True)
-class PlanConfig:
-    """How examples are ordered and batched.
-
-    Attributes:
-      batch_size: examples in a global batch, over all workers.
-      seed: of the permutations, and of augmentation.
-      shuffle: whether each epoch has a new global permutation; otherwise examples keep the order of the index.
-      remainder: `drop` the examples of an incomplete last batch, or `pad` it with rows of weight 0.
-      max_windows_per_batch: maximum of windows in a batch, padding included. A batch of long examples has fewer rows:
-        the largest divisor of `batch_size` within this limit. None for no limit.
-      pad_to_multiple: batches are padded to a multiple of this number of windows, so that there are few shapes.
-      mix: the share of an epoch of each dataset of a mixture, in any unit; empty: each example once per epoch.
-      worker, workers: the number of this worker, and of all that share each batch.
-
-    Raises:
-      ValueError: a field is outside its range, or `workers` does not divide `batch_size`.
-    """
-
-    batch_size: int = 8
-    seed: int = 0
-    shuffle: bool = True
-    remainder: Literal["drop", "pad"] = "drop"
-    max_windows_per_batch: int | None = None
-    pad_to_multiple: int = 1
-    mix: tuple[float, ...] = ()
-    worker: int = 0
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed: want 0 or more, got {self.seed}")
-        for field in ("batch_size", "pad_to_multiple"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}: want at least 1, got {getattr(self, field)}")
-        if self.max_windows_per_batch is not None and self.max_windows_per_batch < 1:
-            raise ValueError(f"max_windows_per_batch: want at least 1, got {self.max_windows_per_batch}")
-        if self.remainder not in ("drop", "pad"):
-            raise ValueError(f"remainder: want drop or pad, got {self.remainder!r}")
-        if not all(0 < share < np.inf for share in self.mix):
-            raise ValueError(f"mix: want shares above 0, got {self.mix}")
-        if self.workers < 1 or self.batch_size % self.workers:
-            choices = divisors(self.batch_size)
-            raise ValueError(f"workers: {self.workers} do not divide batch_size {self.batch_size}; choose of {choices}")
-        if not 0 <= self.worker < self.workers:
-            raise ValueError(f"worker: want 0 to {self.workers - 1}, got {self.worker}")
-
-
-def divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
 
 
 @dataclasses.dataclass(frozen=True)

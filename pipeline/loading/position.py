@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError

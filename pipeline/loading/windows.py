@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.loading import buffers, calls
+from pipeline.loading.config import PADDINGS
 from pipeline.schema import CONTEXT, BatchKey
 
-PADDINGS = ("valid", "same")
 Count = TypeVar("Count", int, np.ndarray, tf.Tensor)
 
 

@@ -1,12 +1,13 @@
 """Tracks the mouth in gray frames and crops it to 112x112 pixels.
 
 May import `pipeline.video` and above.
-Offers `crop`, `cropping.MouthCropper`, `cropping.CropSettings`, `cropping.Crops`, `doubt.Doubt`.
+Offers `crop`, `cropping.MouthCropper`, `cropping.Crops`, `doubt.Doubt`.
 """
 
 from pathlib import Path
 
-from pipeline.mouth.cropping import FACE, Crops, CropSettings, MouthCropper
+from pipeline.crop_settings import FACE, CropSettings
+from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.video import decode
 
 

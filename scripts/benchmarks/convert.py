@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.corpora import grid
+from pipeline.crop_settings import CropSettings
 from pipeline.mouth import cropping, path
 from pipeline.schema import CROP, ClipError, DataError
 from pipeline.video import decode
@@ -72,12 +73,12 @@ def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
     Once without smoothing, as the baselines crop, and once with ours on both. The mean is a steady offset of a network.
     Frames without corners in one of them, and those that smoothing mixes with them, are left out.
     """
-    ours = _corners(videos, cropping.CropSettings().stride)
+    ours = _corners(videos, CropSettings().stride)
     variants = {TRACKED: _corners(videos, 1), **{other.name: _kept(other, ours, scratch) for other in others}}
     heads = ["centre, median", "99%", "worst corner, median", "99%", "centre less its mean, median", "99%", "mean x, y"]
     rows = [[f"crops of {len(ours)} clips against", "smoothed", *heads]]
     for name, theirs in variants.items():
-        for sigma in (0.0, cropping.CropSettings().smoothing):
+        for sigma in (0.0, CropSettings().smoothing):
             apart = [shifts(path.smooth(ours[number], sigma), path.smooth(theirs[number], sigma)) for number in ours]
             rows.append([name, "both" if sigma else "neither", *_distances(np.concatenate(apart))])
     return measure.markdown(rows)
@@ -85,7 +86,7 @@ def closeness(videos: list[str], others: list[Candidate], scratch: Path) -> str:
 
 def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     """Returns the corners of our crops without smoothing, float32 [F, 4, 2], by number of the video."""
-    cropper = cropping.MouthCropper(cropping.CropSettings(smoothing=0, stride=stride))
+    cropper = cropping.MouthCropper(CropSettings(smoothing=0, stride=stride))
     found = {}
     for number, name in enumerate(tqdm(videos, unit="clip")):
         with contextlib.suppress(ClipError), decode.opened(Path(name)) as video:

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from model import batch as fields
-from model.lipreader import LipReader, LipReaderConfig
-from model.train import TrainConfig, make_optimizer, make_step
+from model.config import LipReaderConfig, TrainConfig
+from model.lipreader import LipReader, input_keys
+from model.train import make_optimizer, make_step
 from pipeline.loading import dataset, device
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.loading.windows import of_batch
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import BatchKey
@@ -62,11 +62,11 @@ def main(
 def _work(work: str, model: LipReader) -> Callable[[Batch], object]:
     """Returns the work on a batch, whose result comes before the device has ended it."""
     if work == "forward":
-        keys = (*model.config.inputs, fields.WEIGHTS)
+        keys = (*input_keys(model.config), fields.WEIGHTS)
         return lambda one: tf.reduce_sum(model.infer(fields.select(one, keys)))
     config = TrainConfig()
     step = make_step(model, make_optimizer(model, config, EPOCHS), config)
-    keys = (*model.config.inputs, fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
+    keys = (*input_keys(model.config), fields.LABELS, fields.LABEL_LENGTHS, fields.WEIGHTS)
     return lambda one: step(fields.select(one, keys))
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.mouth import cropping, faces, landmarks, sighting
+from pipeline.crop_settings import CropSettings
+from pipeline.mouth import faces, landmarks, sighting
 from pipeline.mouth.path import crop_affines, crop_corners
 from pipeline.mouth.warp import warp
 from pipeline.schema import CROP
@@ -25,7 +26,7 @@ def convert(job: tuple[int, str], output: Path) -> int:
     Where no face is seen the crop is black and its corners are NaN.
     """
     number, video = job
-    settings = cropping.CropSettings()
+    settings = CropSettings()
     crops, affines = [], []
     with av.open(video) as container:
         for frame in container.decode(video=0):

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.columns import Planner
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.dataset import load
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
 from pipeline.records.cache import Cache
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.records.tfrecord import HEADER_BYTES

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.loading.dataset import load, portable, steps_per_epoch
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
 from pipeline.records import storage
 from pipeline.records.cache import Cache
 from pipeline.records.directory import open_dataset

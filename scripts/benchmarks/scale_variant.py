@@ -15,11 +15,9 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.shard import plan_shards
 from pipeline.corpora import folder, splits
 from pipeline.corpora.catalog import Catalog
-from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.columns import Planner
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.dataset import load
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
 from pipeline.records import checks, directory, storage
 from pipeline.records.directory import DatasetDir, open_dataset, save_index
 from pipeline.records.index import Index, Row

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from model.lipreader import PRECISIONS
+from model.config import PRECISIONS
 from model.sequence import WRAPPERS
 from model.vgg_m import TABLES
 from pipeline.schema import DataError

@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from model import batch as fields
 from model import losses
-from model.lipreader import LipReader, LipReaderConfig
+from model.config import LipReaderConfig, TrainConfig
+from model.lipreader import LipReader
 from model.train import train
-from model.train_step import TrainConfig, batch_keys, make_optimizer, make_step
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from model.train_step import batch_keys, make_optimizer, make_step
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records.directory import open_dataset
 from pipeline.vocab import Vocabulary
 from scripts.benchmarks.device_variant import wait

@@ -19,7 +19,7 @@ def describe(strategy: str) -> str:
     """Returns the name of the GPU, or the CPU's and why no GPU is used.
 
     Args:
-      strategy: of `model.distribution.STRATEGIES`.
+      strategy: of `model.config.STRATEGIES`.
     """
     if not (gpus := tf.config.list_physical_devices("GPU")):
         return f"CPU, {len(os.sched_getaffinity(0))} cores; no GPU seen: {why_no_gpu()}"

@@ -6,13 +6,11 @@ import os
 
 from absl import flags
 
-from pipeline.conversion import precheck
 from pipeline.conversion.array import Part
-from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.job import CLIP_TIMEOUT_S, MAX_REJECT_FRACTION
+from pipeline.conversion.config import CLIP_TIMEOUT_S, FROM_DATA, MAX_REJECT_FRACTION, ConvertConfig
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.splits import SplitRule
-from pipeline.mouth.cropping import CropSettings
+from pipeline.crop_settings import CropSettings
 from pipeline.records import storage
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError
@@ -39,7 +37,7 @@ class Options:
           DataError: a value is refused; the flag is named.
         """
         rule, values = self.split.build(), flags.FLAGS
-        known = {"alphabet": ConvertConfig.alphabet} if values.alphabet == precheck.FROM_DATA else {}
+        known = {"alphabet": ConvertConfig.alphabet} if values.alphabet == FROM_DATA else {}
         parts = {"crop": self.crop.build(), "encoding": self.encoding.build()}
         return rule, self.convert.build(name=values.name or values.corpus, seed=rule.seed, **parts, **known)
 

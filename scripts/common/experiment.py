@@ -11,17 +11,16 @@ import tf_keras
 
 from model import checkpoints, run, transfer
 from model.alignment import Word
+from model.config import LipReaderConfig, TrainConfig
 from model.decoding import GREEDY, DecodeConfig
 from model.errors import RunError
 from model.evaluate import Report, evaluate
-from model.lipreader import LipReader, LipReaderConfig
-from model.train_step import TrainConfig
+from model.lipreader import LipReader
 from pipeline import mouth
+from pipeline.crop_settings import CropSettings
 from pipeline.loading import dataset, device, windows
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.cropping import Crops, CropSettings
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
+from pipeline.mouth.cropping import Crops
 from pipeline.records import directory, identity, locks, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError

@@ -6,9 +6,10 @@ from typing import Any
 from absl import flags
 
 from model import distribution, workers
+from model.config import EXAMPLE, STRATEGIES, SUMMED
 from model.distribution import Distribution, Share
 from model.errors import RunError
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import PlanConfig
 from pipeline.records import identity
 from pipeline.schema import DataError
 from scripts.common import signals
@@ -23,9 +24,9 @@ def define() -> None:
     flags.DEFINE_enum(
         "strategy",
         "single",
-        distribution.STRATEGIES,
+        STRATEGIES,
         "where to train: single, one device; mirrored, all GPUs of this machine; workers, the machines that TF_CONFIG "
-        f"names (or Slurm: srun), each running the same command. TF_CONFIG of the first: '{workers.EXAMPLE}'. "
+        f"names (or Slurm: srun), each running the same command. TF_CONFIG of the first: '{EXAMPLE}'. "
         "--batch_size stays that of all together; losses and weights are those of one device",
     )
     flags.DEFINE_float(
@@ -50,10 +51,10 @@ def open_distribution(batch_size: int) -> Distribution:
         raise DataError(f"--worker_timeout_s={values.worker_timeout_s:g}: needs --strategy=workers; leave it out")
     if not 0 < values.worker_timeout_s < float("inf"):
         raise DataError(f"--worker_timeout_s: want more than 0 s, got {values.worker_timeout_s:g}")
-    if values.strategy != "single" and values.sequence not in distribution.WRAPPERS:
+    if values.strategy != "single" and values.sequence not in SUMMED:
         raise DataError(
             f"--sequence={values.sequence}: normalises by parts of a batch, which --strategy={values.strategy} has no "
-            f"sums for; choose of {', '.join(distribution.WRAPPERS)}"
+            f"sums for; choose of {', '.join(SUMMED)}"
         )
     opened = distribution.open_distribution(values.strategy, values.worker_timeout_s, _announce)
     if opened.workers > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags
 
 from pipeline.loading import examples, labels
-from pipeline.loading.examples import DataConfig
+from pipeline.loading.config import DataConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.records.strings import Lookup, StringArray, blocks
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from absl import flags
 
+from model.config import LipReaderConfig, TrainConfig
 from model.errors import RunError
-from model.lipreader import LipReaderConfig
 from model.run import RUN_FILE
-from model.train_step import TrainConfig
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError

@@ -9,7 +9,8 @@ import numpy as np
 from model.confidence import Interval
 from model.evaluate import Prediction, Report
 from model.metrics import TimeErrors
-from pipeline.loading.examples import DataConfig, Examples, select_examples
+from pipeline.loading.config import DataConfig
+from pipeline.loading.examples import Examples, select_examples
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Word

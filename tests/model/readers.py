@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from model import decoding
-from model.lipreader import LipReader, LipReaderConfig
+from model.config import LipReaderConfig
+from model.lipreader import LipReader
 from pipeline.loading import windows as loading
 from pipeline.vocab import Vocabulary
 

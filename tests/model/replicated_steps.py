@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from model import batch as fields
 from model.averaging import Average
+from model.config import LipReaderConfig, TrainConfig
 from model.distribution import SINGLE, Distribution, open_distribution
-from model.lipreader import LipReader, LipReaderConfig
-from model.train_step import TrainConfig, batch_keys, make_optimizer, make_step
+from model.lipreader import LipReader
+from model.train_step import batch_keys, make_optimizer, make_step
 
 STEPS, ROWS, WINDOWS = 20, 4, 6
 HOW = TrainConfig(epochs=1, warmup=0.0, ema=0.9)

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from model import alignment, losses
 from model.alignment import Word
+from model.config import LipReaderConfig
 from model.errors import RunError
 from model.evaluate import Prediction, evaluate, worst
-from model.lipreader import LipReader, LipReaderConfig
+from model.lipreader import LipReader
 from pipeline.vocab import Vocabulary
 
 WORDS = Vocabulary.of_words(("bin", "lay", "place"))

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from model import decoding, export
+from model.config import LipReaderConfig
 from model.errors import RunError
-from model.lipreader import LipReader, LipReaderConfig
+from model.lipreader import LipReader
 from tests.model import readers
 
 ALONE = """

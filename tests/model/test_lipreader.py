@@ -7,7 +7,8 @@ import tensorflow as tf
 import tf_keras
 
 from model import lipreader
-from model.lipreader import LipReader, LipReaderConfig, StepDropout
+from model.config import LipReaderConfig
+from model.lipreader import LipReader, StepDropout
 
 TINY = {"classes": 3, "width": 0.0625, "lstm_units": 5}
 
@@ -103,19 +104,3 @@ def test_a_wrong_batch_is_refused(change: dict[str, Any], message: str, batch: C
     wrong = {key: value for key, value in {**batch(), **change}.items() if value is not None}
     with pytest.raises(ValueError, match=message):
         LipReader(LipReaderConfig(**TINY))(wrong)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"head": "words"}, "head: want one of word, ctc, got 'words'"),
-        ({"table": "D"}, "table: want one of A, B, C, got 'D'"),
-        ({"sequence": "loop"}, "sequence: want one of packed, chunked, reshape, .*, got 'loop'"),
-        ({"classes": 0}, "classes: want more than 0, got 0"),
-        ({"dropout": 1.0}, "dropout: want 0 <= dropout < 1, got 1.0"),
-        ({"head": "ctc", "use_in_word": True}, "use_in_word: goes with head word only, got head ctc"),
-    ],
-)
-def test_a_bad_config_is_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LipReaderConfig(**{**TINY, **arguments})

@@ -13,10 +13,11 @@ import pytest
 import tensorflow as tf
 
 from model import losses
+from model.config import LipReaderConfig
 from model.decoding import DecodeConfig
 from model.evaluate import evaluate
 from model.lexicon import Lexicon
-from model.lipreader import LipReader, LipReaderConfig
+from model.lipreader import LipReader
 from pipeline.vocab import Vocabulary
 
 ATOL, RTOL = 1e-5, 1e-4  # float32: the same sums, in another order

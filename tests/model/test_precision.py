@@ -13,11 +13,12 @@ import tf_keras
 
 from model import losses, train_step
 from model.checkpoints import TrainingState, restore
+from model.config import PRECISIONS, LipReaderConfig, TrainConfig
 from model.errors import RunError
-from model.lipreader import PRECISIONS, LipReader, LipReaderConfig
+from model.lipreader import LipReader
 from model.sequence import WRAPPERS
 from model.train import train
-from model.train_step import TrainConfig, make_optimizer
+from model.train_step import make_optimizer
 from model.transfer import initialise
 from tests.model import readers
 

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from model.checkpoints import TrainingState, has_begun, restore
+from model.config import LipReaderConfig, TrainConfig
 from model.errors import RunError
-from model.lipreader import LipReader, LipReaderConfig
-from model.train_step import TrainConfig, make_optimizer
+from model.lipreader import LipReader
+from model.train_step import make_optimizer
 from model.transfer import initialise
 from tests.model import readers
 

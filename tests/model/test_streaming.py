@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from model import export
+from model.config import PRECISIONS
 from model.errors import RunError
-from model.lipreader import PRECISIONS
 from model.streaming import Stream
 from tests.model import readers
 

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from model.checkpoints import restore
+from model.config import LipReaderConfig, TrainConfig
 from model.errors import RunError
 from model.evaluate import evaluate
-from model.lipreader import LipReader, LipReaderConfig
+from model.lipreader import LipReader
 from model.progress import Epoch, Reporter
 from model.train import TrainResult, train
-from model.train_step import TrainConfig
 from pipeline.vocab import Vocabulary
 from tests.model import readers
 from tests.scripts import events

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import BatchKey, DataError
 from pipeline.vocab import Vocabulary

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.loading import dataset
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
@@ -124,7 +124,7 @@ def test_a_dataset_in_a_store_from_end_to_end(store: Store, tiny: Callable[[str]
 def test_s3fs_reads_the_same_spans(store: Store, tiny: Callable[[str], DatasetDir]) -> None:
     opened = directory.open_dataset(store.put_tree(tiny("raw").root, "spans"))
     spans = read_store._spans(opened, "sentence", 4)
-    config = dataset.DataConfig(Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"]), "sentence")
+    config = DataConfig(Vocabulary.of_characters(opened.manifest["vocabulary"]["characters"]), "sentence")
     batches = dataset.load(opened, "train", config, PlanConfig(4), epochs=2).as_numpy_iterator()
     for planned, batch in zip(spans, batches, strict=False):
         assert planned["frames"] == batch["frames"].shape[1]

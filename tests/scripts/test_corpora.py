@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.loading.dataset import DataConfig, load
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
+from pipeline.loading.dataset import load
 from pipeline.records import directory
 from pipeline.synthetic.corpus import SyntheticConfig
 from pipeline.vocab import Vocabulary

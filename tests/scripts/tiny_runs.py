@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from model import checkpoints, run
-from model.lipreader import LipReader, LipReaderConfig
-from model.train_step import TrainConfig, make_optimizer
-from pipeline.loading.dataset import DataConfig
-from pipeline.mouth.cropping import CropSettings
+from model.config import LipReaderConfig, TrainConfig
+from model.lipreader import LipReader
+from model.train_step import make_optimizer
+from pipeline.crop_settings import CropSettings
+from pipeline.loading.config import DataConfig
 from pipeline.vocab import Vocabulary
 from scripts.common import experiment
 from tests import datasets

@@ -7,7 +7,8 @@ from PIL import Image
 from pipeline.conversion import clip, config
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
-from pipeline.mouth.cropping import CropSettings, MouthCropper
+from pipeline.crop_settings import CropSettings
+from pipeline.mouth.cropping import MouthCropper
 from pipeline.schema import Clip, ClipError, DataError, Reason
 from tests import datasets
 

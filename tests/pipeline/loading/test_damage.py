@@ -20,10 +20,8 @@ from PIL import Image
 
 from pipeline.loading import checked_plan
 from pipeline.loading import dataset as data
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.mixture import join
-from pipeline.loading.plan import PlanConfig
 from pipeline.records import directory, storage, tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir

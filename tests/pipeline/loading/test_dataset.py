@@ -14,10 +14,10 @@ import tf_keras
 
 from pipeline.loading import augment, mixture, windows
 from pipeline.loading import dataset as data
-from pipeline.loading.augment import AugmentConfig
 from pipeline.loading.columns import Planner
-from pipeline.loading.examples import DataConfig, Examples, select_examples
-from pipeline.loading.plan import Plan, PlanConfig
+from pipeline.loading.config import PADDINGS, AugmentConfig, DataConfig, PlanConfig
+from pipeline.loading.examples import Examples, select_examples
+from pipeline.loading.plan import Plan
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import BatchKey, DataError
@@ -140,7 +140,7 @@ EVERY = {
         marks=pytest.mark.slow,
     )
     for unit, encoding, padding, varied, workers in itertools.product(
-        (SENTENCE, WORD), ("raw", "jpeg", "png"), windows.PADDINGS, (None, VARIED), (2, 4)
+        (SENTENCE, WORD), ("raw", "jpeg", "png"), PADDINGS, (None, VARIED), (2, 4)
     )
 }
 

@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline.loading import dataset as data
-from pipeline.loading import device, examples, windows
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading import device, windows
+from pipeline.loading.config import PADDINGS, UNITS, DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import BatchKey
 from pipeline.vocab import Vocabulary
@@ -28,8 +27,8 @@ def as_host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return request.param
 
 
-@pytest.mark.parametrize("padding", windows.PADDINGS)
-@pytest.mark.parametrize("unit", examples.UNITS)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("unit", UNITS)
 def test_windows_made_on_the_device_are_those_of_the_host(
     tiny: Callable[[str], DatasetDir], monkeypatch: pytest.MonkeyPatch, padding: str, unit: str, as_host: bool
 ) -> None:
@@ -100,7 +99,7 @@ def test_two_streams_can_be_read_side_by_side(tiny: Callable[[], DatasetDir]) ->
 
 
 @pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow has no kernels for GPUs")
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 def test_a_gpu_makes_windows_without_asking_the_host(padding: str) -> None:
     spec = {
         BatchKey.FRAMES: tf.TensorSpec([None, None, 112, 112], tf.uint8),

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.loading import examples, mixture
-from pipeline.loading.examples import DataConfig, Examples, select_examples
+from pipeline.loading.config import DataConfig
+from pipeline.loading.examples import Examples, select_examples
 from pipeline.records.directory import DatasetDir
 from pipeline.records.index import NOT_SCORED
 from pipeline.schema import DataError
@@ -252,32 +253,6 @@ def test_clips_without_a_doubt_are_not_chosen_by_it(spoken: DatasetDir) -> None:
         select_examples(
             dataclasses.replace(spoken, index=unscored), "train", dataclasses.replace(SENTENCE, max_doubt=0.5)
         )
-
-
-def test_whole_leaves_nothing_out() -> None:
-    filters = {"speakers": ("s1",), "words": ("at",), "max_doubt": 0.5, "where": ("a=b",), "max_frames": 9}
-    config = DataConfig(WORDS, "word", 3, "same", **filters, overlong="truncate")
-    kept = dataclasses.replace(config.whole(), overlong="skip")
-    assert kept == DataConfig(WORDS, "word", 3, "same")
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"unit": "phoneme"}, "unit: want sentence or word, got 'phoneme'"),
-        ({"margin": -1}, "margin: want 0 to 100 frames, got -1"),
-        ({"margin": 101}, "margin: want 0 to 100 frames, got 101"),
-        ({"padding": "wrap"}, "padding: want valid or same, got 'wrap'"),
-        ({"max_doubt": 1.1}, "max_doubt: want 0 to 1, got 1.1"),
-        ({"where": ("room=a", "room")}, "where: want name=value, got 'room'"),
-        ({"where": ("=a",)}, "where: want name=value, got '=a'"),
-        ({"max_frames": 4}, "max_frames: want at least 5, one window, got 4"),
-        ({"overlong": "cut"}, "overlong: want skip or truncate, got 'cut'"),
-    ],
-)
-def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        DataConfig(LETTERS, **settings)
 
 
 def labelled(words: DatasetDir, config: DataConfig) -> list[str]:

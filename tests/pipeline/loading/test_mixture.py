@@ -9,9 +9,8 @@ import pytest
 from pipeline import vocab
 from pipeline.loading import dataset as data
 from pipeline.loading import mixture
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig, select_examples
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
+from pipeline.loading.examples import select_examples
 from pipeline.records import directory
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.loading import position
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records import directory
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError

@@ -9,9 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.loading import dataset
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.vocab import Vocabulary
 from tests import datasets, laws

@@ -12,9 +12,7 @@ import tensorflow as tf
 
 from pipeline.loading import dataset as data
 from pipeline.loading import mixture, tensorflow_io
-from pipeline.loading.augment import AugmentConfig
-from pipeline.loading.dataset import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records import directory
 from pipeline.records.bucket import Url
 from pipeline.records.cache import Cache
@@ -34,7 +32,7 @@ IN_GRAPH = """
 import sys
 import numpy as np
 from pipeline.loading import dataset
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import PlanConfig
 from pipeline.records import directory, storage
 from pipeline.vocab import Vocabulary
 from scripts.common import cli

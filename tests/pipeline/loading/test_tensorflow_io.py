@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.loading import dataset, graph_reader, tensorflow_io
-from pipeline.loading.examples import DataConfig
-from pipeline.loading.plan import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records import directory
 from pipeline.records.bucket import Url
 from pipeline.records.directory import DatasetDir

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.loading import windows
+from pipeline.loading.config import PADDINGS
 
 
 def oracle(frames: np.ndarray, lengths: list[int], padding: str) -> np.ndarray:
@@ -23,7 +24,7 @@ def frames_of(dtype: type, rows: int = 3, total: int = 9) -> np.ndarray:
 
 @pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("lengths", [[9, 9, 9], [9, 5, 7], [1, 4, 9], [0, 6, 2]], ids=str)
 def test_against_the_definition(dtype: type, padding: str, lengths: list[int], host: bool) -> None:
     frames = frames_of(dtype)
@@ -33,7 +34,7 @@ def test_against_the_definition(dtype: type, padding: str, lengths: list[int], h
 
 
 @pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 def test_without_lengths_every_frame_is_valid(padding: str, host: bool) -> None:
     frames = frames_of(np.uint8)
     np.testing.assert_array_equal(
@@ -50,7 +51,7 @@ def test_literal_middle_frames() -> None:
 
 
 @pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("total", [1, 3, 4])
 def test_fewer_frames_than_a_window(padding: str, total: int, host: bool) -> None:
     frames = frames_of(np.uint8, rows=2, total=total)
@@ -61,7 +62,7 @@ def test_fewer_frames_than_a_window(padding: str, total: int, host: bool) -> Non
 
 
 @pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("shape", [[3, 9, 4, 6], [None, None, 4, 6], [None] * 4, [3, None, None, 6]], ids=str)
 def test_static_and_dynamic_shapes(shape: list[int | None], padding: str, host: bool) -> None:
     frames, lengths = frames_of(np.uint8), [9, 5, 7]
@@ -74,7 +75,7 @@ def test_static_and_dynamic_shapes(shape: list[int | None], padding: str, host: 
 
 
 @pytest.mark.parametrize("host", [False, True], ids=["anywhere", "host"])
-@pytest.mark.parametrize("padding", windows.PADDINGS)
+@pytest.mark.parametrize("padding", PADDINGS)
 def test_in_a_dataset(padding: str, host: bool) -> None:
     frames, lengths = frames_of(np.uint8), [9, 5, 7]
     ds = tf.data.Dataset.from_tensors((frames, np.array(lengths, np.int32)))

@@ -1,6 +1,4 @@
-import dataclasses
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline import mouth
-from pipeline.mouth.cropping import CropSettings, MouthCropper
+from pipeline.crop_settings import CropSettings
+from pipeline.mouth.cropping import MouthCropper
 from pipeline.mouth.warp import warp
 from pipeline.schema import ClipError, Reason
 from pipeline.synthetic import corpus
@@ -33,33 +32,6 @@ def test_box_and_resize() -> None:
     upper = MouthCropper(CropSettings(mode="box", box=(0.25, 0.0, 0.75, 0.5)))(luma)[0]
     assert upper.frames[1, 50, 20] == 200
     assert upper.frames[1, 50, 90] == 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"mode": "lips"}, "mode: want face, box or resize, got 'lips'"),
-        ({"margin": 0.1}, "margin: want 0.5 to 8"),
-        ({"margin": float("nan")}, "margin"),
-        ({"mode": "box"}, "box: .*--crop=box.*got None"),
-        ({"box": (0, 0, 1, 1)}, "box: .*--crop=box.* with --crop=face"),
-        ({"mode": "box", "box": (0.5, 0, 0.5, 1)}, "box: want 0 <= x0 < x1 <= 1"),
-        ({"mode": "box", "box": (0, 0, 1)}, "box: want 0 <= x0 < x1 <= 1"),
-        ({"smoothing": -1.0}, "smoothing: want 0 to 50"),
-        ({"max_gap": -1}, "max_gap: want 0 frames or more"),
-        ({"stride": 0}, "stride: want 1 or more"),
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, object], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        CropSettings(**settings)
-
-
-def test_settings_go_through_json() -> None:
-    settings = CropSettings(mode="box", box=(0.1, 0.2, 0.3, 0.4))
-    assert CropSettings(**json.loads(json.dumps(dataclasses.asdict(settings)))) == dataclasses.replace(
-        settings, box=[0.1, 0.2, 0.3, 0.4]
-    )
 
 
 def test_noise_has_no_face() -> None:

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.crop_settings import CropSettings
 from pipeline.mouth import landmarks
-from pipeline.mouth.cropping import Crops, CropSettings, MouthCropper
+from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.mouth.path import smooth
 from pipeline.schema import ClipError, Reason
 

@@ -6,8 +6,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from model.lexicon import Lexicon
-from pipeline.loading.examples import DataConfig
-from pipeline.mouth.cropping import CropSettings
+from pipeline.crop_settings import CropSettings
+from pipeline.loading.config import DataConfig
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 from scripts.common import decoding_flags, experiment

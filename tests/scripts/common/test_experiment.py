@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from model import run
+from model.config import LipReaderConfig
 from model.errors import RunError
-from model.lipreader import LipReader, LipReaderConfig
-from pipeline.loading.dataset import DataConfig
-from pipeline.loading.plan import PlanConfig
-from pipeline.mouth.cropping import CropSettings
+from model.lipreader import LipReader
+from pipeline.crop_settings import CropSettings
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary

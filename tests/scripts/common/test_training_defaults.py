@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.loading.examples import DataConfig
+from pipeline.loading.config import DataConfig
 from pipeline.records import directory
 from pipeline.vocab import Vocabulary
 from scripts.common import training_defaults

@@ -7,7 +7,7 @@ import pytest
 from model.confidence import Interval
 from model.evaluate import Prediction, Report
 from model.metrics import TimeErrors
-from pipeline.loading.dataset import DataConfig
+from pipeline.loading.config import DataConfig
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, DataError, Word
 from pipeline.vocab import Vocabulary
