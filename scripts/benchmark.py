@@ -29,23 +29,8 @@ import os
 from absl import flags
 
 from pipeline.records import storage
-from pipeline.records.bucket import Url
-from pipeline.records.directory import open_dataset
 from pipeline.schema import DataError
-from scripts.benchmarks import (
-    convert,
-    device,
-    encodings,
-    layers,
-    memory,
-    read,
-    read_store,
-    reuse,
-    scale,
-    sequence,
-    train,
-)
-from scripts.benchmarks.measure import Measurement, machine, save
+from scripts.benchmarks import measure, sequence
 from scripts.common import cli
 
 flags.DEFINE_string("source", None, "convert, reuse, memory: directory of videos in GRID's layout")
@@ -74,100 +59,54 @@ flags.DEFINE_float("width", 0.125, "sequence, layers, device, train: factor on t
 flags.DEFINE_float("seconds", 4, "read, device, train: duration of each measurement", lower_bound=0.01)
 flags.DEFINE_string("output", None, "JSON file to write: every measurement, the medians, the machine")
 
-
-def _convert() -> list[Measurement]:
-    values, source = flags.FLAGS, storage.local(_needed("source"))
-    return convert.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
-
-
-def _reuse() -> list[Measurement]:
-    values, source = flags.FLAGS, storage.local(_needed("source"))
-    return reuse.run(source, convert.draw(source, values.clips, values.seed), values.workers, values.rounds)
-
-
-def _memory() -> list[Measurement]:
-    return memory.run(storage.local(_needed("source")), flags.FLAGS.rounds)
-
-
-def _encodings() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
-    return encodings.run(dataset, values.clips, values.seed, values.workers, values.rounds)
-
-
-def _read() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(storage.place(_needed("data")))
-    sizes = _counts("batches")
-    if isinstance(dataset.root, Url):
-        return read_store.run(dataset, sizes, values.rounds, values.seconds)
-    return read.run(dataset, values.clips, values.seed, values.workers, values.rounds, sizes, values.seconds)
-
-
-def _sequence() -> list[Measurement]:
-    values = flags.FLAGS
-    try:
-        paddings = [float(share) for share in values.paddings]
-    except ValueError as error:
-        raise DataError(f"--paddings: want numbers, {error}") from error
-    shapes = _counts("batches"), _counts("lengths"), paddings
-    return sequence.run(values.table, values.width, *shapes, values.rounds, values.precisions, values.variants)
-
-
-def _layers() -> list[Measurement]:
-    values, batches, lengths = flags.FLAGS, _counts("batches"), _counts("lengths")
-    return layers.run(values.table, values.width, batches[0], lengths[0], values.rounds)
-
-
-def _device() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
-    return device.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
-
-
-def _train() -> list[Measurement]:
-    values, dataset = flags.FLAGS, open_dataset(storage.local(_needed("data")))
-    return train.run(dataset, values.table, values.width, _counts("batches"), values.rounds, values.seconds)
-
-
-def _scale() -> list[Measurement]:
-    return scale.run(flags.FLAGS.rows, flags.FLAGS.rounds)
-
-
-def _counts(name: str) -> list[int]:
-    if wrong := [value for value in flags.FLAGS[name].value if not (value.isdecimal() and int(value))]:
-        raise DataError(f"--{name}: want numbers of at least 1, got {wrong[0]!r}")
-    return [int(value) for value in flags.FLAGS[name].value]
-
-
-def _needed(name: str) -> str:
-    if not flags.FLAGS[name].value:
-        raise DataError(f"missing: --{name} (see --help)")
-    return flags.FLAGS[name].value
-
-
-COMMANDS = {
-    "convert": _convert,
-    "reuse": _reuse,
-    "memory": _memory,
-    "encodings": _encodings,
-    "read": _read,
-    "sequence": _sequence,
-    "layers": _layers,
-    "device": _device,
-    "train": _train,
-    "scale": _scale,
+COMMANDS = {  # command -> the flag that it needs, and its flags of lists of numbers
+    "convert": ("source", ()),
+    "reuse": ("source", ()),
+    "memory": ("source", ()),
+    "encodings": ("data", ()),
+    "read": ("data", ("batches",)),
+    "sequence": (None, ("batches", "lengths", "paddings")),
+    "layers": (None, ("batches", "lengths")),
+    "device": ("data", ("batches",)),
+    "train": ("data", ("batches",)),
+    "scale": (None, ()),
 }
 
 
 def main(argv: list[str]) -> None:
     if len(argv) != 1 or argv[0] not in COMMANDS:
         raise DataError(f"want one of {', '.join(COMMANDS)}, got {' '.join(argv) or 'nothing'} (see --help)")
-    output = flags.FLAGS.output and storage.local(flags.FLAGS.output)
+    (command,), values = argv, flags.FLAGS
+    needed, listed = COMMANDS[command]
+    output = values.output and storage.local(values.output)
     if output and (output.is_dir() or not os.access(output.absolute().parent, os.W_OK)):
         raise DataError(f"--output={output}: want a file in a directory that is there and may be written")
-    before = machine()
-    measured = COMMANDS[argv[0]]()
-    print(f"\n{before['cores']} cores of {before['processor']}; load {before['load']:.1f} at the start")
-    if output:
-        save(output, before, measured)
+    if needed and not values[needed].value:
+        raise DataError(f"missing: --{needed} (see --help)")
+    if command != "read":
+        cli.check_local("source", "data")
+    lists = {name: _numbers(name) for name in listed}
+    if command == "sequence":
+        sequence.check(values.table, *lists.values(), values.precisions, values.variants)
+    elif command in ("layers", "device", "train"):
+        measure.check_table(values.table)
+    with cli.loading():
+        from scripts.programs import benchmark
+    benchmark.run(command, lists, output)
+
+
+def _numbers(name: str) -> list[int] | list[float]:
+    given = flags.FLAGS[name].value
+    if not given:
+        raise DataError(f"--{name}: want at least one, got none")
+    if name == "paddings":
+        try:
+            return [float(share) for share in given]
+        except ValueError as error:
+            raise DataError(f"--paddings: want numbers, {error}") from error
+    if wrong := [value for value in given if not (value.isdecimal() and int(value))]:
+        raise DataError(f"--{name}: want numbers of at least 1, got {wrong[0]!r}")
+    return [int(value) for value in given]
 
 
 if __name__ == "__main__":

@@ -17,17 +17,9 @@ score: log probability of the word, or of the best path. Texts are decoded greed
     state = finish(**state)
 """
 
-import dataclasses
-import functools
-
 from absl import flags
 
-from model import export
-from model.streaming import Stream
-from pipeline.loading import windows
-from pipeline.records import storage
-from pipeline.schema import CONTEXT
-from scripts.common import cli, experiment
+from scripts.common import cli
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_string("output", None, "directory to write", required=True)
@@ -37,24 +29,10 @@ flags.DEFINE_bool("streaming", False, "also export start, step and finish for fr
 
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
-    run, output = storage.local(flags.FLAGS.run), storage.local(flags.FLAGS.output)
-    opened = experiment.open_run(run, flags.FLAGS.weights)
-    model, data = opened.model, opened.data
-    known = (data.vocabulary.symbols, data.vocabulary.unit)
-    graphs = {"serving_default": export.whole(model, *known, functools.partial(windows.make, padding=data.padding))}
-    if flags.FLAGS.streaming:
-        border = CONTEXT // 2 if data.padding == "same" else 0
-        graphs |= Stream(model, *known, windows.make, border).signatures()
-    inputs = ["frames", "lengths", *["in_word"] * model.config.use_in_word]
-    about = {
-        "inputs": inputs,
-        "fps": opened.fps,
-        "crop": dataclasses.asdict(opened.crop),
-        "padding": data.padding,
-        "symbols": known[0],
-    }
-    export.save(model, graphs, about, output)
-    print(f"{output}: a SavedModel with {', '.join(graphs)}; takes {', '.join(inputs)}, which {export.ABOUT} describes")
+    cli.check_local("run", "output")
+    with cli.loading():
+        from scripts.programs import export
+    export.run()
 
 
 if __name__ == "__main__":

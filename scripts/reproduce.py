@@ -14,21 +14,22 @@ from absl import flags
 from pipeline.records import storage
 from pipeline.schema import DataError
 from scripts.common import cli
-from scripts.recipes import grid
 
 flags.DEFINE_string("source", None, "GRID, or a part of it", required=True)
 flags.DEFINE_string("output", "out/grid", "directory for the dataset, the runs and their scores")
 flags.DEFINE_integer("seed", 0, "of training: weights, order, augmentation, dropout", lower_bound=0)
 
-RESULTS = {"grid-words": grid.words, "grid-sentences": grid.sentences}
+RESULTS = ("grid-words", "grid-sentences")
 
 
 def main(argv: list[str]) -> None:
     if len(argv) != 1 or argv[0] not in RESULTS:
         raise DataError(f"want one of {', '.join(RESULTS)}, got {' '.join(argv) or 'nothing'} (see --help)")
-    values, output = flags.FLAGS, storage.local(flags.FLAGS.output)
-    grid.convert(storage.local(values.source), output / "data")
-    scores = RESULTS[argv[0]](output / "data", output, values.seed)
+    values, output, source = flags.FLAGS, storage.local(flags.FLAGS.output), storage.local(flags.FLAGS.source)
+    with cli.loading():
+        from scripts.recipes import grid
+    grid.convert(source, output / "data")
+    scores = grid.RESULTS[argv[0]](output / "data", output, values.seed)
     print()
     cli.table([row for score in scores for row in grid.rows(*score)])
 

@@ -18,36 +18,17 @@ what is left out. Videos that cannot be read are named at the end, and the exit 
 text. --format=srt prints subtitles of one video. --overlay writes an MP4 file with the sound of the one video.
 """
 
-import contextlib
-import dataclasses
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
-import tensorflow as tf
 from absl import flags
-from tqdm import tqdm
 
-from model import alignment, decoding
-from model.lipreader import input_keys
 from pipeline.conversion.config import ConvertConfig
-from pipeline.corpora.source import printable
-from pipeline.loading import windows
-from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.records import storage
-from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
-from pipeline.video import decode
-from scripts.common import cli, decoding_flags, experiment, inputs, overlay, subtitles
-from scripts.common.subtitles import Transcript
+from pipeline.schema import DataError
+from scripts.common import cli, decoding_flags, inputs
 
-FORMATS: dict[str, Callable[[Transcript], str]] = {
-    "text": lambda read: f"{read.id}: {read.text}\n",
-    "json": lambda read: json.dumps(read.as_json(), ensure_ascii=False) + "\n",
-    "srt": lambda read: subtitles.srt(read.words),
-}
+FORMATS = ("text", "json", "srt")
 
 flags.DEFINE_string("run", None, "run directory, made by scripts.train", required=True)
 flags.DEFINE_enum("weights", "best", ["best", "last"], "which checkpoint: the best by validation, or the last")
@@ -57,7 +38,7 @@ flags.DEFINE_integer(
     "largest number of frames in a video; longer ones are refused",
     lower_bound=5,
 )
-flags.DEFINE_enum("format", "text", list(FORMATS), "what to print; srt takes one video")
+flags.DEFINE_enum("format", "text", FORMATS, "what to print; srt takes one video")
 flags.DEFINE_string("output", None, "file to write instead of printing")
 flags.DEFINE_string(
     "overlay", None, "mp4 file to write: the one video and its sound, with a box around the mouth and the words below"
@@ -65,108 +46,23 @@ flags.DEFINE_string(
 flags.DEFINE_float("seconds", 5.0, "length of a camera's recording", lower_bound=0.5)
 DECODE = decoding_flags.define()
 decoding_flags.describe_defaults()
-WORD_S = 2.0  # seconds of a video above which one word is hardly all that is said
-
-
-@dataclasses.dataclass(frozen=True)
-class Read:
-    """The transcript of a video and the stretches that it was read from.
-
-    Attributes:
-      stretches: their mouth crops, in order.
-      frames: the number of frames of the video.
-      begins: the time of its first frame, in seconds.
-    """
-
-    transcript: Transcript
-    stretches: list[Crops]
-    frames: int
-    begins: float
-
-
-def read(
-    opened: experiment.Run, cropper: MouthCropper, name: str, path: Path, max_frames: int, how: decoding.DecodeConfig
-) -> Read:
-    """Reads the lips in one video.
-
-    Raises:
-      ClipError: the video cannot be read, shows no face, or is shorter than a window.
-    """
-    with decode.opened(path, fps=opened.fps, max_frames=max_frames) as video:
-        stretches = [crops for crops in cropper(video) if windows.count(len(crops.frames), opened.data.padding) > 0]
-    frames, begins = len(video.times), video.begins
-    if not stretches:
-        raise ClipError(Reason.TOO_SHORT, f"{frames} frames, a window needs {CONTEXT}")
-    parts = []
-    for crops in stretches:
-        reading = _reading(opened, tf.constant(crops.frames), how)
-        start = begins + crops.start / opened.fps
-        parts.append(subtitles.timed(printable(name), reading, opened.data.padding, opened.fps, start))
-    return Read(subtitles.joined(parts), stretches, frames, begins)
-
-
-def _parts(read: Read, fps: float) -> str:
-    """Describes the stretches of a video in seconds, if they are not one that is all of it; else empty."""
-    if len(read.stretches) == 1 and len(read.stretches[0].frames) == read.frames:
-        return ""
-    spans = [(crops.start, crops.start + len(crops.frames)) for crops in read.stretches]
-    seconds = ", ".join(f"{read.begins + start / fps:.2f} to {read.begins + stop / fps:.2f}" for start, stop in spans)
-    return f"read from second {seconds}; elsewhere no face can be followed, and between two another face may follow"
-
-
-def _too_much(read: Read, opened: experiment.Run) -> str:
-    """Says that a video is long for the one word that a word run names; else empty."""
-    seconds = read.frames / opened.fps
-    if opened.model.config.head != "word" or seconds <= WORD_S:
-        return ""
-    return f"{seconds:.1f} s for the one word that a word run names; cut the words out, or use a sentence run"
-
-
-def _reading(opened: experiment.Run, frames: tf.Tensor, how: decoding.DecodeConfig) -> alignment.Reading:
-    cut = windows.make(frames[None], padding=opened.data.padding)  # [F, 112, 112] -> [1, S, 112, 112, 5]
-    steps = tf.shape(cut)[1]
-    batch = {
-        BatchKey.WINDOWS: cut,
-        BatchKey.LENGTHS: steps[None],
-        BatchKey.IN_WORD: tf.ones([1, steps], tf.uint8),
-        BatchKey.WEIGHTS: tf.ones([1]),
-    }
-    wanted = {key: batch[key] for key in (*input_keys(opened.model.config), BatchKey.WEIGHTS)}
-    logits, head, vocabulary = opened.model.infer(wanted).numpy(), opened.model.config.head, opened.data.vocabulary
-    (hypothesis,) = decoding.decode(head, logits, [int(steps)], how)
-    return alignment.read(head, logits[0], int(steps), hypothesis, vocabulary, alignment.motion(cut)[0])
 
 
 def main(argv: list[str]) -> None:
-    values = flags.FLAGS
     if not argv:
         raise DataError("give video files to read (see --help)")
     names = inputs.listed(argv)
     _check(names)
-    opened = experiment.open_run(storage.local(values.run), values.weights)
-    decoding_flags.take_defaults(opened)
-    how, cropper, failed = decoding_flags.build(DECODE, opened), MouthCropper(opened.crop, "split"), []
-    with _printer(values.output) as out:
-        for name in tqdm(names, unit="video", disable=len(names) < 3):
-            try:
-                with inputs.at_hand(name, values.seconds) as path:
-                    one = read(opened, cropper, name, path, values.max_frames, how)
-                    out.write(FORMATS[values.format](one.transcript))
-                    for doubt in filter(None, (_parts(one, opened.fps), _too_much(one, opened))):
-                        tqdm.write(f"{printable(name)}: {doubt}", file=sys.stderr)
-                    if values.overlay:
-                        words, output = one.transcript.words, storage.local(values.overlay)
-                        overlay.write(path, one.stretches, words, opened.fps, one.begins, output)
-            except ClipError as error:
-                detail = error.detail.removeprefix(f"{name}: ")
-                failed.append(f"{printable(name)}: {error.reason}: {printable(detail)}")
-    if failed:
-        raise DataError(f"{len(failed)} of {len(names)} videos could not be read: {'; '.join(failed)}")
+    with cli.loading():
+        from scripts.programs import transcribe
+    transcribe.run(names, DECODE)
 
 
 def _check(names: list[str]) -> None:
     """Refuses flags that contradict each other or the inputs, before anything is read."""
     values = flags.FLAGS
+    cli.check_local("run")
+    decoding_flags.check(DECODE, of_run=True)
     for flag, asked in (("--format=srt", values.format == "srt"), ("--overlay", values.overlay)):
         if asked and len(names) != 1:
             raise DataError(f"{flag}: takes one video, got {len(names)}; read them one at a time")
@@ -194,16 +90,6 @@ def _check_file(flag: str, path: Path, others: list[Path]) -> None:
         raise DataError(f"--{flag}={path}: {path.parent} is not writable; name another directory")
     if path.resolve() in [other.resolve() for other in others]:
         raise DataError(f"--{flag}={path}: would overwrite an input or another output; name another file")
-
-
-@contextlib.contextmanager
-def _printer(output: str | None) -> Iterator[TextIO]:
-    """Yields the standard output, or a file that gets its name once all is written."""
-    if output is None:
-        yield sys.stdout
-        return
-    with storage.replacing(storage.local(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yield file
 
 
 if __name__ == "__main__":

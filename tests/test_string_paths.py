@@ -29,7 +29,7 @@ from pipeline.schema import DataError
 from pipeline.synthetic import corpus
 from pipeline.video import decode
 from pipeline.vocab import Vocabulary
-from scripts.common import experiment
+from scripts.common import experiment, run_settings
 from tests import datasets, layouts
 from tests.scripts import tiny_runs
 
@@ -133,7 +133,7 @@ WRITE: dict[str, tuple[str, Callable[[str, Path], Any]]] = {  # a file that is t
     "Cache": ("", lambda path, _: cache.Cache(path, 1000)),
     "export.save": ("saved_model.pb", lambda path, root: export.save(_model(root), {}, {}, path)),
     "TrainingState": ("last/checkpoint", lambda path, root: _state(path, root)),
-    "save_run": ("run.json", lambda path, root: experiment.save_run(path, run.load_run(root / "run"))),
+    "save_run": ("run.json", lambda path, root: run_settings.save_run(path, run.load_run(root / "run"))),
     "train": ("last/checkpoint", lambda path, root: _trained(path, root)),
 }
 

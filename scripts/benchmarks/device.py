@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 from tqdm import tqdm
 
-from model.vgg_m import TABLES
 from pipeline.loading.device import default_device, is_host
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
@@ -37,8 +36,7 @@ def run(
         raise DataError("--batches: want at least one, got none")
     if max(batches) > clips:
         raise DataError(f"--batches: {max(batches)} are more than the {clips} clips of split 'train' (--data)")
-    if table not in TABLES:
-        raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
+    measure.check_table(table)
     argument = {"data": str(dataset.root), "table": table, "width": width, "seconds": seconds}
     variants = [
         measure.variant(

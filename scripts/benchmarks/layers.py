@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from model.vgg_m import TABLES, Pool
-from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.layers_variant import FORWARD, GFLOP, GRADIENTS, PEAK, SHARED, STEP
 from scripts.benchmarks.measure import Measurement
-from scripts.benchmarks.sequence_variant import PLAIN
+from scripts.benchmarks.sequence import PLAIN
 
 OURS = "reshape"
 REPEATS = 3
@@ -21,8 +20,7 @@ def run(table: str, width: float, batch: int, length: int, rounds: int) -> list[
     Raises:
       DataError: there is no such table.
     """
-    if table not in TABLES:
-        raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
+    measure.check_table(table)
     argument = {"table": table, "width": width, "batch": batch, "length": length, "repeats": REPEATS}
     variants = [
         measure.variant(variant, "scripts.benchmarks.layers_variant", {**argument, "variant": variant})

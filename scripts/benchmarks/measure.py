@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from model.config import TABLES
 from pipeline.records.storage import write_json
 from pipeline.schema import DataError
 
@@ -218,6 +219,16 @@ def markdown(rows: list[list[str]]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def check_table(name: str) -> None:
+    """Refuses layers that VGG-M does not have.
+
+    Raises:
+      DataError: naming those that it has.
+    """
+    if name not in TABLES:
+        raise DataError(f"--table: want one of {', '.join(TABLES)}, got {name!r}")
 
 
 def machine() -> dict[str, Any]:

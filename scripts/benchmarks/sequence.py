@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from model.config import PRECISIONS
-from model.sequence import WRAPPERS
-from model.vgg_m import TABLES
+from model.config import PRECISIONS, WRAPPERS
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Candidate, Measurement
-from scripts.benchmarks.sequence_variant import PLAIN
 
+PLAIN = "keras"  # the layers as one would write them down, over `reshape`
 REFERENCE = "reshape"
 FIGURES = {  # title -> figure, its unit's factor, and whether it is set beside that of `reshape`
     "training step ms": ("seconds", 1e3, True),
@@ -40,6 +38,27 @@ def run(
     The settings are the first of each list, and each of the others in its place.
 
     Raises:
+      DataError: as `check`.
+    """
+    check(table, batches, lengths, paddings, precisions, variants)
+    chosen = settings(batches, lengths, paddings, precisions)
+    candidates = [_variant(variant, table, width, setting) for setting in chosen for variant in variants]
+    measured = list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
+    print(f"table {table}, width {width}\n\n{table_of(measured, chosen, variants)}")
+    return measured
+
+
+def check(
+    table: str,
+    batches: Sequence[int],
+    lengths: Sequence[int],
+    paddings: Sequence[float],
+    precisions: Sequence[str],
+    variants: Sequence[str],
+) -> None:
+    """Refuses what cannot be measured.
+
+    Raises:
       DataError: a list is empty, a padding is no share, or there is no such table, precision or variant.
     """
     lists = {
@@ -56,13 +75,7 @@ def run(
             raise DataError(f"--{title}: want of {', '.join(known)}, got {wrong[0]!r}")
     if wrong := [padding for padding in paddings if not 0 <= padding < 1]:
         raise DataError(f"--paddings: want 0 <= padding < 1, got {wrong[0]}")
-    if table not in TABLES:
-        raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
-    chosen = settings(batches, lengths, paddings, precisions)
-    candidates = [_variant(variant, table, width, setting) for setting in chosen for variant in variants]
-    measured = list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
-    print(f"table {table}, width {width}\n\n{table_of(measured, chosen, variants)}")
-    return measured
+    measure.check_table(table)
 
 
 def settings(

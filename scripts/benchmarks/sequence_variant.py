@@ -14,8 +14,8 @@ import tf_keras
 from model.batch import WINDOW
 from model.sequence import WRAPPERS, StepWise
 from model.vgg_m import MOMENTUM, TABLES, VGGM, Conv, Pool
+from scripts.benchmarks.sequence import PLAIN
 
-PLAIN = "keras"  # the layers as one would write them down, over `reshape`
 FEATURES = 512
 SIGNATURE = [tf.TensorSpec([None, None, *WINDOW], tf.uint8), tf.TensorSpec([None, None], tf.bool)]
 KB, MB = 1024, 1e6

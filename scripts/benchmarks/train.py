@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from model.vgg_m import TABLES
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
@@ -27,8 +26,7 @@ def run(
     """
     if not batches:
         raise DataError("--batches: want at least one, got none")
-    if table not in TABLES:
-        raise DataError(f"--table: want one of {', '.join(TABLES)}, got {table!r}")
+    measure.check_table(table)
     usual = {"data": str(dataset.root), "table": table, "width": width, "seconds": seconds}
     variants = [
         measure.variant(

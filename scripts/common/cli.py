@@ -1,5 +1,6 @@
 """Flags out of dataclasses, errors in one line, tables."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -7,14 +8,14 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from absl import app, flags, logging
 
 from model.errors import RunError, WorkersError
 from pipeline.conversion.processes import WorkerError
-from pipeline.records import bucket
+from pipeline.records import bucket, storage
 from pipeline.schema import DataError
 from scripts.common import help_page, native_messages, signals
 
@@ -150,8 +151,7 @@ def run(
 
 def _guarded(main: Callable[[list[str]], None], resumes: bool, argv: list[str]) -> None:
     """Runs `main`; turns a user's mistake, a lost worker and a signal into one line and an exit code."""
-    if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
-        logging.set_verbosity(logging.WARNING)  # notices about checkpoints would break progress bars
+    _silence_notices()
     signals.raise_once()
     try:
         main(argv[1:])
@@ -169,6 +169,23 @@ def _guarded(main: Callable[[list[str]], None], resumes: bool, argv: list[str]) 
         sys.stdout.flush()
         number = stopped.number if isinstance(stopped, signals.Stopped) else signals.Stopped().number
         os._exit(signals.exit_code(number))  # unloading TensorFlow would take seconds
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """For the one import of a `main`, of what the command does, once its flags are found good.
+
+    So `--help` and a mistake in a flag do not wait for TensorFlow. A signal ends the command at once meanwhile.
+    """
+    with signals.loading():
+        yield
+    _silence_notices()
+
+
+def _silence_notices() -> None:
+    """Hides notices, such as those about checkpoints, which would break progress bars, unless --verbosity is given."""
+    if not flags.FLAGS["verbosity"].present:  # TensorFlow sets it when it loads
+        logging.set_verbosity(logging.WARNING)
 
 
 def _how_to_continue() -> str:
@@ -208,6 +225,17 @@ def no_arguments(argv: list[str]) -> None:
     """
     if argv:
         raise DataError(f"unexpected argument {argv[0]!r}; this command takes flags alone (see --help)")
+
+
+def check_local(*names: str) -> None:
+    """Refuses URLs in flags of files and directories that lie on this machine alone.
+
+    Raises:
+      DataError: one is given.
+    """
+    for name in names:
+        if flags.FLAGS[name].value is not None:
+            storage.local(flags.FLAGS[name].value)
 
 
 def counted(number: int, noun: str) -> str:

@@ -157,6 +157,8 @@ def refuse(part: Part) -> None:
     Raises:
       DataError: naming one of them, and the way out.
     """
+    for name in ("source", "output"):
+        storage.place(flags.FLAGS[name].value)  # refuses URLs of no store
     _refuse_of_jobs(part)
     _refuse_of_faces()
     corpus_flags.options(flags.FLAGS.corpus)

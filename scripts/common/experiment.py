@@ -1,19 +1,16 @@
 """Joins pipeline and model: what a run directory keeps of its data, and a model fed from shards."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from model import checkpoints, run, transfer
 from model.alignment import Word
-from model.config import LipReaderConfig, TrainConfig
 from model.decoding import GREEDY, DecodeConfig
-from model.errors import RunError
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader
 from pipeline import mouth
@@ -21,19 +18,12 @@ from pipeline.crop_settings import CropSettings
 from pipeline.loading import dataset, device, windows
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.mouth.cropping import Crops
-from pipeline.records import directory, identity, locks, storage
+from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError
 from pipeline.vocab import Vocabulary
-
-# The sections of run.json that are dataclasses: a field that an older run lacks has its default.
-SECTIONS = {
-    "model": LipReaderConfig,
-    "train": TrainConfig,
-    "data": DataConfig,
-    "order": PlanConfig,
-    "augment": AugmentConfig,
-}
+from scripts.common import run_settings
+from scripts.common.damaged import Damaged
 
 
 def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: Any) -> dict[str, Any]:
@@ -52,64 +42,7 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
 def _input(data: DatasetDir) -> dict[str, Any]:
     """Returns how the crops were made, which has to be the same wherever the model reads."""
     conversion = data.manifest["conversion"]
-    return {"crop": {**_defaults(CropSettings), **conversion["crop"]}, "fps": conversion["fps"]}
-
-
-def begun(directory: str | Path) -> dict[str, Any] | None:
-    """Returns the contents of a run's `run.json`; a field that an older run lacks has the library's default.
-
-    Returns:
-      None where there is no run yet.
-
-    Raises:
-      RunError: `run.json` is not what training writes.
-    """
-    directory = storage.local(directory)
-    if not (directory / run.RUN_FILE).exists():
-        return None
-    with run.as_written(directory):
-        return _with_defaults(run.load_run(directory))
-
-
-def save_run(directory: str | Path, settings: dict[str, Any]) -> None:
-    """Writes `run.json`, or checks that an earlier one says the same.
-
-    Args:
-      directory: made if missing.
-      settings: of `settings`, and more.
-
-    Raises:
-      RunError: the run was started with other settings; the message lists each difference.
-    """
-    directory = storage.local(directory)
-    if directory.exists() and not directory.is_dir():
-        raise RunError(f"{directory}: is a file; a run needs a directory")
-    path = directory / run.RUN_FILE
-    if (old := begun(directory)) is not None:
-        if changed := identity.differences(old, _with_defaults(settings)):
-            raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
-        return
-    if directory.is_dir() and any(not entry.name.endswith(".tmp") for entry in directory.iterdir()):
-        raise RunError(f"{directory}: holds something else than a run; name a new directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    storage.write_json(path, settings)
-
-
-def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    filled = {name: {**_defaults(kind), **settings.get(name, {})} for name, kind in SECTIONS.items()}
-    given = settings.get("input", {})
-    return {**settings, **filled, "input": {**given, "crop": {**_defaults(CropSettings), **given.get("crop", {})}}}
-
-
-def _defaults(kind: type) -> dict[str, Any]:
-    return {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
-
-
-def locked(directory: str | Path) -> contextlib.AbstractContextManager[None]:
-    """Holds a run that `save_run` has written against a second training, which is refused with a DataError."""
-    directory = storage.local(directory)
-    busy = f"{directory}: another training is writing there; wait, or name a new directory"
-    return locks.locked(directory / run.RUN_FILE, busy)
+    return {"crop": {**run_settings.defaults(CropSettings), **conversion["crop"]}, "fps": conversion["fps"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +115,7 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: s
       RunError: as `transfer.initialise`.
     """
     source = storage.local(source)
-    saved = _with_defaults(_saved(source))
+    saved = run_settings.with_defaults(_saved(source))
     saw = {**saved["input"], "padding": saved["data"]["padding"]}
     if differing := identity.differences(saw, {**_input(data), "padding": config.padding}):
         shown = "; ".join(differing)
@@ -200,19 +133,6 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: s
 
 def _weights(name: str, layers: Iterable[tf_keras.layers.Layer]) -> str:
     return f"{name} ({sum(weights.size for layer in layers for weights in layer.get_weights()):,} weights)"
-
-
-@dataclasses.dataclass(frozen=True)
-class Damaged:
-    """What to do at a damaged record, `raise` or `skip`, and the problem of each that was skipped."""
-
-    on_bad_record: Literal["raise", "skip"] = "raise"
-    skipped: set[str] = dataclasses.field(default_factory=set)
-
-    def __str__(self) -> str:
-        return f"{len(self.skipped)} damaged record{'s' * (len(self.skipped) != 1)}" + (
-            ", named above" if self.skipped else ""
-        )
 
 
 def batches(

@@ -1,10 +1,13 @@
 """What a command does on Ctrl-C, SIGTERM and a hang-up."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -37,6 +40,25 @@ def stopping() -> list[signal.Signals]:
     return [number for number in STOPPING if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
 
 
+def end_at_once() -> None:
+    """Makes a signal end the command, whose libraries are still loading, so that there is nothing to clean up."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), b"stopped before it started\n")
+        os._exit(exit_code(number))
+
+    for number in stopping():
+        signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Lets a signal end the command at once; libraries that load might catch what a handler raises."""
+    with _restored():
+        end_at_once()
+        yield
+
+
 def raise_once() -> None:
     """Makes the first signal raise `Stopped`; later ones do nothing, so that they do not disturb clean-up."""
 
@@ -58,7 +80,6 @@ def deferred(forward: Callable[[], None] | None = None, then: Callable[[], None]
       then: is called at the first signal, such as to say what is still to be done.
     """
     event = Stop()
-    before = {number: signal.getsignal(number) for number in stopping()}
 
     def stop(number: int, frame: FrameType | None) -> None:
         if not event.is_set():
@@ -71,10 +92,18 @@ def deferred(forward: Callable[[], None] | None = None, then: Callable[[], None]
         else:
             forward()
 
-    try:
+    with _restored() as before:
         for number in before:
             signal.signal(number, stop)
         yield event
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[dict[int, Any]]:
+    """Yields the handlers of signals, which are put back in the end."""
+    before = {number: signal.getsignal(number) for number in stopping()}
+    try:
+        yield before
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

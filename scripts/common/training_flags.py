@@ -12,10 +12,10 @@ from model.errors import RunError
 from model.run import RUN_FILE
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.records import identity, storage
-from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import cli, data_flags, experiment, strategy_flags, training_defaults
+from scripts.common import cli, data_flags, run_settings, strategy_flags, training_defaults
+from scripts.common.damaged import Damaged
 
 flags.disclaim_key_flags()
 
@@ -95,13 +95,7 @@ class Settings:
     augment: AugmentConfig
     model: LipReaderConfig
     train: TrainConfig
-    damaged: experiment.Damaged
-
-    def saved(self, data: DatasetDir) -> dict[str, Any]:
-        """Returns the contents of `run.json`."""
-        return experiment.settings(
-            data, self.data, self.order, augment=self.augment, model=self.model, train=self.train
-        )
+    damaged: Damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +120,12 @@ class Options:
         Raises:
           RunError: the run is of another unit, or of other labels.
         """
-        saved = experiment.begun(output)
+        saved = run_settings.begun(output)
         if saved is None:
             training_defaults.take(flags.FLAGS.unit)
             return None
         _refuse_another_task(output, saved)
-        for section in experiment.SECTIONS:
+        for section in run_settings.SECTIONS:
             getattr(self, section).set_defaults(saved[section])
         flags.FLAGS.set_default("labels", training_defaults.of_run(saved))
         return saved
@@ -180,7 +174,7 @@ def define() -> Options:
         augment=cli.Options(AugmentConfig, cli.AUGMENT),
         model=cli.Options(LipReaderConfig, MODEL),
         train=cli.Options(TrainConfig, TRAIN),
-        damaged=cli.Options(experiment.Damaged, damaged),
+        damaged=cli.Options(Damaged, damaged),
     )
     flags.DEFINE_integer(
         "read_threads",
@@ -228,7 +222,7 @@ def profile_steps(total: int | None = None) -> tuple[int, int] | None:
     return first, last
 
 
-def check() -> None:
+def check(options: Options) -> None:
     """Refuses flags that other flags leave without effect, and those that are no values, before data is opened.
 
     Raises:
@@ -250,3 +244,7 @@ def check() -> None:
         if "," in name and isinstance(place, Path) and not place.exists():
             repeated = " ".join(f"--data={part}" for part in name.split(","))
             raise DataError(f"--data={name}: no such directory; repeat the flag for several: {repeated}")
+    cli.check_local("output", "init_from")
+    strategy_flags.check()
+    data_flags.check(values.data)
+    options.build(Vocabulary.of_characters())  # refuses what is wrong whatever the labels are

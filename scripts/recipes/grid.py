@@ -36,6 +36,9 @@ def sentences(data: Path, output: Path, seed: int) -> list[Score]:
     return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
 
 
+RESULTS = {"grid-words": words, "grid-sentences": sentences}  # as `scripts.reproduce` names them
+
+
 def _train(unit: str, data: Path, run: Path, seed: int, *more: str) -> None:
     """Trains with the defaults of a unit, and with `more`."""
     step("train", f"--unit={unit}", f"--data={data}", f"--output={run}", f"--seed={seed}", *more)

@@ -55,7 +55,7 @@ def test_the_table_sets_each_way_beside_the_reshape() -> None:
     setting = (2, 3, 0.5, "float32")
     figures = {"seconds": 2.0, "train_cpu_s": 3.0, "forward_s": 0.5, "trace_s": 0.25, "train_mb": 100, "forward_mb": 50}
     halved = {name: value / 2 for name, value in figures.items()}
-    variants = (sequence_variant.PLAIN, *WRAPPERS)
+    variants = (sequence.PLAIN, *WRAPPERS)
     measured = [
         measure.Measurement(sequence.name(variant, setting), halved if variant == "packed" else figures)
         for variant in variants
@@ -88,9 +88,7 @@ def test_the_ways_are_measured(tmp_path: Path) -> None:
     small = ("--width=0.03125", "--batches=2", "--lengths=4", "--paddings=0.5", "--rounds=1")
     (printed,) = commands.run(["benchmark", "sequence", *small, f"--output={kept}"])
     figures = json.loads(kept.read_text())["medians"]
-    assert list(figures) == [
-        sequence.name(variant, (2, 4, 0.5, "float32")) for variant in (sequence_variant.PLAIN, *WRAPPERS)
-    ]
+    assert list(figures) == [sequence.name(variant, (2, 4, 0.5, "float32")) for variant in (sequence.PLAIN, *WRAPPERS)]
     assert all(own["items"] == 4 and own["seconds"] > 0 and own["train_mb"] > 0 for own in figures.values())
     assert re.search(r"\| packed +\| [\d,]+ \(\d\.\d\d\) ", printed)
 

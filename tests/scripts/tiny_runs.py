@@ -17,7 +17,7 @@ from model.train_step import make_optimizer
 from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import DataConfig
 from pipeline.vocab import Vocabulary
-from scripts.common import experiment
+from scripts.common import run_settings
 from tests import datasets
 from tests.model import readers
 
@@ -53,7 +53,7 @@ def _made(unit: str, crop: CropSettings, **settings: Any) -> tempfile.TemporaryD
         "words": list(WORDS),
     }
     made = tempfile.TemporaryDirectory()
-    experiment.save_run(Path(made.name), saved)
+    run_settings.save_run(Path(made.name), saved)
     state = checkpoints.TrainingState(model, make_optimizer(model, TrainConfig(), 1), Path(made.name))
     state.save_if_best(math.nextafter(math.inf, 0))
     return made

@@ -129,6 +129,25 @@ cli.run(main{how})
     assert stopped.stderr == said
 
 
+def test_a_signal_while_a_command_loads_its_libraries_ends_it_at_once() -> None:
+    main = """
+import os, signal, time
+from scripts.common import cli
+
+def main(argv):
+    with cli.loading():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        except BaseException:  # as in some library
+            pass
+
+cli.run(main, resumes=True)
+"""
+    stopped = subprocess.run([sys.executable, "-c", main], cwd=commands.ROOT, capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, "", "stopped before it started\n")
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_who_has_seen_enough_is_no_error(lines: int) -> None:
     main = f"from scripts.common import cli\ncli.run(lambda argv: [print('a line of many') for _ in range({lines})])"
@@ -143,11 +162,12 @@ def test_a_reader_who_has_seen_enough_is_no_error(lines: int) -> None:
 @pytest.mark.parametrize("asked", [False, True])
 def test_notices_of_libraries_break_no_progress_bar_unless_asked_for(asked: bool) -> None:
     main = """
-import tensorflow
 from absl import logging
-from scripts.common import cli, help_page, signals
+from scripts.common import cli
 
 def main(argv):
+    with cli.loading():
+        import tensorflow
     logging.info("a notice")
     logging.warning("a warning")
 

@@ -17,29 +17,13 @@ from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import experiment
+from scripts.common import experiment, run_settings
+from scripts.common.damaged import Damaged
 from tests import datasets
 from tests.scripts import tiny_runs
 
 MODEL = LipReaderConfig(classes=2, width=0.0625, lstm_units=4)
 CONFIG = DataConfig(Vocabulary.of_characters())
-
-
-def test_settings_come_back(tmp_path: Path) -> None:
-    settings = {"version": 2, "model": dataclasses.asdict(MODEL), "other": {"dir": "corpus", "shape": (1, 2)}}
-    experiment.save_run(tmp_path / "run", settings)
-    experiment.save_run(tmp_path / "run", settings)
-    assert run.load_run(tmp_path / "run") == {**settings, "other": {"dir": "corpus", "shape": [1, 2]}}
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
-
-
-def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
-    experiment.save_run(tmp_path, {"version": 2, "seed": 1, "train": {"epochs": 2}})
-    with pytest.raises(RunError, match=r"run.json") as error:
-        experiment.save_run(tmp_path, {"version": 2, "seed": 2, "new": 3, "train": {"epochs": 4}})
-    for changed in ("seed was 1, is 2", "train.epochs was 2, is 4", "new was absent, is 3"):
-        assert changed in str(error.value)
-    assert run.load_run(tmp_path)["seed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -60,10 +44,10 @@ def test_a_field_that_an_older_run_lacks_has_its_default(
     present = settings.get(section, {})
     older = {**settings, section: {key: value for key, value in present.items() if key != field}}
     path.write_text(json.dumps(older))
-    experiment.save_run(path.parent, settings)
+    run_settings.save_run(path.parent, settings)
     assert experiment.open_run(path.parent).model.config.precision == "float32"
     with pytest.raises(RunError, match=f"{section}.{field} was .*, is {other}"):
-        experiment.save_run(path.parent, {**settings, section: {**present, field: other}})
+        run_settings.save_run(path.parent, {**settings, section: {**present, field: other}})
 
 
 def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
@@ -73,7 +57,7 @@ def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[
     settings = json.loads(path.read_text())
     del settings["input"]["crop"]["stride"], settings["data"]["padding"]
     path.write_text(json.dumps(settings))
-    experiment.save_run(path.parent, {**settings, "input": {"crop": dataclasses.asdict(crop), "fps": 25.0}})
+    run_settings.save_run(path.parent, {**settings, "input": {"crop": dataclasses.asdict(crop), "fps": 25.0}})
     experiment.check_input(data, experiment.open_run(path.parent))
     model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
     taken = experiment.initialise(model, data, CONFIG, path.parent)
@@ -94,16 +78,6 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"version": 3}')
     with pytest.raises(RunError, match=r"run.json: not what this version writes \(version 3"):
         run.load_run(tmp_path)
-
-
-def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
-    experiment.save_run(tmp_path, {"model": {}})
-    before = (tmp_path / "run.json").read_bytes()
-    busy = pytest.raises(DataError, match="another training is writing there; wait, or name a new directory")
-    with experiment.locked(tmp_path), busy, experiment.locked(tmp_path):
-        pass
-    with experiment.locked(tmp_path):  # again, once it is free
-        assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_data_of_other_crops_is_refused_with_each_difference(tiny: Callable[[], DatasetDir], tmp_path: Path) -> None:
@@ -181,7 +155,7 @@ def test_a_shard_that_is_gone_stops_reading_whatever_is_skipped(damaged: Dataset
     damaged.shards[1].unlink()
     order = PlanConfig(batch_size=2, shuffle=False)
     with pytest.raises(DataError, match=r"split 'train' cannot be read: .*00001-of-00003: gone; restore the shards"):
-        list(experiment.batches(damaged, "train", CONFIG, order, damaged=experiment.Damaged("skip")))
+        list(experiment.batches(damaged, "train", CONFIG, order, damaged=Damaged("skip")))
 
 
 def test_a_shard_that_is_cut_after_its_check_stops_reading_by_name(
@@ -202,7 +176,7 @@ def test_a_shard_that_is_cut_after_its_check_stops_reading_by_name(
 
 def test_a_score_leaves_out_the_damaged_and_counts_them(damaged: DatasetDir) -> None:
     model = LipReader(dataclasses.replace(MODEL, classes=len(CONFIG.vocabulary), head="ctc"))
-    met = experiment.Damaged("skip")
+    met = Damaged("skip")
     score = experiment.scorer(damaged, "val", CONFIG, batch_size=2, damaged=met)
     report = score(model)
     assert [row.id for row in report.predictions] == [damaged.index.id[-2]]

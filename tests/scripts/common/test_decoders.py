@@ -10,7 +10,7 @@ from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import DataConfig
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
-from scripts.common import decoding_flags, experiment
+from scripts.common import decoders, decoding_flags, experiment
 
 decoding_flags.define()
 CHARACTERS = Vocabulary.of_characters()
@@ -43,16 +43,16 @@ def _allows(lexicon: Lexicon, ids: Sequence[int]) -> bool:
 )
 def test_a_lexicon_allows_its_texts_alone(name: str, vocabulary: Vocabulary, text: str, allowed: bool) -> None:
     words = ["good", "morning"] if vocabulary is CHARACTERS else ["bin", "now"]
-    assert _allows(decoding_flags.lexicon(name, vocabulary, words), vocabulary.encode(text)) is allowed
+    assert _allows(decoders.lexicon(name, vocabulary, words), vocabulary.encode(text)) is allowed
 
 
 def test_words_that_the_symbols_cannot_spell_are_left_out() -> None:
-    lexicon = decoding_flags.lexicon("vocabulary", Vocabulary.of_characters(" abc"), ["cab", "dab"])
+    lexicon = decoders.lexicon("vocabulary", Vocabulary.of_characters(" abc"), ["cab", "dab"])
     assert lexicon.next.shape == (5, 4)  # the start, "c", "ca", "cab", "cab "
 
 
 def test_none_is_no_lexicon() -> None:
-    assert decoding_flags.lexicon("none", CHARACTERS, []) is None
+    assert decoders.lexicon("none", CHARACTERS, []) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_none_is_no_lexicon() -> None:
 )
 def test_a_lexicon_without_words_is_refused(name: str, vocabulary: Vocabulary, message: str) -> None:
     with pytest.raises(DataError, match=f"--lexicon={name}: {message}"):
-        decoding_flags.lexicon(name, vocabulary, [])
+        decoders.lexicon(name, vocabulary, [])
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def test_a_run_of_characters_reads_its_words_unless_a_flag_says_how(
     opened = experiment.Run(shape, DataConfig(vocabulary), CropSettings(), 25.0, words)
     with flagsaver.flagsaver():
         flags.FLAGS(["test", *given])
-        decoding_flags.take_defaults(opened)
+        decoders.take_defaults(opened)
         assert (flags.FLAGS.decoder, flags.FLAGS.lexicon) == taken

@@ -1,0 +1,70 @@
+"""How the sentences of a run are decoded, as `decoding_flags` says, and the lexicons that they name."""
+
+from collections.abc import Iterable
+
+from absl import flags
+
+from model.decoding import DecodeConfig
+from model.lexicon import Lexicon
+from pipeline.corpora import grid
+from pipeline.schema import DataError
+from pipeline.vocab import Vocabulary
+from scripts.common import cli, decoding_flags, experiment
+
+
+def take_defaults(opened: experiment.Run) -> None:
+    """Lets a run of characters read words of its vocabulary alone, where no flag says how; the fewest errors are so.
+
+    A lexicon alone is given the beam, which it needs. Runs of words have no other words anyway.
+    """
+    values, vocabulary = flags.FLAGS, opened.data.vocabulary
+    if values["decoder"].present or opened.model.config.head == "word":
+        return
+    spelled = any(_can_spell(vocabulary, word) for word in opened.words)
+    if not values["lexicon"].present and vocabulary.unit == "character" and spelled:
+        values.set_default("lexicon", "vocabulary")
+    if values.lexicon != "none":
+        values.set_default("decoder", "beam")
+
+
+def build(options: cli.Options, opened: experiment.Run) -> DecodeConfig:
+    """Builds the decoding configuration from the flags.
+
+    Raises:
+      DataError: the flags contradict each other or the run.
+    """
+    name = flags.FLAGS.lexicon
+    if opened.model.config.head == "word" and (flags.FLAGS.decoder, name) != ("greedy", "none"):
+        raise DataError("--decoder, --lexicon: a word run has no text to search for; leave them out")
+    decoding_flags.check(options)
+    return options.build(lexicon=lexicon(name, opened.data.vocabulary, opened.words))
+
+
+def lexicon(name: str, vocabulary: Vocabulary, words: Iterable[str]) -> Lexicon | None:
+    """Builds a lexicon over a run's symbols, of the words that they can spell.
+
+    Args:
+      name: one of `decoding_flags.LEXICONS`.
+      vocabulary: the run's symbols.
+      words: those of "vocabulary".
+
+    Raises:
+      DataError: no word can be spelled, in one of the slots or at all.
+    """
+    if name == "none":
+        return None
+    slots = [tuple(words)] if name == "vocabulary" else [tuple(slot.values()) for slot in grid.SLOTS]
+    spelled = [[vocabulary.encode(word) for word in slot if _can_spell(vocabulary, word)] for slot in slots]
+    for slot, found in zip(slots, spelled, strict=True):
+        if not found:
+            shown = f"none of {', '.join(slot[:4])}…" if slot else "no word: its run.json lists none"
+            raise DataError(f"--lexicon={name}: the run can spell {shown}; leave it out")
+    by_character = vocabulary.unit == "character"
+    separator = vocabulary.encode(" ")[0] if by_character else None
+    if name == "vocabulary":
+        return Lexicon.of_words(spelled[0], len(vocabulary), separator)
+    return Lexicon.of_slots(spelled, len(vocabulary), separator)
+
+
+def _can_spell(vocabulary: Vocabulary, word: str) -> bool:
+    return set(vocabulary.split(word)) <= set(vocabulary.symbols)
