@@ -1,4 +1,4 @@
-"""Joins pipeline and model: what a run directory keeps of its data, and a model fed from shards."""
+"""Joins pipeline and model: a run opened with the input that it needs, and a model fed from shards."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
