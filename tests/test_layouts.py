@@ -8,8 +8,8 @@ import pytest
 from pipeline.conversion.clip import convert_clip
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import folder, lrs, lrw
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.synthetic.corpus import SyntheticConfig
 from tests import layouts, videos
 from tests.face_package import FaceDetection, FaceDetectionModel, FaceLandmark, face_detection_to_roi

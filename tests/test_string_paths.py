@@ -21,9 +21,9 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora import CORPORA, folder, grid, lrs, lrw
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.loading import position
 from pipeline.loading.config import DataConfig, PlanConfig
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import cache, directory, reindex, storage, tfrecord
 from pipeline.schema import DataError
 from pipeline.synthetic import corpus

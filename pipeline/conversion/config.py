@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from pipeline import vocab
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import CONTEXT
 

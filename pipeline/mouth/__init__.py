@@ -6,8 +6,8 @@ Offers `crop`, `cropping.MouthCropper`, `cropping.Crops`, `doubt.Doubt`.
 
 from pathlib import Path
 
-from pipeline.crop_settings import FACE, CropSettings
 from pipeline.mouth.cropping import Crops, MouthCropper
+from pipeline.mouth.settings import FACE, CropSettings
 from pipeline.video import decode
 
 

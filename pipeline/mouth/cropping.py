@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import doubt
 from pipeline.mouth.doubt import CERTAIN, Doubt
+from pipeline.mouth.settings import CropSettings
 from pipeline.mouth.stretch import Stretch
 from pipeline.mouth.tracking import Tracker
 from pipeline.schema import CONTEXT, CROP, ClipError, Reason

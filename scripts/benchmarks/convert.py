@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.corpora import grid
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import cropping, path
+from pipeline.mouth.settings import CropSettings
 from pipeline.schema import CROP, ClipError, DataError
 from pipeline.video import decode
 from scripts.benchmarks import measure

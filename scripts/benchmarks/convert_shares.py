@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import faces, landmarks
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import to_example
 from pipeline.records.tfrecord import ShardWriter

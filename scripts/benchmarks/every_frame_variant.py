@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import faces, landmarks, sighting
 from pipeline.mouth.path import crop_affines, crop_corners
+from pipeline.mouth.settings import CropSettings
 from pipeline.mouth.warp import warp
 from pipeline.schema import CROP
 

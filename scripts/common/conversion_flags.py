@@ -10,7 +10,7 @@ from pipeline.conversion.array import Part
 from pipeline.conversion.config import CLIP_TIMEOUT_S, FROM_DATA, MAX_REJECT_FRACTION, ConvertConfig
 from pipeline.corpora import CORPORA, Corpus
 from pipeline.corpora.splits import SplitRule
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import storage
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError

@@ -14,10 +14,10 @@ from model.decoding import GREEDY, DecodeConfig
 from model.evaluate import Report, evaluate
 from model.lipreader import LipReader
 from pipeline import mouth
-from pipeline.crop_settings import CropSettings
 from pipeline.loading import dataset, device, windows
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.mouth.cropping import Crops
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError

@@ -8,8 +8,8 @@ from typing import Any
 from model import run
 from model.config import LipReaderConfig, TrainConfig
 from model.errors import RunError
-from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import identity, locks, storage
 
 # The sections of run.json that are dataclasses: a field that an older run lacks has its default.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records.directory import DatasetDir
 from tests import datasets
 from tests.scripts import commands, pages, tiny_runs

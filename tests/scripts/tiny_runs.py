@@ -14,8 +14,8 @@ from model import checkpoints, run
 from model.config import LipReaderConfig, TrainConfig
 from model.lipreader import LipReader
 from model.train_step import make_optimizer
-from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import DataConfig
+from pipeline.mouth.settings import CropSettings
 from pipeline.vocab import Vocabulary
 from scripts.common import run_settings
 from tests import datasets

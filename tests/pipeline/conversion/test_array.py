@@ -22,8 +22,8 @@ from pipeline.conversion.shard import ShardTask, convert_shard, plan_shards
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, storage
 from pipeline.schema import BusyError, DataError
 

@@ -12,9 +12,9 @@ from pipeline.conversion.job import convert
 from pipeline.corpora import lrw
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.inspection import statistics
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory
 from pipeline.schema import ClipError, DataError, Reason, Word
 from scripts.reports import dataset_page

@@ -11,7 +11,7 @@ from pipeline.corpora import grid
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError
 

@@ -28,7 +28,7 @@ from pipeline.conversion.job import Progress, convert
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.corpora import grid
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, storage
 from pipeline.schema import DataError
 from pipeline.synthetic.corpus import SyntheticConfig, render

@@ -24,11 +24,11 @@ from pipeline.conversion.run_log import CONVERSION
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.inspection import report
 from pipeline.loading import dataset
 from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, provenance
 from pipeline.schema import BatchKey, DataError
 from pipeline.vocab import Vocabulary

@@ -11,7 +11,7 @@ from pipeline.conversion.job import convert
 from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora import grid
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory
 from tests import datasets
 

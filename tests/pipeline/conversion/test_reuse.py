@@ -19,8 +19,8 @@ from pipeline.conversion.shard import ShardTask, plan_shards
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import Crops
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, provenance, storage
 from pipeline.records.codecs import Encoding
 from pipeline.records.provenance import Provenance

@@ -15,8 +15,8 @@ from pipeline.conversion.shard import ShardTask
 from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource, SpokenWord
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import Crops, MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import tfrecord
 from pipeline.records.codecs import Encoding
 from pipeline.records.example import from_example

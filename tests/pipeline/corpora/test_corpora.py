@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.corpora import CORPORA, Corpus, folder
 from pipeline.corpora.source import ClipSource
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 
 
 def source(name: str, split: str | None) -> ClipSource:

@@ -7,8 +7,8 @@ from PIL import Image
 from pipeline.conversion import clip, config
 from pipeline.corpora import paths
 from pipeline.corpora.source import ClipSource
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.schema import Clip, ClipError, DataError, Reason
 from tests import datasets
 

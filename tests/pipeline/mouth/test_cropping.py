@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline import mouth
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.mouth.warp import warp
 from pipeline.schema import ClipError, Reason
 from pipeline.synthetic import corpus

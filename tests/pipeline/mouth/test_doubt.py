@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import doubt, path
 from pipeline.mouth.cropping import Crops, MouthCropper
+from pipeline.mouth.settings import CropSettings
 from tests import videos
 from tests.pipeline.mouth.conftest import read
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import doubt
 from pipeline.mouth.cropping import MouthCropper
+from pipeline.mouth.settings import CropSettings
 from pipeline.schema import ClipError, Reason
 from pipeline.video import decode
 

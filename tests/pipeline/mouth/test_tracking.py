@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.crop_settings import CropSettings
 from pipeline.mouth import landmarks
 from pipeline.mouth.cropping import Crops, MouthCropper
 from pipeline.mouth.path import smooth
+from pipeline.mouth.settings import CropSettings
 from pipeline.schema import ClipError, Reason
 
 Clips = Callable[[str], np.ndarray]

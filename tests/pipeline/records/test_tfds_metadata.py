@@ -13,7 +13,7 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
 from pipeline.corpora import grid
 from pipeline.corpora.splits import SplitRule, assign
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, tfds_metadata
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir

@@ -6,8 +6,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from model.lexicon import Lexicon
-from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import DataConfig
+from pipeline.mouth.settings import CropSettings
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 from scripts.common import decoders, decoding_flags, experiment

@@ -12,8 +12,8 @@ from model import run
 from model.config import LipReaderConfig
 from model.errors import RunError
 from model.lipreader import LipReader
-from pipeline.crop_settings import CropSettings
 from pipeline.loading.config import DataConfig, PlanConfig
+from pipeline.mouth.settings import CropSettings
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary

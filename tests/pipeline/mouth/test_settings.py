@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from pipeline.crop_settings import CropSettings
+from pipeline.mouth.settings import CropSettings
 
 
 @pytest.mark.parametrize(

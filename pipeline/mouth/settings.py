@@ -1,4 +1,4 @@
-"""Which part of a picture becomes the mouth crop; apart from `mouth`, whose networks take a second to load."""
+"""Which part of a picture becomes the mouth crop."""
 
 import dataclasses
 from typing import Literal
