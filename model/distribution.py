@@ -19,7 +19,6 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context  # the time-out at start has no public name
-from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from model import workers
 from model.errors import RunError, WorkersError
@@ -209,7 +208,7 @@ def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[worke
 
 def _multi_worker(cluster: workers.Cluster, timeout: float, gpus: int) -> tf.distribute.Strategy:
     """Starts TensorFlow's server; all workers have to do so at the same time."""
-    jobs = [coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(cluster.addresses))]
+    jobs = [context.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(cluster.addresses))]
     context.context().configure_coordination_service(
         "standalone",
         service_leader="/job:worker/replica:0/task:0",

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.records import directory
 from pipeline.schema import DataError
@@ -111,3 +113,20 @@ def test_a_run_resumes(golden_dataset: Path, tmp_path: Path) -> None:
     assert "finished; 12 of 12 steps" in printed
     assert "epoch 4 of 4: loss " in printed
     assert "validation loss 1.102, wer " in printed
+
+
+@pytest.mark.parametrize("version", ["2.16", "2.21"])
+def test_a_model_that_any_tensorflow_exported_reads_the_same(version: str) -> None:
+    graph = tf.saved_model.load(str(GOLDEN / f"tensorflow-{version}" / "exported")).signatures["serving_default"]
+    frames = np.stack([datasets.pixels(12, seed) for seed in range(3)])
+    read = graph(frames=tf.constant(frames), lengths=tf.constant([12, 9, 12]), in_word=tf.ones([3, 12], tf.uint8))
+    assert read["text"].numpy().tolist() == [b"bin", b"at", b"at"]
+    np.testing.assert_allclose(read["score"], [-0.79763, -0.86997, -0.95537], atol=2e-4)
+
+
+def test_a_run_of_the_newest_tensorflow_scores_the_same(golden_dataset: Path, tmp_path: Path) -> None:
+    run, data = f"--run={GOLDEN / 'tensorflow-2.21' / 'run'}", f"--data={golden_dataset}"
+    commands.run(["evaluate", run, data, "--split=val", f"--output={tmp_path}"])
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["metrics"]["loss"] == pytest.approx(0.99783, abs=2e-4)
+    assert [row["read"] for row in report["predictions"]] == ["at", "at", "now", "at", "at", "now"]
