@@ -1,25 +1,54 @@
 # make demo: the whole path on a rendered corpus. make test: the tests. make check: before a commit. All set up .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# make test-newest: the tests on the newest TensorFlow, in .venv-newest.
+
+# The first of these commands that runs; pyenv's shims are there for versions that are not.
+first = $(shell for python in $(1); do "$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
+pyenv = $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)
+PYTHON ?= $(call first,python3.11 python3.12 $(call pyenv,3.11) $(call pyenv,3.12))
+NEWEST ?= $(call first,python3.13 python3.12 $(call pyenv,3.13) $(call pyenv,3.12))
 BIN := .venv/bin
 READY := .venv/ready
+NEWEST_READY := .venv-newest/ready
+TEST := -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+# Wheels, so no compiler is needed; tensorflow-datasets, which a test uses, brings one package of Python files alone.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --no-binary=promise
 
-.PHONY: setup demo test test-slow check fuzz lint format lock baselines
+.PHONY: setup demo test test-newest newest-python check-newest test-slow check fuzz lint format lock baselines
 
 setup: $(READY)
 
 # Made anew when missing or older than the lock file; unfinished without its last line.
 $(READY): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	@test "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and "want Python 3.11 or 3.12")'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python $(INSTALL) -r requirements.lock
 	touch $(READY)
+
+$(NEWEST_READY): requirements-newest.lock
+	@test "$(NEWEST)" || { echo "Python 3.12 or 3.13 is needed: make NEWEST=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
+	rm -rf .venv-newest
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python $(INSTALL) -r requirements-newest.lock
+	touch $(NEWEST_READY)
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python $(TEST)
+
+test-newest: $(NEWEST_READY)
+	.venv-newest/bin/python $(TEST)
+
+newest-python:
+	@test "$(NEWEST)" && echo "$(NEWEST)"
+
+# Three minutes of it: videos to a model, runs that go on, files of the other version, imports.
+check-newest: $(NEWEST_READY)
+	.venv-newest/bin/python $(TEST) tests/scripts/test_first_steps.py tests/scripts/test_resume.py tests/scripts/test_flags.py \
+	  tests/test_golden.py tests/test_architecture.py tests/pipeline/mouth/test_faces.py
 
 # Under a minute: the linter, the order of imports, and tests that need no video and no training.
 FAST := tests/test_architecture.py tests/test_workspace.py tests/pipeline/test_vocab.py tests/pipeline/corpora \
@@ -55,9 +84,18 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Which version a Python gets (python_version in requirements*.txt) is settled here, so that 3.12 takes either lock.
+define resolve
+$(1) -m venv .venv-lock
+.venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2
+.venv-lock/bin/pip-compile --quiet --upgrade --allow-unsafe --no-header --annotation-style=line --strip-extras \
+  --no-emit-index-url --no-emit-find-links -o $(2) \
+  requirements.txt requirements-test.txt requirements-tfds.txt requirements-s3.txt requirements-dask.txt
+sed -E -i 's/ ; python_version [<>=]+ "3\.13"//' $(2)
+rm -rf .venv-lock
+endef
+
+# With Python 3.13 as the newest.
 lock:
-	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet pip-tools==7.6.2
-	.venv-lock/bin/pip-compile --quiet --upgrade --allow-unsafe --no-header --annotation-style=line --strip-extras \
-	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.txt requirements-test.txt requirements-tfds.txt requirements-s3.txt requirements-dask.txt
-	rm -rf .venv-lock
+	$(call resolve,$(PYTHON),requirements.lock)
+	$(call resolve,$(NEWEST),requirements-newest.lock)
