@@ -52,7 +52,7 @@ def count(data: DatasetDir, config: DataConfig) -> WordCounts:
     texts = data.index.text[data.records("val")] if "val" in data.splits else StringArray.of([])
     val = len(labels.split_words(texts)[0]) if len(texts) else 0
     met = int(_counts(texts, known)[train > 0].sum())
-    return WordCounts(np.count_nonzero(train), int(train.sum()), met / val if val else None)
+    return WordCounts(int(np.count_nonzero(train)), int(train.sum()), met / val if val else None)
 
 
 def _counts(texts: StringArray, known: Sequence[str]) -> np.ndarray:
