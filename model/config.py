@@ -7,8 +7,8 @@ TABLES = ("A", "B", "C")  # of `vgg_m`
 WRAPPERS = ("packed", "chunked", "reshape", "map_batch", "map_time", "time_distributed")  # of `sequence`
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("single", "mirrored", "workers")  # of `distribution`
-SUMMED = ("packed", "reshape")  # wrappers whose batch normalisation meets all windows of a replica at once
-EXAMPLE = '{"cluster": {"worker": ["ann:2222", "bob:2222"]}, "task": {"type": "worker", "index": 0}}'  # of TF_CONFIG
+SUMMED_WRAPPERS = ("packed", "reshape")  # wrappers whose batch normalisation meets all windows of a replica at once
+TF_CONFIG_EXAMPLE = '{"cluster": {"worker": ["ann:2222", "bob:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
 @dataclasses.dataclass(frozen=True)

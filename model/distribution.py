@@ -21,6 +21,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # the time-out at start has no public name
 
 from model import workers
+from model.config import STRATEGIES
 from model.errors import RunError, WorkersError
 
 LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -189,6 +190,7 @@ def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[worke
 
     Raises:
       RunError: no cluster, or one that cannot be.
+      ValueError: there is no such strategy.
       WorkersError: a worker is not there in time.
     """
     if strategy == "single":
@@ -196,6 +198,8 @@ def open_distribution(strategy: str, timeout: float, on_cluster: Callable[[worke
     if strategy == "mirrored":
         devices = [each.name for each in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
         return Replicated(tf.distribute.MirroredStrategy(devices)) if len(devices) > 1 else SINGLE
+    if strategy != "workers":
+        raise ValueError(f"strategy: want one of {', '.join(STRATEGIES)}, got {strategy!r}")
     cluster = workers.cluster()
     on_cluster(cluster)
     channel = workers.Channel(cluster, timeout)

@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from model.config import EXAMPLE
+from model.config import TF_CONFIG_EXAMPLE
 from model.errors import RunError, WorkersError
 
 TOGETHER = "start the same command on all workers to continue from the last checkpoint"
@@ -49,7 +49,9 @@ def cluster(environ: Mapping[str, str] = os.environ) -> Cluster:
         return _of_tf_config(environ["TF_CONFIG"])
     if "SLURM_STEP_NODELIST" in environ:
         return _of_slurm(environ)
-    raise RunError(f"TF_CONFIG: not set, nor are Slurm's variables; set it to what is, on the first worker, {EXAMPLE}")
+    raise RunError(
+        f"TF_CONFIG: not set, nor are Slurm's variables; set it to what is, on the first worker, {TF_CONFIG_EXAMPLE}"
+    )
 
 
 def _of_tf_config(text: str) -> Cluster:
@@ -67,7 +69,7 @@ def _of_tf_config(text: str) -> Cluster:
         if not fits or len(chiefs) > 1 or not all(address.rpartition(":")[2].isdecimal() for address in addresses):
             raise ValueError("want the address host:port of each worker, and a task that is one of them")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"TF_CONFIG: {error}, in {text}; want such as {EXAMPLE}") from error
+        raise RunError(f"TF_CONFIG: {error}, in {text}; want such as {TF_CONFIG_EXAMPLE}") from error
     return Cluster(addresses, index)
 
 
@@ -84,9 +86,13 @@ def _of_slurm(environ: Mapping[str, str]) -> Cluster:
         own = f"{environ['SLURMD_NODENAME']}:{first + int(environ['SLURM_LOCALID'])}"
         return Cluster(addresses, addresses.index(own))
     except KeyError as error:
-        raise RunError(f"{error.args[0]}: not set; start with srun, or set TF_CONFIG to such as {EXAMPLE}") from error
+        raise RunError(
+            f"{error.args[0]}: not set; start with srun, or set TF_CONFIG to such as {TF_CONFIG_EXAMPLE}"
+        ) from error
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"Slurm's variables: {error}; start with srun, or set TF_CONFIG to such as {EXAMPLE}") from error
+        raise RunError(
+            f"Slurm's variables: {error}; start with srun, or set TF_CONFIG to such as {TF_CONFIG_EXAMPLE}"
+        ) from error
 
 
 class Channel:

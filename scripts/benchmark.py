@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
         cli.check_local("source", "data")
     lists = {name: _numbers(name) for name in listed}
     if command == "sequence":
-        sequence.check(values.table, *lists.values(), values.precisions, values.variants)
+        sequence.check(values.table, **lists, precisions=values.precisions, variants=values.variants)
     elif command in ("layers", "device", "train"):
         measure.check_table(values.table)
     with cli.loading():

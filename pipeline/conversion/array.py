@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.records import storage
 from pipeline.records.storage import Place
 
-Shard = TypeVar("Shard")
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Part:
         """Whether nobody else makes shards."""
         return self.tasks == 1
 
-    def share(self, tasks: Sequence[Shard]) -> list[Shard]:
+    def share(self, tasks: Sequence[T]) -> list[T]:
         """Returns the shards of this task: every `tasks`-th, so that all have some of every split."""
         return list(tasks[self.task :: self.tasks])
 

@@ -1,4 +1,4 @@
-"""Settings that decide the bytes of a conversion."""
+"""Settings that decide the bytes of a conversion, and defaults of those that do not."""
 
 import dataclasses
 from typing import Any, Literal

@@ -1,6 +1,6 @@
-"""Reads the frames of batches inside the TensorFlow graph: exactly the bytes that are wanted, without Python.
+"""Reads the frames of batches inside the TensorFlow graph, without Python.
 
-tensorflow-io's `IO>FileRead` takes a range of bytes of a file in one operation; TensorFlow itself has none that does.
+tensorflow-io's `IO>FileRead` takes exactly the bytes that are wanted in one operation; TensorFlow has none.
 Where tensorflow-io does not load, TensorFlow's own reader takes whole records and checks the CRC of each. Both read
 `s3://` by the file system of tensorflow-io, with two requests a read (`scripts.benchmark read` compares).
 """

@@ -1,7 +1,7 @@
 """Tracks the mouth in gray frames and crops it to 112x112 pixels.
 
 May import `pipeline.video` and above.
-Offers `crop`, `cropping.MouthCropper`, `cropping.Crops`, `doubt.Doubt`.
+Offers `crop`, `settings.CropSettings`, `cropping.MouthCropper`, `cropping.Crops`, `doubt.Doubt`.
 """
 
 from pathlib import Path

@@ -93,6 +93,7 @@ def joined(points: np.ndarray, scores: np.ndarray) -> Iterator[np.ndarray]:
     left = np.argsort(-scores, kind="stable")
     while len(left):
         same = _overlaps(points[left[0], :2], points[left, :2]) > MAX_OVERLAP
+        same[0] = True  # a box too small to have an area overlaps nothing
         alike, left = left[same], left[~same]
         total = scores[alike].sum(dtype=np.float64)
         yield (points[alike] * scores[alike, None, None]).sum(axis=0) / np.float32(total)

@@ -12,7 +12,7 @@ SILENT = "3"  # TF_CPP_MIN_LOG_LEVEL as scripts/__init__.py sets it
 def divert() -> None:
     """Drops what native libraries write on the standard error; what Python writes still gets there.
 
-    XLA, TensorFlow Lite and TensorFlow's server print notices that no level of logging stops. Their errors come as
+    XLA, LiteRT and TensorFlow's server print notices that no level of logging stops. Their errors come as
     exceptions; a crash is told by Python's fault handler, with the place in the code. Nothing changes where the user
     has set `TF_CPP_MIN_LOG_LEVEL`, or somebody else has replaced the standard error.
     """

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from model.config import EXAMPLE, STRATEGIES, SUMMED
+from model.config import STRATEGIES, SUMMED_WRAPPERS, TF_CONFIG_EXAMPLE
 from pipeline.schema import DataError
 
 flags.disclaim_key_flags()
@@ -17,7 +17,7 @@ def define() -> None:
         "single",
         STRATEGIES,
         "where to train: single, one device; mirrored, all GPUs of this machine; workers, the machines that TF_CONFIG "
-        f"names (or Slurm: srun), each running the same command. TF_CONFIG of the first: '{EXAMPLE}'. "
+        f"names (or Slurm: srun), each running the same command. TF_CONFIG of the first: '{TF_CONFIG_EXAMPLE}'. "
         "--batch_size stays that of all together; losses and weights are those of one device",
     )
     flags.DEFINE_float(
@@ -40,8 +40,8 @@ def check() -> None:
         raise DataError(f"--worker_timeout_s={values.worker_timeout_s:g}: needs --strategy=workers; leave it out")
     if not 0 < values.worker_timeout_s < float("inf"):
         raise DataError(f"--worker_timeout_s: want more than 0 s, got {values.worker_timeout_s:g}")
-    if values.strategy != "single" and values.sequence not in SUMMED:
+    if values.strategy != "single" and values.sequence not in SUMMED_WRAPPERS:
         raise DataError(
             f"--sequence={values.sequence}: normalises by parts of a batch, which --strategy={values.strategy} has no "
-            f"sums for; choose of {', '.join(SUMMED)}"
+            f"sums for; choose of {', '.join(SUMMED_WRAPPERS)}"
         )

@@ -29,11 +29,11 @@ def run(config: SyntheticConfig) -> None:
     """Renders the corpus of `config` below --output, converts, trains, scores and reads."""
     began = time.monotonic()
     output = storage.local(flags.FLAGS.output)
-    corpus, data, run = output / "corpus", output / "data", output / "run"
+    corpus, data, trained = output / "corpus", output / "data", output / "run"
     _render(corpus, config)
     step("convert", "--corpus=grid", f"--source={corpus}", f"--output={data}", "--clips_per_shard=50")
     step("records", "preview", f"--data={data}", "--clips=2", f"--output={output / 'preview.png'}")
-    step("train", f"--data={data}", f"--output={run}", *TRAINING)
+    step("train", f"--data={data}", f"--output={trained}", *TRAINING)
     _summary(output, open_dataset(data), began)
 
 

@@ -9,7 +9,7 @@ from model.config import LipReaderConfig, TrainConfig
 def test_the_choices_are_what_there_is() -> None:
     assert tuple(vgg_m.TABLES) == config.TABLES
     assert tuple(sequence.WRAPPERS) == config.WRAPPERS
-    assert set(config.SUMMED) <= set(config.WRAPPERS)
+    assert set(config.SUMMED_WRAPPERS) <= set(config.WRAPPERS)
 
 
 @pytest.mark.parametrize(

