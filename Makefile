@@ -1,5 +1,5 @@
 # make demo: the whole path on a rendered corpus. make test: the tests. make check: before a commit. All set up .venv.
-# make test-newest: the tests on the newest TensorFlow, in .venv-newest.
+# make demo-newest, make test-newest: the same on the newest TensorFlow, in .venv-newest.
 
 # Picks the first Python that starts; a shim of pyenv may be there for a version that is not installed.
 first = $(shell for python in $(1); do "$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
@@ -16,7 +16,7 @@ TEST := -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 # Wheels, so no compiler is needed; promise, which tensorflow-datasets needs for a test, has none, but is Python alone.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --no-binary=promise
 
-.PHONY: setup demo test test-newest newest-python check-newest setup-newest test-slow check fuzz lint format lock baselines
+.PHONY: setup demo demo-newest test test-newest newest-python check-newest setup-newest test-slow check fuzz lint format lock baselines
 
 setup: $(READY)
 
@@ -42,6 +42,9 @@ test: $(READY)
 	$(BIN)/python $(TEST)
 
 setup-newest: $(NEWEST_READY)
+
+demo-newest: $(NEWEST_READY)
+	.venv-newest/bin/python -m scripts.demo
 
 test-newest: $(NEWEST_READY)
 	.venv-newest/bin/python $(TEST)

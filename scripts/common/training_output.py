@@ -42,9 +42,7 @@ class TrainingOutput(Reporter):
 
     def start(self, step: int, total: int) -> None:
         self._total = total
-        if self._profiled and self._profiled[1] <= step:
-            first, last = self._profiled
-            print(f"--profile_steps={first},{last}: nothing is recorded, since the run goes on from step {step:,}")
+        self._say_what_is_profiled(step)
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
             self._bar.set_postfix_str("preparing the first step")
@@ -83,6 +81,15 @@ class TrainingOutput(Reporter):
         if self._bar is not None:
             self._bar.set_postfix_str("")
             self._bar.close()
+
+    def _say_what_is_profiled(self, step: int) -> None:
+        """Prints which of the steps to profile are recorded, if not all; `step` are taken already."""
+        first, last = self._profiled or (step, step)
+        recorded = range(max(first, step), min(last, self._total))
+        if len(recorded) < last - first:
+            shown = f"only steps {recorded[0]:,} to {recorded[-1]:,} are" if recorded else "nothing is"
+            why = f"the run goes on from step {step:,}" if step > first else f"it ends after step {self._total - 1:,}"
+            print(f"--profile_steps={first},{last}: {shown} recorded, since {why}")
 
     def _seconds(self, step: int, steps: int) -> float:
         """Predicts the time of so many steps by the mean of this call's, validation included once there was one."""

@@ -47,11 +47,21 @@ def test_off_a_terminal_lines_tell_each_epoch_and_long_ones_between(capsys: pyte
     ]
 
 
-def test_steps_to_profile_that_were_taken_before_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    for last in (40, 41):
-        TrainingOutput(steps_per_epoch=40, epochs=3, profiled=(30, last)).start(40, 120)
-    said = "--profile_steps=30,40: nothing is recorded, since the run goes on from step 40"
-    assert capsys.readouterr().out.splitlines() == [said]
+@pytest.mark.parametrize(
+    ("profiled", "said"),
+    [
+        ((30, 40), ["nothing is recorded, since the run goes on from step 40"]),
+        ((30, 41), ["only steps 40 to 40 are recorded, since the run goes on from step 40"]),
+        ((110, 130), ["only steps 110 to 119 are recorded, since it ends after step 119"]),
+        ((40, 120), []),
+        (None, []),
+    ],
+)
+def test_which_steps_are_profiled_is_told_unless_all_are(
+    profiled: tuple[int, int] | None, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    TrainingOutput(steps_per_epoch=40, epochs=3, profiled=profiled).start(40, 120)
+    assert [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()] == said
 
 
 def test_a_long_epoch_tells_where_it_is_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
