@@ -19,21 +19,23 @@ class Mean:
 
 
 class Meter:
-    """Measures the mean loss, windows a second, and the share of time spent waiting for data."""
+    """Measures windows a second and the share of time spent waiting for data, of steps given to the device.
+
+    Their mean loss is that of the steps that are settled, some steps later.
+    """
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self.waited, self.windows, self.loss = 0.0, 0, Mean()
 
-    def count(self, windows: int, waited: float, loss: float | None) -> None:
-        """Counts a step: windows, seconds that data was waited for, and loss; None where nothing was learned."""
+    def count(self, windows: int, waited: float) -> None:
+        """Counts a step that is given: its windows, and the seconds that its data was waited for."""
         self.waited += waited
         self.windows += windows
-        if loss is not None:
-            self.loss.add(loss)
 
     def rates(self) -> dict[str, float]:
-        seconds = time.perf_counter() - self.began
+        """The three by name; the first two are NaN where no step was given."""
+        seconds = time.perf_counter() - self.began if self.windows else math.nan
         return {
             "loss": self.loss.result(),
             "windows_per_s": self.windows / seconds,

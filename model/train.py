@@ -111,15 +111,12 @@ class _Pending:
     """A step whose result is not known yet.
 
     Attributes:
-      rows, windows: of its global batch, those that count.
-      waited: seconds that its batches were waited for.
+      rows: of its global batch, those that count.
       names: ids of this worker's rows, and which of them count, `[B]` each.
       result: what `make_step` returns, as arrays; None where no row counts, so that there is nothing to learn.
     """
 
     rows: int
-    windows: int
-    waited: float
     names: tuple[np.ndarray, np.ndarray]
     result: concurrent.futures.Future[tuple[np.ndarray, np.ndarray]] | None
 
@@ -251,7 +248,8 @@ class _Loop:
             result = self.fetcher.submit(lambda: tuple(tensor.numpy() for tensor in tensors))
         else:  # the counter moves alone: even a gradient of 0 decays weights and moves statistics
             self.optimizer.iterations.assign_add(1)
-        self.pending.append(_Pending(rows, windows, waited, names, result))
+        self.meter.count(windows, waited)
+        self.pending.append(_Pending(rows, names, result))
         while len(self.pending) > (AHEAD if self.loss is not None else 0):
             self._settle()
 
@@ -280,8 +278,8 @@ class _Loop:
             if not math.isfinite(self.loss) or not (math.isfinite(values["gradient_norm"]) or overflow):
                 raise RunError(self._not_finite(step, rows))
             self.epoch_loss.add(self.loss)
+            self.meter.loss.add(self.loss)
         self.settled += 1
-        self.meter.count(step.windows, step.waited, self.loss if step.rows else None)
         self.reporter.step(self.total, self.meter.rates())
         if self.total % LOG_EVERY == 0:
             self.curves.training(self.total, self.meter.rates(), values)

@@ -14,6 +14,8 @@ from model.train import TrainResult
 PROBED_STEPS = 20  # after the first, which is traced; then the time can be told
 LINE_S = 30.0  # between two lines within an epoch, where there is no bar
 RATES = ("wer", "cer")
+# tqdm's own without its steps a second, so that the rates fit into 80 columns.
+BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class TrainingOutput(Reporter):
@@ -44,15 +46,15 @@ class TrainingOutput(Reporter):
         self._total = total
         self._say_what_is_profiled(step)
         if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
+            self._bar = tqdm(total=total, initial=step, dynamic_ncols=True, bar_format=BAR)
             self._bar.set_postfix_str("preparing the first step")
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         if self._first is None:
             self._first, self._shown = (step, self._now()), self._now()
         if self._bar is not None:
+            self._bar.set_postfix_str(_rates(values), refresh=False)
             self._bar.update(step - self._bar.n)
-            self._bar.set_postfix_str(_rates(values))
         if step - self._first[0] == PROBED_STEPS < self._steps_per_epoch:
             self._print(f"expected time: {spelled(self._seconds(step, self._total - step))}, and validation")
         elif self._bar is None and self._now() - self._shown >= LINE_S and step % self._steps_per_epoch:
