@@ -1,10 +1,11 @@
 """Augments uint8 lip frames with stateless random operations, one draw for each example and epoch.
 
-A draw is a function of (seed, epoch, clip, word) alone, whatever else is read. The speed, which changes the number of
-frames, is drawn in NumPy, so that the plan knows every length exactly.
+A draw is a function of (seed, epoch, clip, word) alone, whatever else is read; that of `splice` also of who may be a
+donor. The speed, which changes the number of frames, is drawn in NumPy, so that the plan knows every length exactly.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -41,6 +42,11 @@ def splitmix(state: np.ndarray, count: int) -> np.ndarray:
     return _mixed(state[:, None] + GAMMA * np.arange(1, count + 1, dtype=np.uint64))
 
 
+def uniform(bits: np.ndarray) -> np.ndarray:
+    """float64, uniform in [0, 1), of uint64 of the same shape."""
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
 def _mixed(bits: np.ndarray) -> np.ndarray:
     bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
@@ -74,7 +80,7 @@ def draw(
     stream = np.random.default_rng((seed, STREAM, epoch)).integers(2**64, dtype=np.uint64)
     random = splitmix(keys ^ stream, 3)
     seeds = (random[:, :2] >> np.uint64(33)).astype(np.int64)  # below 2^31
-    speed = 1 + config.speed * ((random[:, 2] >> np.uint64(11)) * 2.0**-52 - 1)  # uniform in [1 - speed, 1 + speed)
+    speed = 1 + config.speed * (2 * uniform(random[:, 2]) - 1)
     count = np.rint(frames / speed).astype(np.int64)
     return np.clip(count, np.minimum(min_frames, frames), max_drawn_frames(frames, max_frames, config)), seeds
 
@@ -95,20 +101,45 @@ def resample(frames: Numbers, counts: Numbers, places: Numbers) -> Numbers:
     return (2 * places + 1) * frames[:, np.newaxis] // (2 * counts[:, np.newaxis])
 
 
-def play(frames: tf.Tensor, lengths: tf.Tensor, counts: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+def spliced(shown: tf.Tensor, cut_start: tf.Tensor, cut_stop: tf.Tensor, count: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+    """Where the frames of spliced clips lie in the frames of the clip with those of its donor behind them.
+
+    Args:
+      shown: int64 [B, T], frames of the spliced clip.
+      cut_start: int64 [B], the first frame of the clip that gives way.
+      cut_stop: int64 [B], the frame behind the last of them.
+      count: int64 [B], frames of the donor that come in.
+      own: int64 [], frames of the clip, padding included.
+
+    Returns:
+      int64 [B, T].
+    """
+    cut_start, cut_stop, count = (column[:, tf.newaxis] for column in (cut_start, cut_stop, count))
+    behind = tf.where(shown < cut_start + count, own + shown - cut_start, shown - count - cut_start + cut_stop)
+    return tf.where(shown < cut_start, shown, behind)
+
+
+def play(
+    frames: tf.Tensor,
+    lengths: tf.Tensor,
+    counts: tf.Tensor,
+    total: tf.Tensor,
+    place: Callable[[tf.Tensor], tf.Tensor] = lambda shown: shown,
+) -> tf.Tensor:
     """Changes the speed of every row of a batch by repeating or dropping frames; see `resample`.
 
     Args:
       frames: uint8 [B, F, 112, 112].
-      lengths: int64 [B], the valid frames of each row, 0 for one that is left out.
+      lengths: int64 [B], the valid frames of each row, 0 or less for one that is left out.
       counts: int64 [B], the frames it is played in.
       total: int64 [], the most of `counts`, or more.
+      place: where frames of a row, int64 [B, T], lie in `frames`, such as `spliced`.
 
     Returns:
       uint8 [B, total, 112, 112], with zeros behind the played frames.
     """
     places = tf.range(total)
-    shown = resample(lengths, counts, places)
+    shown = place(resample(lengths, counts, places))
     valid = (places < counts[:, tf.newaxis]) & (lengths > 0)[:, tf.newaxis]
     played = tf.gather(frames, tf.where(valid, shown, 0), batch_dims=1)
     return tf.where(valid[:, :, tf.newaxis, tf.newaxis], played, tf.zeros([], tf.uint8))
@@ -137,7 +168,7 @@ def apply_to_batch(frames: tf.Tensor, counts: tf.Tensor, seeds: tf.Tensor, confi
 
 
 def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Augments one clip by every operation of `config` except `speed`.
+    """Augments one clip by every operation of `config` except `speed` and `splice`.
 
     Args:
       frames: uint8 [F, 112, 112].
@@ -158,7 +189,10 @@ def apply(frames: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
 
 
 def apply_to_clip(clip: Clip, config: AugmentConfig, seed: int, epoch: int) -> Clip:
-    """The clip as training on whole, spelled sentences sees it in an epoch; its words and gaps move with its frames."""
+    """The clip as training on whole, spelled sentences sees it in an epoch, but for `splice`, which takes two.
+
+    Its words and gaps move with its frames.
+    """
     total = np.array([len(clip.frames)])
     key = example_keys(StringArray.of([clip.id]), np.array([WHOLE_CLIP]))
     min_frames = windows.frame_count(np.array([max(min_ctc_windows(clip.text), 1)]))

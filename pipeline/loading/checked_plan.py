@@ -33,7 +33,7 @@ class CheckedPlan:
     def __init__(self, planner: Planner, dataset: DatasetDir, on_bad_record: str, skipped: set[str]) -> None:
         if on_bad_record not in ON_BAD_RECORD:
             raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
-        self._planner, self._checker = planner, checker.of(dataset)
+        self._planner, self._checker, self.parts = planner, checker.of(dataset), planner.parts
         self.rows_ahead = _rows_ahead(dataset)
         self._skips, self._skipped = on_bad_record == "skip", skipped
 
@@ -57,8 +57,9 @@ class CheckedPlan:
             if problem not in self._skipped:
                 self._skipped.add(problem)
                 logging.warning("skipped: %s", problem)
-        bad = np.isin(planned.record, list(problems))
-        nothing = {name: np.where(bad, 0, getattr(planned, name)) for name in ("size", "start", "stop")}
+        bad = np.isin(planned.record, list(problems)).any(axis=-1)
+        parts = bad[..., np.newaxis]
+        nothing = {name: np.where(parts, 0, getattr(planned, name)) for name in ("size", "start", "stop")}
         return dataclasses.replace(planned, weights=np.where(bad, np.float32(0), planned.weights), **nothing)
 
 
@@ -75,7 +76,7 @@ def batches(plan: CheckedPlan, first: int, stop: int | None, rows: int) -> tf.da
     starts = tf.data.Dataset.counter(first, together)
     if stop is not None:
         starts = tf.data.Dataset.range(first, stop, together)
-    expected = columns.packed_spec(rows)
+    expected = columns.packed_spec(rows, plan.parts)
     kept = weakref.ref(plan)  # TensorFlow never frees the function of a `numpy_function`
 
     def planned(start: np.int64, end: np.int64) -> tuple[np.ndarray, ...]:

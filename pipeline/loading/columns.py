@@ -8,10 +8,11 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from pipeline.loading import augment, labels, mixture, windows
+from pipeline.loading import augment, labels, mixture, splice, windows
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.examples import Examples, label_texts, select_examples
 from pipeline.loading.plan import Batches, Plan
+from pipeline.loading.splice import Splices
 from pipeline.records.directory import DatasetDir
 from pipeline.records.strings import StringArray, blocks
 from pipeline.schema import FRAME_BYTES, DataError
@@ -23,14 +24,16 @@ class Columns:
 
     Attributes:
       rows: int64 [K], the rows of each batch.
-      read_frames, frames: int64 [K], the frames that each row is padded to when it is read, and when it is played.
-      record: int64 [K, B], row of the index.
+      read_frames, frames: int64 [K], the frames that each part is padded to when it is read, and each row when played.
+      record: int64 [K, B, P], row of the index; of P parts that make up a row, one, or two where words are spliced: the
+        clip, and what its donor gives.
+      shard: int64 [K, B, P], position in the dataset's shards.
+      offset: int64 [K, B, P], bytes from the shard's start to the record's header.
+      skip, size: int64 [K, B, P], bytes of the payload before those to read, and how many to read: the pixels of the
+        span where they are raw, the whole payload otherwise; size 0 where nothing is read.
+      start, stop: int64 [K, B, P], the frames to read, `[start, stop)` of the clip; equal where nothing is read.
       word: int64 [K, B], which word of the record; -1 for the whole clip.
-      shard: int64 [K, B], position in the dataset's shards.
-      offset: int64 [K, B], bytes from the shard's start to the record's header.
-      skip, size: int64 [K, B], bytes of the payload before those to read, and how many to read: the pixels of the span
-        where they are raw, the whole payload otherwise; size 0 for a record that is left out.
-      start, stop: int64 [K, B], the frames to read, `[start, stop)` of the clip; equal for a record that is left out.
+      cut_start, cut_stop: int64 [K, B], the frames of what is read of the clip that give way to the donor's.
       played: int64 [K, B], the frames after a change of speed.
       seeds: int64 [K, B, 2], of augmentation.
       lengths: int64 [K, B], the windows.
@@ -45,13 +48,15 @@ class Columns:
     read_frames: np.ndarray
     frames: np.ndarray
     record: np.ndarray
-    word: np.ndarray
     shard: np.ndarray
     offset: np.ndarray
     skip: np.ndarray
     size: np.ndarray
     start: np.ndarray
     stop: np.ndarray
+    word: np.ndarray
+    cut_start: np.ndarray
+    cut_stop: np.ndarray
     played: np.ndarray
     seeds: np.ndarray
     lengths: np.ndarray
@@ -62,22 +67,24 @@ class Columns:
     ids: np.ndarray
 
     def packed(self) -> tuple[np.ndarray, ...]:
-        """The columns as few arrays, since each costs TensorFlow time: of batches, of rows, and the rest."""
-        of_batches = np.stack([getattr(self, name) for name in OF_BATCHES], axis=-1)
-        of_rows = np.stack([getattr(self, name) for name in OF_ROWS], axis=-1)
+        """The columns as few arrays, since each costs TensorFlow time: of batches, of parts, of rows, and the rest."""
+        numbers = (OF_BATCHES, OF_PARTS, OF_ROWS)
+        batches, parts, rows = (np.stack([getattr(self, name) for name in names], axis=-1) for names in numbers)
         rest = (getattr(self, name) for name in REST)
-        return of_batches, np.concatenate([of_rows, self.seeds], axis=-1), *rest
+        return batches, parts, np.concatenate([rows, self.seeds], axis=-1), *rest
 
 
-REST = ("in_word", "labels", "weights", "ids")
 OF_BATCHES = ("rows", "read_frames", "frames")
-OF_ROWS = tuple(field.name for field in dataclasses.fields(Columns) if field.name not in (*OF_BATCHES, "seeds", *REST))
+OF_PARTS = ("record", "shard", "offset", "skip", "size", "start", "stop")
+OF_ROWS = ("word", "cut_start", "cut_stop", "played", "lengths", "label_lengths")
+REST = ("in_word", "labels", "weights", "ids")
 
 
-def packed_spec(rows: int) -> tuple[tf.TensorSpec, ...]:
-    """What `Columns.packed` holds of one batch of at most `rows` rows."""
+def packed_spec(rows: int, parts: int) -> tuple[tf.TensorSpec, ...]:
+    """What `Columns.packed` holds of one batch of at most `rows` rows, each of so many parts."""
     return (
         tf.TensorSpec([len(OF_BATCHES)], tf.int64),
+        tf.TensorSpec([rows, parts, len(OF_PARTS)], tf.int64),
         tf.TensorSpec([rows, len(OF_ROWS) + 2], tf.int64),
         tf.TensorSpec([rows, None], tf.uint8),
         tf.TensorSpec([rows, None], tf.int32),
@@ -86,9 +93,11 @@ def packed_spec(rows: int) -> tuple[tf.TensorSpec, ...]:
     )
 
 
-def unpack(of_batches: tf.Tensor, of_rows: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The columns of one batch, by name, as tensors."""
+def unpack(of_batches: tf.Tensor, of_parts: tf.Tensor, of_rows: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The columns of one batch, by name, as tensors; those of parts `[B * P]`."""
     named = dict(zip(OF_BATCHES, tf.unstack(of_batches), strict=True))
+    flat = tf.reshape(of_parts, [-1, len(OF_PARTS)])  # [B, P, n] -> [B * P, n]
+    named |= dict(zip(OF_PARTS, tf.unstack(flat, axis=-1), strict=True))
     named |= dict(zip(OF_ROWS, tf.unstack(of_rows[:, : len(OF_ROWS)], axis=-1), strict=True))
     return {**named, "seeds": of_rows[:, len(OF_ROWS) :], **dict(zip(REST, rest, strict=True))}
 
@@ -98,9 +107,11 @@ class Planner:
 
     Attributes:
       steps: batches of an epoch, the same in every epoch.
+      parts: of which a row is made up.
 
     Raises:
       DataError: as `select_examples` and `Plan`, or the split fills no batch.
+      ValueError: words are to be spliced.
     """
 
     def __init__(
@@ -108,7 +119,13 @@ class Planner:
     ) -> None:
         self._dataset, self._examples = dataset, (examples := _selected(dataset, split, config))
         self._raw, self._padding, self._augmented = dataset.encoding.name == "raw", config.padding, augmented
-        longest = augment.max_drawn_frames(examples.frames, config.max_frames, augmented)
+        self._splicer, self.parts, longest = None, 1, examples.frames
+        if augmented.splice:
+            if config.unit == "word":
+                raise ValueError("splice: goes with unit sentence, got unit word")
+            self._splicer = splice.Splicer(dataset, examples, config, augmented.splice)
+            self.parts, longest = 2, splice.longest(examples.frames, config.max_frames)
+        longest = augment.max_drawn_frames(longest, config.max_frames, augmented)
         self._plan = Plan(windows.count(longest, config.padding), order, examples.source)
         self.steps = self._plan.steps
         if not self.steps:
@@ -124,28 +141,32 @@ class Planner:
     def __call__(self, first: int, stop: int) -> Columns:
         """The columns of the batches `[first, stop)`."""
         epochs = range(first // self.steps, max(first // self.steps, (stop - 1) // self.steps) + 1)
-        planned = [self._slice(epoch, first, stop) for epoch in epochs]
+        planned, splices = zip(*(self._slice(epoch, first, stop) for epoch in epochs), strict=True)
         examples, weights, counts, rows, played, seeds = map(np.concatenate, zip(*planned, strict=True))
-        where = self._where(rows)
+        spliced = Splices.concatenate(splices)
+        where, some = self._where(rows, spliced), self._examples.where(rows)
         border = windows.frame_count(0, self._padding)
-        longest = (where["stop"] - where["start"]).max(axis=1)
+        longest = (where["stop"] - where["start"]).max(axis=(1, 2))
         return Columns(
             rows=np.count_nonzero(examples >= 0, axis=1),
-            read_frames=longest if self._augmented.speed else counts + border,
+            read_frames=longest if self._augmented.speed or self._splicer else counts + border,
             frames=counts + border,
+            word=some.word.astype(np.int64),
+            cut_start=spliced.cut_start,
+            cut_stop=spliced.cut_stop,
             played=played,
             seeds=seeds,
             weights=weights,
-            ids=_encoded(self._dataset.index.id[where["record"].reshape(-1)]).reshape(rows.shape),
+            ids=_encoded(self._dataset.index.id[some.record.reshape(-1)]).reshape(rows.shape),
             **where,
-            **self._windows(rows, played, counts.max(initial=0)),
-            **self._labels(rows),
+            **self._windows(some, spliced.frames, played, counts.max(initial=0)),
+            **self._labels(rows, spliced),
         )
 
     def _epoch(self, epoch: int) -> Batches:
         if epoch not in self._epochs:
             frames = self._examples.frames
-            if self._augmented.speed:
+            if self._augmented.speed or self._splicer:
                 drawn = [self._draw(epoch, np.arange(block.start, block.stop))[0] for block in blocks(len(frames))]
                 frames = np.concatenate(drawn)
             batches = self._plan.epoch(epoch, windows.count(frames, self._padding))
@@ -153,51 +174,67 @@ class Planner:
             self._epochs[epoch] = batches
         return self._epochs[epoch]
 
-    def _draw(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What `augment.draw` draws for the examples at `rows`, int64 [N]."""
-        some = self._examples.where(rows)
+    def _draw(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, Splices]:
+        """What `augment.draw` draws for the examples at `rows`, int64 [N], once they are spliced, and their splices."""
+        some, draw = self._examples.where(rows), self._splicer and self._splicer.draw
         keys = augment.example_keys(self._own_ids[some.record], some.word)
-        limits = some.frames, some.min_frames, self._max_frames
-        return augment.draw(keys, *limits, self._augmented, self._seed, epoch)
+        spliced = draw(rows, keys, self._seed, epoch) if draw else splice.none(self._examples, rows)
+        limits = spliced.frames, spliced.min_frames, self._max_frames
+        return *augment.draw(keys, *limits, self._augmented, self._seed, epoch), spliced
 
-    def _slice(self, epoch: int, first: int, stop: int) -> tuple[np.ndarray, ...]:
-        """The batches of an epoch that lie in `[first, stop)`: columns of `Batches`, rows without gaps, and draws."""
+    def _slice(self, epoch: int, first: int, stop: int) -> tuple[tuple[np.ndarray, ...], Splices]:
+        """The batches of an epoch in `[first, stop)`: columns of `Batches`, rows without gaps, draws; and splices."""
         with self._lock:
             batches = self._epoch(epoch)
         own = slice(max(first - epoch * self.steps, 0), stop - epoch * self.steps)
         examples = batches.examples[own].astype(np.int64)
         rows = _filled(examples)
-        frames, seeds = self._draw(epoch, rows.reshape(-1))
+        frames, seeds, spliced = self._draw(epoch, rows.reshape(-1))
         drawn = frames.reshape(rows.shape), seeds.reshape(*rows.shape, 2)
-        return examples, batches.weights[own], batches.windows[own].astype(np.int64), rows, *drawn
+        planned = examples, batches.weights[own], batches.windows[own].astype(np.int64), rows, *drawn
+        return planned, spliced.reshape(*rows.shape)
 
-    def _where(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Where the frames of examples, int64 [K, B], lie."""
-        index, some = self._dataset.index, self._examples.where(rows)
-        record, start, stop = (column.astype(np.int64) for column in (some.record, some.start, some.stop))
+    def _where(self, rows: np.ndarray, spliced: Splices) -> dict[str, np.ndarray]:
+        """Where the frames of examples, int64 [K, B], lie: columns of parts, [K, B, P]."""
+        some = self._examples.where(rows)
+        parts = [self._span(some.record, some.start, some.stop)]
+        if self._splicer:
+            donor = self._examples.where(spliced.donor)
+            parts.append(self._span(donor.record, spliced.start, spliced.stop))
+        return {
+            name: np.stack([part[name] for part in parts], axis=-1).astype(np.int64, copy=False) for name in OF_PARTS
+        }
+
+    def _span(self, record: np.ndarray, start: np.ndarray, stop: np.ndarray) -> dict[str, np.ndarray]:
+        """Where the frames `[start, stop)` of records, integers [K, B], lie."""
+        index, record = self._dataset.index, record.astype(np.int64)
+        start, stop = start.astype(np.int64), stop.astype(np.int64)
         skip = index.pixels[record] + start * FRAME_BYTES if self._raw else np.zeros_like(record)
-        size = (stop - start) * FRAME_BYTES if self._raw else index.length[record]
+        size = (stop - start) * FRAME_BYTES if self._raw else np.where(start < stop, index.length[record], 0)
         place = {"shard": index.shard[record], "offset": index.offset[record], "skip": skip, "size": size}
-        found = {"record": record, "word": some.word, "start": start, "stop": stop, **place}
-        return {name: column.astype(np.int64, copy=False) for name, column in found.items()}
+        return {"record": record, "start": start, "stop": stop, **place}
 
-    def _windows(self, rows: np.ndarray, played: np.ndarray, total: int) -> dict[str, np.ndarray]:
-        """How many windows there are, and which of them are the word's."""
-        lengths, some = windows.count(played, self._padding), self._examples.where(rows)
-        half = windows.frame_count(0, self._padding) // 2
+    def _windows(self, some: Examples, frames: np.ndarray, played: np.ndarray, total: int) -> dict[str, np.ndarray]:
+        """How many windows of `frames` there are, once played, and which of them are the word's; integers [K, B]."""
+        lengths, half = windows.count(played, self._padding), windows.frame_count(0, self._padding) // 2
 
         def window(frame: np.ndarray) -> np.ndarray:
             """The first window whose middle frame is `frame`, or lies behind it, at the speed that is played."""
-            own, total = (column.astype(np.int64) for column in (frame - some.start, some.frames))
-            return -((total - 2 * played * own) // (2 * total)) - half  # solves `augment.resample`
+            return -((frames - 2 * played * frame) // (2 * frames)) - half  # solves `augment.resample`
 
-        places = np.arange(total)
-        begin, end = window(some.unit_start), np.minimum(window(some.unit_stop), lengths)
+        places, first = np.arange(total), some.start.astype(np.int64)
+        begin, end = window(some.unit_start - first), window(some.unit_stop - first + frames - some.frames)
+        end = np.minimum(end, lengths)
         in_word = (begin[..., np.newaxis] <= places) & (places < end[..., np.newaxis])
         return {"lengths": lengths, "in_word": in_word.view(np.uint8)}
 
-    def _labels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        ids, ends = self._encode(label_texts(self._dataset, self._examples.where(rows.reshape(-1))))
+    def _labels(self, rows: np.ndarray, spliced: Splices) -> dict[str, np.ndarray]:
+        flat = rows.reshape(-1)
+        if self._splicer:
+            texts = self._splicer.texts(flat, spliced.reshape(-1))
+        else:
+            texts = label_texts(self._dataset, self._examples.where(flat))
+        ids, ends = self._encode(texts)
         lengths = np.diff(ends, prepend=0)
         valid = np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]
         padded = np.zeros(valid.shape, np.int32)

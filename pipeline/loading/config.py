@@ -133,6 +133,7 @@ class AugmentConfig:
       speed: clips are played at 1 - speed to 1 + speed times their speed, by repeating or dropping frames.
       zoom: height and width are each stretched 1 - zoom to 1 + zoom times; border pixels are repeated.
       erase: probability that a rectangle becomes the clip's mean level in all of its frames (Zhong et al. 2020).
+      splice: probability that some words of a sentence give way to words of another clip of the talker, see `splice`.
 
     Raises:
       ValueError: a field is outside its range, or `masks` is set without `mask_frames`.
@@ -147,12 +148,13 @@ class AugmentConfig:
     speed: float = 0.0
     zoom: float = 0.0
     erase: float = 0.0
+    splice: float = 0.0
 
     def __post_init__(self) -> None:
         for field, limit in (("shift", CROP // 2), ("brightness", 255), ("mask_frames", 1000)):
             if not 0 <= getattr(self, field) <= limit:
                 raise ValueError(f"{field}: want 0 to {limit}, got {getattr(self, field)}")
-        for field in ("flip", "erase"):
+        for field in ("flip", "erase", "splice"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"{field}: want a probability, got {getattr(self, field)}")
         for field in ("contrast", "zoom", "speed"):

@@ -8,6 +8,7 @@ threads call: raw frames are read, and windows on the host copied, into memory t
 """
 
 import dataclasses
+import functools
 import os
 import re
 from typing import Literal
@@ -95,8 +96,8 @@ def portable(
 ) -> tf.data.Dataset:
     """The same batches as `load`, as a dataset without Python, for the tf.data service or `tf.data.Dataset.save`.
 
-    It holds the plan of all its epochs: 104 bytes an example, its id, and 1 more a window and 4 a label of the longest
-    one.
+    It holds the plan of all its epochs: 120 bytes an example, 56 more where words are spliced, its id, and 1 more a
+    window and 4 a label of the longest one.
     TensorFlow's own reader takes every record whole and checks its CRC each time, so it is slower; a damaged record is
     TensorFlow's DataLossError. Windows take it fifteen times as long; make them where they are used (`device.batches`).
 
@@ -217,14 +218,28 @@ def _laid_out(ds: tf.data.Dataset, config: DataConfig, order: PlanConfig, layout
 
 def _frames(planned: dict[str, tf.Tensor], read: Reader, augmented: AugmentConfig) -> tf.Tensor:
     """uint8 [B, F, 112, 112]."""
-    frames, played = read(planned), planned["played"]
-    if augmented.speed:
-        frames = augment.play(frames, planned["stop"] - planned["start"], played, planned["frames"])
-    if dataclasses.replace(augmented, speed=0.0) != AugmentConfig():
+    frames, played, lengths = read(planned), planned["played"], planned["stop"] - planned["start"]
+    kept = planned["size"] > 0
+    if augmented.splice:
+        frames = _spliced(frames, lengths, planned)
+        kept = kept[::2]
+    elif augmented.speed:
+        frames = augment.play(frames, lengths, played, planned["frames"])
+    if dataclasses.replace(augmented, speed=0.0, splice=0.0) != AugmentConfig():
         frames = augment.apply_to_batch(frames, played, planned["seeds"], augmented)
-        kept = planned["size"] > 0  # what is left out stays black
+        # What is left out stays black.
         frames = tf.where(kept[:, tf.newaxis, tf.newaxis, tf.newaxis], frames, tf.zeros([], tf.uint8))
     return frames
+
+
+def _spliced(frames: tf.Tensor, lengths: tf.Tensor, planned: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Clips and what their donors give, uint8 `[2B, F, 112, 112]`, int64 `[2B]` -> as they are played, `[B, F', …]`."""
+    both = tf.reshape(frames, [-1, 2 * tf.shape(frames)[1], CROP, CROP])  # [2B, F, …] -> [B, 2F, …]
+    clip, donor, cut = lengths[::2], lengths[1::2], (planned["cut_start"], planned["cut_stop"])
+    place = functools.partial(
+        augment.spliced, cut_start=cut[0], cut_stop=cut[1], count=donor, own=planned["read_frames"]
+    )
+    return augment.play(both, clip - cut[1] + cut[0] + donor, planned["played"], planned["frames"], place)
 
 
 def _labels(planned: dict[str, tf.Tensor], config: DataConfig) -> Batch:

@@ -86,14 +86,18 @@ def label_texts(dataset: DatasetDir, examples: Examples) -> StringArray:
     first = index.word_rows[examples.record]
     if np.all(examples.word >= 0):
         return index.word_text[first + examples.word]
-    whole = index.text[examples.record]
-    if not len(cut := np.flatnonzero(examples.words_kept >= 0)):
-        return whole
+    whole, cut = index.text[examples.record], np.flatnonzero(examples.words_kept >= 0)
     counts = examples.words_kept[cut]
-    words = index.word_text[_ranges(first[cut], counts)]
-    order = np.arange(len(whole))
-    order[cut] = len(whole) + np.arange(len(cut))
-    return StringArray.concatenate([whole, words.joined(counts)])[order]
+    return replaced(whole, cut, index.word_text[ranges(first[cut], counts)].joined(counts))
+
+
+def replaced(texts: StringArray, rows: np.ndarray, others: StringArray) -> StringArray:
+    """The N texts, with M `others` in the place of those at `rows`, int64 [M]."""
+    if not len(rows):
+        return texts
+    order = np.arange(len(texts))
+    order[rows] = len(texts) + np.arange(len(rows))
+    return StringArray.concatenate([texts, others])[order]
 
 
 def sentence_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Examples:
@@ -124,8 +128,8 @@ def word_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exampl
             f"{dataset.root}: no word times in split {split!r}, so it has no word examples; use another split, "
             "whole sentences (--unit=sentence, or a run of it), or give the clips alignments"
         )
-    word = _ranges(np.zeros_like(counts), counts)
-    row = _ranges(index.word_rows[records], counts)
+    word = ranges(np.zeros_like(counts), counts)
+    row = ranges(index.word_rows[records], counts)
     if len(row) and row[-1] - row[0] == len(row) - 1:
         row = slice(row[0], row[-1] + 1)  # which shares memory with the index
     first, last, total = index.word_start[row], index.word_stop[row], index.frames[record]
@@ -134,7 +138,7 @@ def word_examples(dataset: DatasetDir, split: str, config: DataConfig) -> Exampl
     return _untruncated(dataset, config, record, start, stop, first, last, word)
 
 
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """int64 or int32 [sum of counts]: from each of `starts` on as many numbers as `counts` says."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before.astype(starts.dtype), counts) + np.arange(counts.sum(), dtype=starts.dtype)

@@ -38,7 +38,7 @@ AUGMENT = {
     "erase": "Probability that a rectangle is hidden in all frames of an example.",
     "mask_frames": "Largest number of consecutive frames that are hidden.",
     "masks": "Number of such hidden runs.",
-}  # the flags of an AugmentConfig, to train with and to preview
+}  # the flags of an AugmentConfig, to train with and to preview; `splice`, which takes two clips, cannot be previewed
 
 
 class Options:

@@ -30,7 +30,7 @@ GROUPS = {  # of --help, the often used first
         *("width", "lstm_units", "lstm_layers", "bidirectional", "dropout", "use_in_word", "table"),
         *("precision", "sequence"),
     ),
-    "Augmentation, one draw for each example and epoch": tuple(cli.AUGMENT),
+    "Augmentation, one draw for each example and epoch": (*cli.AUGMENT, "splice"),
     "Which examples": (
         *("speakers", "words", "where", "max_doubt", "max_frames", "on_long_example", "word_margin"),
         *("padding", "mix", "on_bad_record"),
@@ -52,6 +52,10 @@ DATA = {
     "max_frames": "Largest number of frames in an example; --on_long_example says what happens to longer ones.",
     "overlong": "Skip examples of more than --max_frames, or truncate them.",
 }
+SPLICE = (
+    "Probability that some words of a sentence give way to as many of another clip of the talker, cut by word times; "
+    "for sentences alone."
+)
 ORDER = {
     "batch_size": "Largest number of examples in a batch, over all devices.",
     "seed": "Decides the order, augmentation, initial weights and dropout.",
@@ -171,7 +175,7 @@ def define() -> Options:
     options = Options(
         data=cli.Options(DataConfig, DATA, names, repeated=("where",)),
         order=cli.Options(PlanConfig, ORDER),
-        augment=cli.Options(AugmentConfig, cli.AUGMENT),
+        augment=cli.Options(AugmentConfig, {**cli.AUGMENT, "splice": SPLICE}),
         model=cli.Options(LipReaderConfig, MODEL),
         train=cli.Options(TrainConfig, TRAIN),
         damaged=cli.Options(Damaged, damaged),
@@ -233,6 +237,8 @@ def check(options: Options) -> None:
     given = {name for name in flags.FLAGS if values[name].present}
     if values.unit == "word" and "labels" in given and values.labels != "words":
         raise DataError(f"--labels={values.labels}: needs --unit=sentence; a word run reads words, leave it out")
+    if values.unit == "word" and values.splice:
+        raise DataError(f"--splice={values.splice:g}: needs --unit=sentence; leave it out")
     if values.unit == "sentence":
         for name in ("label_smoothing", "word_margin", "use_in_word"):
             if name in given and values[name].value:

@@ -140,6 +140,8 @@ def _describe(
     examples = cli.counted(len(select_examples(data, "train", asked.data)), unit)
     val = cli.counted(len(data.records("val")) if validates else 0, "clip")
     say(f"data: {data.root}: {examples} to train on, {val} to validate with")
+    if asked.augment.splice and not len(data.index.word_start):
+        say("splice: no clip has word times, so none is spliced")
     if asked.order.mix:
         names, shares = flags.FLAGS.data, np.array(asked.order.mix) / sum(asked.order.mix)
         shown = ", ".join(f"{share:.1%} {name}" for name, share in zip(names, shares, strict=False))

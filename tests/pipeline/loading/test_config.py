@@ -66,6 +66,7 @@ def test_a_bad_order_is_refused(settings: dict[str, object], match: str) -> None
         ({"masks": 0}, "masks: want at least 1, got 0"),
         ({"zoom": 1.0}, "zoom: want 0 <= zoom < 1, got 1.0"),
         ({"erase": -0.1}, "erase: want a probability, got -0.1"),
+        ({"splice": 1.5}, "splice: want a probability, got 1.5"),
         ({"speed": float("nan")}, "speed: want 0 <= speed < 1, got nan"),
     ],
 )

@@ -273,7 +273,7 @@ def test_an_empty_place_of_a_budget_looks_at_no_other_record(tmp_path: Path) -> 
     clips = [datasets.clip(f"s1/c{n}", 10 + 20 * (n == 2), seed=n) for n in range(3)]
     dataset = datasets.write_dataset(tmp_path / "data", {"train": [clips]})
     order = PlanConfig(2, shuffle=False, max_windows_per_batch=30)  # the long clip is alone in the first batch
-    assert Planner(dataset, "train", SENTENCE, order, AugmentConfig())(0, 1).record.tolist() == [[2, 2]]
+    assert Planner(dataset, "train", SENTENCE, order, AugmentConfig())(0, 1).record.tolist() == [[[2], [2]]]
 
 
 def test_a_dataset_may_lie_anywhere(tmp_path: Path) -> None:

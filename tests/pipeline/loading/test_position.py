@@ -135,7 +135,7 @@ def test_a_position_without_a_version_is_read(golden_dataset: Path, tmp_path: Pa
     position.save(tmp_path / "new.json", *stream, step=7)
     new, old = (json.loads(text) for text in ((tmp_path / "new.json").read_text(), OLD))
     old["padding"] = old.pop("edge")
-    assert new == {"version": 1, **old, "max_doubt": None, "where": [], "zoom": 0.0, "erase": 0.0}
+    assert new == {"version": 1, **old, "max_doubt": None, "where": [], "zoom": 0.0, "erase": 0.0, "splice": 0.0}
     with pytest.raises(DataError, match="another stream: padding was same, is valid;"):
         position.load(path, dataset, "train", dataclasses.replace(config, padding="valid"), *stream[3:])
 

@@ -1,0 +1,171 @@
+"""Splices sentences: a run of words gives way to as many words of another clip of the same talker. Pure NumPy.
+
+    clip     a b|c d|e      the words c and d give way
+    donor    f g|h i|j      to the words of the same numbers; cuts lie in the middle between two words
+    spliced  a b h i e
+
+So a network cannot tell a word by the ones around it, which a small corpus repeats (Lam et al. 2021, "On-the-Fly
+Aligned Data Augmentation for Sequence-to-Sequence ASR"). Clips without word times stay as they are.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.loading.augment import splitmix, uniform
+from pipeline.loading.config import DataConfig
+from pipeline.loading.examples import Examples, label_texts, ranges, replaced
+from pipeline.loading.labels import LabelEncoder, min_windows
+from pipeline.records.directory import DatasetDir
+from pipeline.records.strings import StringArray, blocks
+from pipeline.vocab import Vocabulary
+
+STREAM = 5  # the stream of random numbers; the plan has 1 to 3, augmentation 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Splices:
+    """What examples are made of, integers of one shape; where nothing is spliced, no frame is cut and none comes in.
+
+    Attributes:
+      donor: row of the example whose words come in.
+      cut_start, cut_stop: the clip's frames that give way, `[cut_start, cut_stop)`.
+      start, stop: the donor's frames that come in.
+      first, donor_first, count: numbers of the first word that gives way and of the first that comes in; how many do.
+      frames: the length of the whole.
+      min_frames: a length in which CTC can emit its label.
+    """
+
+    donor: np.ndarray
+    cut_start: np.ndarray
+    cut_stop: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    first: np.ndarray
+    donor_first: np.ndarray
+    count: np.ndarray
+    frames: np.ndarray
+    min_frames: np.ndarray
+
+    def reshape(self, *shape: int) -> "Splices":
+        return Splices(**{field.name: getattr(self, field.name).reshape(shape) for field in dataclasses.fields(self)})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Splices"]) -> "Splices":
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def none(examples: Examples, rows: np.ndarray) -> Splices:
+    """The splices of the examples at `rows`, int64 [N], where there are none."""
+    some, zero = examples.where(rows), np.zeros_like(rows)
+    return Splices(rows, *[zero] * 7, some.frames.astype(np.int64), some.min_frames.astype(np.int64))
+
+
+def longest(frames: np.ndarray, max_frames: int | None) -> np.ndarray:
+    """Integers [N]: the maximum length of each example once spliced: a quarter more, but no more than `max_frames`."""
+    longer = frames + frames // 4
+    return longer if max_frames is None else np.maximum(frames, np.minimum(longer, max_frames))
+
+
+class Splicer:
+    """Draws the splices of the examples of a split, whole sentences.
+
+    Args:
+      dataset: which holds them.
+      examples: all that may be read, and so may give words.
+      config: of the examples.
+      probability: that an example is spliced, if a splice can be.
+    """
+
+    def __init__(self, dataset: DatasetDir, examples: Examples, config: DataConfig, probability: float) -> None:
+        self._dataset, self._examples, self._probability = dataset, examples, probability
+        self._longest = longest(examples.frames, config.max_frames)
+        self._needed = _needed(dataset.index.word_text, config.vocabulary)
+        self._meeting = 2 if config.vocabulary.unit == "word" else 0  # at each cut a word may be repeated
+        timed = np.diff(dataset.index.word_rows)[examples.record]
+        self._words = np.where(examples.words_kept < 0, timed, examples.words_kept).astype(np.int64)
+        talkers, talker = dataset.index.speaker.distinct()
+        self._talker = talker[examples.record] + len(talkers) * examples.source.astype(np.int64)
+        givers = np.flatnonzero(self._words)
+        self._givers = givers[np.argsort(self._talker[givers], kind="stable")]  # those of a talker side by side
+
+    def draw(self, rows: np.ndarray, keys: np.ndarray, seed: int, epoch: int) -> Splices:
+        """Draws the splices of an epoch.
+
+        Args:
+          rows: int64 [N], which examples.
+          keys: uint64 [N], from `augment.example_keys`.
+          seed: of the run.
+          epoch: from 0.
+        """
+        plain = none(self._examples, rows)
+        if not len(self._givers):
+            return plain
+        stream = np.random.default_rng((seed, STREAM, epoch)).integers(2**64, dtype=np.uint64)
+        whether, whom, length, place = uniform(splitmix(keys ^ stream, 4)).T
+        donor, words = self._donor(rows, whom), self._words[rows]
+        theirs = self._words[donor]
+        count = 1 + (length * np.minimum(words, theirs)).astype(np.int64)
+        first = (place * (words - count + 1)).astype(np.int64)
+        donor_first = np.minimum(first, theirs - count)
+        cut = self._border(rows, first), self._border(rows, first + count)
+        span = self._border(donor, donor_first), self._border(donor, donor_first + count)
+        frames = plain.frames - (cut[1] - cut[0]) + (span[1] - span[0])
+        more = self._windows(donor, donor_first, count) - self._windows(rows, first, count)
+        least = plain.min_frames + more + self._meeting
+        spliced = (whether < self._probability) & (words > 0) & (cut[0] <= cut[1]) & (span[0] < span[1])
+        spliced &= (least <= frames) & (frames <= self._longest[rows])
+        spliced &= plain.min_frames < plain.frames  # where a label does not fit, they are equal
+        found = Splices(donor, *cut, *span, first, donor_first, count, frames, least)
+        return _chosen(spliced, found, plain)
+
+    def texts(self, rows: np.ndarray, splices: Splices) -> StringArray:
+        """The label of each of the examples at `rows`, int64 [N], spliced so."""
+        index, texts = self._dataset.index, label_texts(self._dataset, self._examples.where(rows))
+        cut = np.flatnonzero(splices.count)
+        first, donor_first, count = (column[cut] for column in (splices.first, splices.donor_first, splices.count))
+        own = index.word_rows[self._examples.record[rows[cut]]]
+        donor = index.word_rows[self._examples.record[splices.donor[cut]]]
+        starts = np.stack([own, donor + donor_first, own + first + count], axis=1)  # before, between, behind
+        counts = np.stack([first, count, self._words[rows[cut]] - first - count], axis=1)
+        words = index.word_text[ranges(starts.reshape(-1), counts.reshape(-1))]
+        return replaced(texts, cut, words.joined(counts.sum(axis=1)))
+
+    def _windows(self, rows: np.ndarray, first: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """int64 [N]: how many windows CTC needs for `count` words from the number `first` on."""
+        begin = self._dataset.index.word_rows[self._examples.record[rows]] + first
+        final = len(self._needed) - 1  # of an example without words any number will do
+        return self._needed[np.minimum(begin + count, final)] - self._needed[np.minimum(begin, final)]
+
+    def _donor(self, rows: np.ndarray, whom: np.ndarray) -> np.ndarray:
+        """int64 [N]: an example of the same talker for each; itself where none has word times."""
+        givers = self._talker[self._givers]
+        begin, end = (np.searchsorted(givers, self._talker[rows], side) for side in ("left", "right"))
+        place = np.minimum(begin + (whom * (end - begin)).astype(np.int64), len(self._givers) - 1)
+        return np.where(begin < end, self._givers[place], rows)
+
+    def _border(self, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """int64 [N]: the frame at which to cut before word `number`, 0 to the number of words; any of no words."""
+        index, words = self._dataset.index, self._words[rows]
+        first = index.word_rows[self._examples.record[rows]].astype(np.int64)
+        final = len(index.word_start) - 1
+        before = index.word_stop[np.clip(first + number - 1, first, final)].astype(np.int64)
+        behind = index.word_start[np.clip(first + number, 0, final)].astype(np.int64)
+        middle = (before + behind + 1) // 2
+        return np.where(number == 0, behind, np.where(number == words, before, middle))
+
+
+def _needed(words: StringArray, vocabulary: Vocabulary) -> np.ndarray:
+    """int64 [W + 1]: how many windows CTC needs for all words before each of W, and for all."""
+    encode, needed = LabelEncoder(vocabulary), np.zeros(len(words) + 1, np.int64)
+    for block in blocks(len(words)):
+        needed[block.start + 1 : block.stop + 1] = min_windows(*encode(words[block]))
+    return np.cumsum(needed)
+
+
+def _chosen(mask: np.ndarray, ones: Splices, others: Splices) -> Splices:
+    """Takes `ones` where the mask says so, and `others` elsewhere."""
+    names = [field.name for field in dataclasses.fields(Splices)]
+    return Splices(**{name: np.where(mask, getattr(ones, name), getattr(others, name)) for name in names})
