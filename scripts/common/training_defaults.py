@@ -28,7 +28,7 @@ UNITS: dict[str, dict[str, Any]] = {  # unit -> flag -> value; a flag that is no
         "learning_rate": 0.002,
     },
     # Small batches and averaged weights: of 40 clips they read half again as many words as batches of 8 without.
-    "sentence": {**ALIKE, "batch_size": 4, "epochs": 40, "learning_rate": 0.0015, "ema": 0.97},
+    "sentence": {**ALIKE, "batch_size": 4, "epochs": 40, "learning_rate": 0.0015, "ema": 0.97, "splice": 0.5},
 }
 # Sentences are read as words where a word comes so often in training on average, there are no more to choose from,
 # and such a share of what validation says is known.

@@ -12,7 +12,7 @@ READINGS = {  # of sentences
     "best path": [],
     "of GRID's grammar": ["--decoder=beam", "--lexicon=grid"],
 }
-SENTENCES = ("--labels=words", "--batch_size=8", "--epochs=30", "--ema=0")  # of the published figures
+SENTENCES = ("--labels=words", "--batch_size=8", "--epochs=30", "--ema=0", "--splice=0")  # of the published figures
 Score = tuple[str, Path]  # what is scored, and the directory of its report
 
 

@@ -169,6 +169,7 @@ def test_flags_of_no_effect_are_refused(tmp_path: Path) -> None:
         "train",
         ([*command, "--label_smoothing=0.1"], ["--label_smoothing=0.1: ", "--unit=word"]),
         ([*command, "--word_margin=5"], ["--word_margin=5: needs --unit=word"]),
+        ([*command, "--unit=word", "--splice=0.5"], ["--splice=0.5: needs --unit=sentence; leave it out"]),
         ([*command, "--on_long_example=truncate"], ["--on_long_example=truncate: needs --max_frames"]),
         ([*command, "--masks=2"], ["--masks: goes with mask_frames"]),
         ([*command, "--batch_size=4", "--patience=2"], ["--patience=2: ", "split 'val'"]),
