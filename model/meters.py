@@ -1,7 +1,6 @@
 """What is measured while a training runs."""
 
 import math
-import time
 
 
 class Mean:
@@ -19,23 +18,36 @@ class Mean:
 
 
 class Meter:
-    """Measures windows a second and the share of time spent waiting for data, of steps given to the device.
+    """Measures the mean loss, windows a second, and the share of time spent waiting for data.
 
-    Their mean loss is that of the steps that are settled, some steps later.
+    Time counts until the device has done a step, not until its result is looked at, which may be two steps later.
+
+    Args:
+      began: when the first step began, as `time.perf_counter` has it.
     """
 
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
+    def __init__(self, began: float) -> None:
+        self.began = self.done = began
         self.waited, self.windows, self.loss = 0.0, 0, Mean()
 
-    def count(self, windows: int, waited: float) -> None:
-        """Counts a step that is given: its windows, and the seconds that its data was waited for."""
+    def count(self, windows: int, waited: float, done: float, loss: float | None) -> None:
+        """Counts a step.
+
+        Args:
+          windows: of its batch.
+          waited: seconds that its data was waited for.
+          done: when the device had done it.
+          loss: its loss; None where nothing was learned.
+        """
         self.waited += waited
         self.windows += windows
+        self.done = done
+        if loss is not None:
+            self.loss.add(loss)
 
     def rates(self) -> dict[str, float]:
-        """The three by name; the first two are NaN where no step was given."""
-        seconds = time.perf_counter() - self.began if self.windows else math.nan
+        """Returns the three by name, as NaN where there was no step."""
+        seconds = self.done - self.began or math.nan
         return {
             "loss": self.loss.result(),
             "windows_per_s": self.windows / seconds,

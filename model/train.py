@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from model import batch as fields
 from model.averaging import Average
@@ -111,14 +112,18 @@ class _Pending:
     """A step whose result is not known yet.
 
     Attributes:
-      rows: of its global batch, those that count.
+      rows, windows: of its global batch, those that count.
+      waited: seconds that its batches were waited for.
       names: ids of this worker's rows, and which of them count, `[B]` each.
-      result: what `make_step` returns, as arrays; None where no row counts, so that there is nothing to learn.
+      result: what `make_step` returns, as arrays, and when it was done; None where no row counts, so that nothing is
+        learned.
     """
 
     rows: int
+    windows: int
+    waited: float
     names: tuple[np.ndarray, np.ndarray]
-    result: concurrent.futures.Future[tuple[np.ndarray, np.ndarray]] | None
+    result: concurrent.futures.Future[tuple[np.ndarray, np.ndarray, float]] | None
 
 
 class _Loop:
@@ -149,7 +154,7 @@ class _Loop:
         self.settled = 0  # steps of this epoch whose results are known
         self.stopping = False  # as all workers know it
         self.loss: float | None = None
-        self.meter, self.epoch_loss = Meter(), Mean()
+        self.meter, self.epoch_loss = Meter(time.perf_counter()), Mean()
         self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
         self.best_validation: dict[str, float] = {}
@@ -213,7 +218,7 @@ class _Loop:
 
     def _steps(self, stop: threading.Event) -> None:
         """Trains on the rest of the epoch, or until it is told to stop."""
-        self.meter, self.epoch_loss = Meter(), Mean()
+        self.meter, self.epoch_loss = Meter(time.perf_counter()), Mean()
         for index in range(self.settled, self.steps_per_epoch):
             began = time.perf_counter()
             batches = next(self.stream, None)
@@ -245,11 +250,10 @@ class _Loop:
         if rows:
             with self.distribution.guarded():
                 tensors = self.step(*(fields.select(batch, self.keys) for batch in batches))
-            result = self.fetcher.submit(lambda: tuple(tensor.numpy() for tensor in tensors))
+            result = self.fetcher.submit(_fetched, tensors)
         else:  # the counter moves alone: even a gradient of 0 decays weights and moves statistics
             self.optimizer.iterations.assign_add(1)
-        self.meter.count(windows, waited)
-        self.pending.append(_Pending(rows, names, result))
+        self.pending.append(_Pending(rows, windows, waited, names, result))
         while len(self.pending) > (AHEAD if self.loss is not None else 0):
             self._settle()
 
@@ -268,22 +272,22 @@ class _Loop:
 
     def _settle(self) -> None:
         """Waits for the oldest step that was given, and looks at its result."""
-        step, values = self.pending.popleft(), {}
+        step, values, done = self.pending.popleft(), {}, time.perf_counter()
         if step.result is not None:
             with self.distribution.guarded():
-                rows, vector = step.result.result()
+                rows, vector, done = step.result.result()
             values = dict(zip(VALUES, vector.tolist(), strict=True))
             self.loss = values["loss"]
             overflow = values["loss_scale"] > 1  # the scale may have made it, and the optimizer has left it out
             if not math.isfinite(self.loss) or not (math.isfinite(values["gradient_norm"]) or overflow):
                 raise RunError(self._not_finite(step, rows))
             self.epoch_loss.add(self.loss)
-            self.meter.loss.add(self.loss)
         self.settled += 1
+        self.meter.count(step.windows, step.waited, done, self.loss if step.rows else None)
         self.reporter.step(self.total, self.meter.rates())
         if self.total % LOG_EVERY == 0:
             self.curves.training(self.total, self.meter.rates(), values)
-            self.meter = Meter()
+            self.meter = Meter(done)
         self.profiler.after(self.total)
 
     def _not_finite(self, step: _Pending, rows: np.ndarray) -> str:
@@ -323,6 +327,12 @@ class _Loop:
             self.curves.validated(self.total, values)
         numbers = self.state.epoch, self.config.epochs, self.total, self.epoch_loss.result()
         self.reporter.epoch(Epoch(*numbers, self.validation, self.config.monitor, self.state.best, is_best))
+
+
+def _fetched(tensors: tuple[tf.Tensor, tf.Tensor]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Waits for the results of a step; returns them, and when they were there."""
+    rows, vector = (tensor.numpy() for tensor in tensors)
+    return rows, vector, time.perf_counter()
 
 
 def _counted(batch: Batch) -> np.ndarray:

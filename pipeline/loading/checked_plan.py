@@ -34,7 +34,7 @@ class CheckedPlan:
         if on_bad_record not in ON_BAD_RECORD:
             raise ValueError(f"on_bad_record: want {' or '.join(ON_BAD_RECORD)}, got {on_bad_record!r}")
         self._planner, self._checker, self.parts = planner, checker.of(dataset), planner.parts
-        self.rows_ahead = _rows_ahead(dataset)
+        self.rows_ahead = _rows_ahead(dataset, planner.parts)
         self._skips, self._skipped = on_bad_record == "skip", skipped
 
     def __call__(self, first: int, stop: int) -> tuple[np.ndarray, ...]:
@@ -63,11 +63,11 @@ class CheckedPlan:
         return dataclasses.replace(planned, weights=np.where(bad, np.float32(0), planned.weights), **nothing)
 
 
-def _rows_ahead(dataset: DatasetDir) -> int:
+def _rows_ahead(dataset: DatasetDir, parts: int) -> int:
     """Examples that are planned at once: of a store as few that the records of three such plans wait in memory."""
     if not dataset.is_remote:
         return ROWS_AHEAD
-    return int(min(ROWS_AHEAD, fetch.MEMORY / (3 * max(1, dataset.index.length.mean()))))
+    return int(min(ROWS_AHEAD, fetch.MEMORY / (3 * parts * max(1, dataset.index.length.mean()))))
 
 
 def batches(plan: CheckedPlan, first: int, stop: int | None, rows: int) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """The batches of a stream as columns: all that the graph has to know before it reads."""
 
 import dataclasses
+import functools
 import itertools
 import threading
 import weakref
@@ -12,7 +13,7 @@ from pipeline.loading import augment, labels, mixture, splice, windows
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
 from pipeline.loading.examples import Examples, label_texts, select_examples
 from pipeline.loading.plan import Batches, Plan
-from pipeline.loading.splice import Splices
+from pipeline.loading.splice import Splicer, Splices
 from pipeline.records.directory import DatasetDir
 from pipeline.records.strings import StringArray, blocks
 from pipeline.schema import FRAME_BYTES, DataError
@@ -107,7 +108,7 @@ class Planner:
 
     Attributes:
       steps: batches of an epoch, the same in every epoch.
-      parts: of which a row is made up.
+      parts: how many a row is made of: 2 where sentences are spliced, else 1.
 
     Raises:
       DataError: as `select_examples` and `Plan`, or the split fills no batch.
@@ -119,11 +120,10 @@ class Planner:
     ) -> None:
         self._dataset, self._examples = dataset, (examples := _selected(dataset, split, config))
         self._raw, self._padding, self._augmented = dataset.encoding.name == "raw", config.padding, augmented
-        self._splicer, self.parts, longest = None, 1, examples.frames
+        self._config, self.parts, longest = config, 1, examples.frames
         if augmented.splice:
             if config.unit == "word":
                 raise ValueError("splice: goes with unit sentence, got unit word")
-            self._splicer = splice.Splicer(dataset, examples, config, augmented.splice)
             self.parts, longest = 2, splice.longest(examples.frames, config.max_frames)
         longest = augment.max_drawn_frames(longest, config.max_frames, augmented)
         self._plan = Plan(windows.count(longest, config.padding), order, examples.source)
@@ -138,6 +138,13 @@ class Planner:
         self._epochs: dict[int, Batches] = {}  # the last two: where one ends, both are read
         self._lock = threading.Lock()  # several threads ask for an epoch, one plans it
 
+    @functools.cached_property
+    def splicer(self) -> Splicer | None:
+        """What splices the examples; None if nothing does. Counting steps needs none."""
+        if not self._augmented.splice:
+            return None
+        return Splicer(self._dataset, self._examples, self._config, self._augmented.splice)
+
     def __call__(self, first: int, stop: int) -> Columns:
         """The columns of the batches `[first, stop)`."""
         epochs = range(first // self.steps, max(first // self.steps, (stop - 1) // self.steps) + 1)
@@ -149,7 +156,7 @@ class Planner:
         longest = (where["stop"] - where["start"]).max(axis=(1, 2))
         return Columns(
             rows=np.count_nonzero(examples >= 0, axis=1),
-            read_frames=longest if self._augmented.speed or self._splicer else counts + border,
+            read_frames=longest if self._augmented.speed or self.splicer else counts + border,
             frames=counts + border,
             word=some.word.astype(np.int64),
             cut_start=spliced.cut_start,
@@ -166,7 +173,7 @@ class Planner:
     def _epoch(self, epoch: int) -> Batches:
         if epoch not in self._epochs:
             frames = self._examples.frames
-            if self._augmented.speed or self._splicer:
+            if self._augmented.speed or self.splicer:
                 drawn = [self._draw(epoch, np.arange(block.start, block.stop))[0] for block in blocks(len(frames))]
                 frames = np.concatenate(drawn)
             batches = self._plan.epoch(epoch, windows.count(frames, self._padding))
@@ -176,9 +183,11 @@ class Planner:
 
     def _draw(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, Splices]:
         """What `augment.draw` draws for the examples at `rows`, int64 [N], once they are spliced, and their splices."""
-        some, draw = self._examples.where(rows), self._splicer and self._splicer.draw
+        some = self._examples.where(rows)
         keys = augment.example_keys(self._own_ids[some.record], some.word)
-        spliced = draw(rows, keys, self._seed, epoch) if draw else splice.none(self._examples, rows)
+        spliced = splice.none(self._examples, rows)
+        if self.splicer:
+            spliced = self.splicer.draw(rows, keys, self._seed, epoch)
         limits = spliced.frames, spliced.min_frames, self._max_frames
         return *augment.draw(keys, *limits, self._augmented, self._seed, epoch), spliced
 
@@ -198,7 +207,7 @@ class Planner:
         """Where the frames of examples, int64 [K, B], lie: columns of parts, [K, B, P]."""
         some = self._examples.where(rows)
         parts = [self._span(some.record, some.start, some.stop)]
-        if self._splicer:
+        if self.splicer:
             donor = self._examples.where(spliced.donor)
             parts.append(self._span(donor.record, spliced.start, spliced.stop))
         return {
@@ -230,8 +239,8 @@ class Planner:
 
     def _labels(self, rows: np.ndarray, spliced: Splices) -> dict[str, np.ndarray]:
         flat = rows.reshape(-1)
-        if self._splicer:
-            texts = self._splicer.texts(flat, spliced.reshape(-1))
+        if self.splicer:
+            texts = self.splicer.texts(flat, spliced.reshape(-1))
         else:
             texts = label_texts(self._dataset, self._examples.where(flat))
         ids, ends = self._encode(texts)

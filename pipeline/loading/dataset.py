@@ -61,8 +61,8 @@ def load(
       step: batches to leave out at the start, any number.
       layout: `frames` uint8 [B, F, 112, 112], for `device.batches`, or `windows` uint8 [B, S, 112, 112, 5].
       on_bad_record: `raise` an error with shard, offset and reason at a damaged record, or `skip` it: its row keeps its
-        place, id and lengths, with frames and weight 0; the other rows stay the same. If no record of a batch is sound,
-        all its weights are 0.
+        place, id and lengths, with frames and weight 0, as do rows spliced from it; the others stay the same. If no
+        record of a batch is sound, all its weights are 0.
       skipped: receives the problem of each skipped record once.
       reader: `graph`, `direct` (of raw frames), or `store` (of shards in one); None for the fastest. The batches are
         the same.
@@ -70,7 +70,7 @@ def load(
 
     Raises:
       DataError: as `columns.Planner`.
-      ValueError: there is no such layout, policy or reader, `epoch` or `step` is below 0, or `threads` below 1.
+      ValueError: no such layout, policy or reader, `epoch` or `step` below 0, `threads` below 1, or words to be spliced.
     """
     _check(epoch, step, threads)
     augmented = augmented or AugmentConfig()

@@ -160,8 +160,8 @@ def _sizes(windows: np.ndarray, config: PlanConfig) -> np.ndarray:
     if len(room) and not room.min():
         needed = _round_up(windows, config).max()
         raise DataError(
-            f"max_windows_per_batch: want at least {needed}, the longest example, got {config.max_windows_per_batch}; "
-            "raise it, or set max_frames"
+            f"max_windows_per_batch: want at least {needed}, the longest example once augmented, got "
+            f"{config.max_windows_per_batch}; raise it, or set max_frames"
         )
     sizes = choices[np.searchsorted(choices, room, side="right") - 1]
     if any(size % config.workers for size in np.unique(sizes)):

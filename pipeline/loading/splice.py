@@ -1,11 +1,12 @@
 """Splices sentences: a run of words gives way to as many words of another clip of the same talker. Pure NumPy.
 
     clip     a b|c d|e      the words c and d give way
-    donor    f g|h i|j      to the words of the same numbers; cuts lie in the middle between two words
+    donor    f g|h i|j      to the words of the same numbers, or to the last of a shorter clip
     spliced  a b h i e
 
 So a network cannot tell a word by the ones around it, which a small corpus repeats (Lam et al. 2021, "On-the-Fly
-Aligned Data Augmentation for Sequence-to-Sequence ASR"). Clips without word times stay as they are.
+Aligned Data Augmentation for Sequence-to-Sequence ASR"). Cuts lie in the middle between two words. Clips without word
+times, and those whose talker has no name, stay as they are.
 """
 
 import dataclasses
@@ -76,20 +77,28 @@ class Splicer:
       dataset: which holds them.
       examples: all that may be read, and so may give words.
       config: of the examples.
-      probability: that an example is spliced, if a splice can be.
+      probability: that a splice is tried. One stays as it is whose donor is itself, or which would be too long, or too
+        short for its label.
     """
 
     def __init__(self, dataset: DatasetDir, examples: Examples, config: DataConfig, probability: float) -> None:
         self._dataset, self._examples, self._probability = dataset, examples, probability
         self._longest = longest(examples.frames, config.max_frames)
-        self._needed = _needed(dataset.index.word_text, config.vocabulary)
-        self._meeting = 2 if config.vocabulary.unit == "word" else 0  # at each cut a word may be repeated
+        self._windows = _windows(dataset.index.word_text, config.vocabulary)
+        self._repeated = 2 if config.vocabulary.unit == "word" else 0  # at most: a word may meet itself at each cut
         timed = np.diff(dataset.index.word_rows)[examples.record]
-        self._words = np.where(examples.words_kept < 0, timed, examples.words_kept).astype(np.int64)
+        named = (dataset.index.speaker != "")[examples.record]
+        self._words = np.where(examples.words_kept < 0, timed, examples.words_kept).astype(np.int64) * named
         talkers, talker = dataset.index.speaker.distinct()
         self._talker = talker[examples.record] + len(talkers) * examples.source.astype(np.int64)
         givers = np.flatnonzero(self._words)
         self._givers = givers[np.argsort(self._talker[givers], kind="stable")]  # those of a talker side by side
+        self._giving = self._talker[self._givers]
+
+    @property
+    def can_splice(self) -> bool:
+        """Whether a talker has two clips with word times."""
+        return bool(np.any(self._giving[1:] == self._giving[:-1]))
 
     def draw(self, rows: np.ndarray, keys: np.ndarray, seed: int, epoch: int) -> Splices:
         """Draws the splices of an epoch.
@@ -104,7 +113,7 @@ class Splicer:
         if not len(self._givers):
             return plain
         stream = np.random.default_rng((seed, STREAM, epoch)).integers(2**64, dtype=np.uint64)
-        whether, whom, length, place = uniform(splitmix(keys ^ stream, 4)).T
+        tried, whom, length, place = uniform(splitmix(keys ^ stream, 4)).T
         donor, words = self._donor(rows, whom), self._words[rows]
         theirs = self._words[donor]
         count = 1 + (length * np.minimum(words, theirs)).astype(np.int64)
@@ -113,13 +122,12 @@ class Splicer:
         cut = self._border(rows, first), self._border(rows, first + count)
         span = self._border(donor, donor_first), self._border(donor, donor_first + count)
         frames = plain.frames - (cut[1] - cut[0]) + (span[1] - span[0])
-        more = self._windows(donor, donor_first, count) - self._windows(rows, first, count)
-        least = plain.min_frames + more + self._meeting
-        spliced = (whether < self._probability) & (words > 0) & (cut[0] <= cut[1]) & (span[0] < span[1])
-        spliced &= (least <= frames) & (frames <= self._longest[rows])
-        spliced &= plain.min_frames < plain.frames  # where a label does not fit, they are equal
-        found = Splices(donor, *cut, *span, first, donor_first, count, frames, least)
-        return _chosen(spliced, found, plain)
+        more = self._needed(donor, donor_first, count) - self._needed(rows, first, count)
+        min_frames = plain.min_frames + more + self._repeated
+        chosen = (tried < self._probability) & (donor != rows) & (cut[0] <= cut[1]) & (span[0] < span[1])
+        chosen &= (min_frames <= frames) & (frames <= self._longest[rows])
+        chosen &= plain.min_frames < plain.frames  # where a label does not fit, they are equal
+        return _where(chosen, Splices(donor, *cut, *span, first, donor_first, count, frames, min_frames), plain)
 
     def texts(self, rows: np.ndarray, splices: Splices) -> StringArray:
         """The label of each of the examples at `rows`, int64 [N], spliced so."""
@@ -133,18 +141,17 @@ class Splicer:
         words = index.word_text[ranges(starts.reshape(-1), counts.reshape(-1))]
         return replaced(texts, cut, words.joined(counts.sum(axis=1)))
 
-    def _windows(self, rows: np.ndarray, first: np.ndarray, count: np.ndarray) -> np.ndarray:
+    def _needed(self, rows: np.ndarray, first: np.ndarray, count: np.ndarray) -> np.ndarray:
         """int64 [N]: how many windows CTC needs for `count` words from the number `first` on."""
         begin = self._dataset.index.word_rows[self._examples.record[rows]] + first
-        final = len(self._needed) - 1  # of an example without words any number will do
-        return self._needed[np.minimum(begin + count, final)] - self._needed[np.minimum(begin, final)]
+        final = len(self._windows) - 1  # of an example without words any number will do
+        return self._windows[np.minimum(begin + count, final)] - self._windows[np.minimum(begin, final)]
 
     def _donor(self, rows: np.ndarray, whom: np.ndarray) -> np.ndarray:
-        """int64 [N]: an example of the same talker for each; itself where none has word times."""
-        givers = self._talker[self._givers]
-        begin, end = (np.searchsorted(givers, self._talker[rows], side) for side in ("left", "right"))
+        """int64 [N]: an example of the same talker for each, maybe itself; itself where there can be none."""
+        begin, end = (np.searchsorted(self._giving, self._talker[rows], side) for side in ("left", "right"))
         place = np.minimum(begin + (whom * (end - begin)).astype(np.int64), len(self._givers) - 1)
-        return np.where(begin < end, self._givers[place], rows)
+        return np.where((begin < end) & (self._words[rows] > 0), self._givers[place], rows)
 
     def _border(self, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
         """int64 [N]: the frame at which to cut before word `number`, 0 to the number of words; any of no words."""
@@ -157,15 +164,17 @@ class Splicer:
         return np.where(number == 0, behind, np.where(number == words, before, middle))
 
 
-def _needed(words: StringArray, vocabulary: Vocabulary) -> np.ndarray:
+def _windows(words: StringArray, vocabulary: Vocabulary) -> np.ndarray:
     """int64 [W + 1]: how many windows CTC needs for all words before each of W, and for all."""
+    if vocabulary.unit == "word":
+        return np.arange(len(words) + 1)
     encode, needed = LabelEncoder(vocabulary), np.zeros(len(words) + 1, np.int64)
     for block in blocks(len(words)):
         needed[block.start + 1 : block.stop + 1] = min_windows(*encode(words[block]))
-    return np.cumsum(needed)
+    return np.cumsum(needed, out=needed)
 
 
-def _chosen(mask: np.ndarray, ones: Splices, others: Splices) -> Splices:
-    """Takes `ones` where the mask says so, and `others` elsewhere."""
+def _where(mask: np.ndarray, chosen: Splices, other: Splices) -> Splices:
+    """Takes `chosen` where the mask says so, and `other` elsewhere."""
     names = [field.name for field in dataclasses.fields(Splices)]
-    return Splices(**{name: np.where(mask, getattr(ones, name), getattr(others, name)) for name in names})
+    return Splices(**{name: np.where(mask, getattr(chosen, name), getattr(other, name)) for name in names})

@@ -88,10 +88,12 @@ def _spans(dataset: DatasetDir, unit: str, batch: int) -> list[dict[str, Any]]:
     vocabulary = words if unit == "word" else Vocabulary.of_characters(known["characters"])
     planner = Planner(dataset, "train", DataConfig(vocabulary, unit), PlanConfig(batch), AugmentConfig())
     planned = planner(0, PLANNED)
-    first = planned.offset + HEADER_BYTES + planned.skip
-    columns = planned.frames, planned.shard, first, first + planned.size
-    names = [str(shard).partition("://")[2] for shard in dataset.shards]
+    names = ("shard", "offset", "skip", "size")
+    shard, offset, skip, size = (getattr(planned, name)[..., 0] for name in names)  # [K, B, 1] -> [K, B]
+    first = offset + HEADER_BYTES + skip
+    columns = planned.frames, shard, first, first + size
+    objects = [str(shard).partition("://")[2] for shard in dataset.shards]
     return [
-        {"frames": int(frames), "paths": [names[n] for n in shard], "starts": start.tolist(), "ends": end.tolist()}
+        {"frames": int(frames), "paths": [objects[n] for n in shard], "starts": start.tolist(), "ends": end.tolist()}
         for frames, shard, start, end in zip(*map(np.asarray, columns), strict=True)
     ]

@@ -90,8 +90,9 @@ class TrainingOutput(Reporter):
         recorded = range(max(first, step), min(last, self._total))
         if len(recorded) < last - first:
             shown = f"only steps {recorded[0]:,} to {recorded[-1]:,} are" if recorded else "nothing is"
-            why = f"the run goes on from step {step:,}" if step > first else f"it ends after step {self._total - 1:,}"
-            print(f"--profile_steps={first},{last}: {shown} recorded, since {why}")
+            why = [f"the run goes on from step {step:,}"] if step > first else []
+            why += [f"it ends after step {self._total - 1:,}"] if self._total < last else []
+            print(f"--profile_steps={first},{last}: {shown} recorded, since {' and '.join(why)}")
 
     def _seconds(self, step: int, steps: int) -> float:
         """Predicts the time of so many steps by the mean of this call's, validation included once there was one."""

@@ -21,7 +21,7 @@ BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name, which is reje
 TRAINING = (  # of rendered faces, which lie alike: few epochs without augmentation are enough
     *("--unit=sentence", "--labels=characters", "--table=B", "--width=0.125", "--dropout=0.2"),
     *("--batch_size=4", "--epochs=7", "--learning_rate=0.003", "--weight_decay=0.0001"),
-    *("--shift=0", "--flip=0", "--speed=0", "--brightness=0", "--contrast=0"),
+    *("--shift=0", "--flip=0", "--speed=0", "--brightness=0", "--contrast=0", "--splice=0"),
 )
 
 

@@ -18,6 +18,7 @@ from model.progress import Reporter
 from model.train import TrainResult, train
 from pipeline.loading import dataset, mixture
 from pipeline.loading.examples import select_examples
+from pipeline.loading.splice import Splicer
 from pipeline.records import storage
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import Clip, DataError
@@ -137,11 +138,11 @@ def _describe(
 ) -> None:
     """Prints what is trained on what, before the first batch."""
     unit, epochs = asked.data.unit, asked.train.epochs
-    examples = cli.counted(len(select_examples(data, "train", asked.data)), unit)
+    chosen = select_examples(data, "train", asked.data)
     val = cli.counted(len(data.records("val")) if validates else 0, "clip")
-    say(f"data: {data.root}: {examples} to train on, {val} to validate with")
-    if asked.augment.splice and not len(data.index.word_start):
-        say("splice: no clip has word times, so none is spliced")
+    say(f"data: {data.root}: {cli.counted(len(chosen), unit)} to train on, {val} to validate with")
+    if asked.augment.splice and not Splicer(data, chosen, asked.data, asked.augment.splice).can_splice:
+        say("splice: no talker has a name and two clips with word times, so none is spliced")
     if asked.order.mix:
         names, shares = flags.FLAGS.data, np.array(asked.order.mix) / sum(asked.order.mix)
         shown = ", ".join(f"{share:.1%} {name}" for name, share in zip(names, shares, strict=False))

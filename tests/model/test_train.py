@@ -305,10 +305,10 @@ def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_step_that_is_settled_late_makes_no_rate(
+def test_the_rate_of_the_last_steps_is_like_that_of_the_others(
     tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last steps of an epoch are settled at once, so their windows over that time say nothing."""
+    """The last steps of an epoch are settled at once, in no time, but took theirs."""
     monkeypatch.setattr("model.train.LOG_EVERY", 3)
     rates: list[float] = []
 
@@ -318,13 +318,12 @@ def test_a_step_that_is_settled_late_makes_no_rate(
 
     config = dataclasses.replace(QUICK, epochs=1, checkpoint_every=100)
     train(LipReader(CONFIG), config, lambda step: [batch()] * 7, 7, tmp_path, reporter=Listener())
-    assert np.isnan(rates).tolist() == [False] * 6 + [True]
+    assert max(rates) < 100 * np.median(rates)  # it was a thousand times as much
 
 
 @pytest.mark.usefixtures("eager")
 def test_tensorboard_gets_the_curves(tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.train.LOG_EVERY", 2)
-    monkeypatch.setattr("model.train.AHEAD", 1)  # of so few steps
     config = dataclasses.replace(QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
     result = train(LipReader(CONFIG, seed=1), config, lambda step: [batch()] * 4, 4, tmp_path / "run")
     found = events.written(tmp_path / "run" / "tensorboard" / "train")

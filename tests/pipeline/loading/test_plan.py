@@ -194,8 +194,14 @@ def test_steps(examples: int, size: int, remainder: str, steps: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"max_windows_per_batch": 19}, "max_windows_per_batch: want at least 20, the longest example, got 19"),
-        ({"max_windows_per_batch": 20, "pad_to_multiple": 16}, "want at least 32, the longest example, got 20"),
+        (
+            {"max_windows_per_batch": 19},
+            "max_windows_per_batch: want at least 20, the longest example once augmented, got 19",
+        ),
+        (
+            {"max_windows_per_batch": 20, "pad_to_multiple": 16},
+            "want at least 32, the longest example once augmented, got 20",
+        ),
         (
             {"max_windows_per_batch": 40, "batch_size": 4, "workers": 4},
             r"workers: 4 do not divide batches of 2, which is what max_windows_per_batch 40 leaves .* of \[1, 2\]",

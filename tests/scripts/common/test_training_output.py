@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from tqdm import tqdm
 
 from model.progress import Epoch
 from model.train import TrainResult
@@ -53,6 +54,10 @@ def test_off_a_terminal_lines_tell_each_epoch_and_long_ones_between(capsys: pyte
         ((30, 40), ["nothing is recorded, since the run goes on from step 40"]),
         ((30, 41), ["only steps 40 to 40 are recorded, since the run goes on from step 40"]),
         ((110, 130), ["only steps 110 to 119 are recorded, since it ends after step 119"]),
+        (
+            (30, 130),
+            ["only steps 40 to 119 are recorded, since the run goes on from step 40 and it ends after step 119"],
+        ),
         ((40, 120), []),
         (None, []),
     ],
@@ -62,6 +67,13 @@ def test_which_steps_are_profiled_is_told_unless_all_are(
 ) -> None:
     TrainingOutput(steps_per_epoch=40, epochs=3, profiled=profiled).start(40, 120)
     assert [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()] == said
+
+
+def test_the_bar_shows_all_rates_in_80_columns() -> None:
+    values = training_output._rates({"loss": 123.456, "windows_per_s": 12345.6, "waiting": 0.17})
+    shown = tqdm.format_meter(1234, 6789, 372, ncols=80, bar_format=training_output.BAR, postfix=values)
+    assert len(shown) <= 80
+    assert shown.endswith(", loss 123.456, 12,346 windows/s, waiting 17%]")
 
 
 def test_a_long_epoch_tells_where_it_is_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
