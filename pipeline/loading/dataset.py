@@ -70,7 +70,7 @@ def load(
 
     Raises:
       DataError: as `columns.Planner`.
-      ValueError: no such layout, policy or reader, `epoch` or `step` below 0, `threads` below 1, or words to be spliced.
+      ValueError: no such layout, policy or reader, `epoch` or `step` below 0, `threads` below 1, or words to splice.
     """
     _check(epoch, step, threads)
     augmented = augmented or AugmentConfig()
