@@ -142,7 +142,7 @@ def _describe(
     val = cli.counted(len(data.records("val")) if validates else 0, "clip")
     say(f"data: {data.root}: {cli.counted(len(chosen), unit)} to train on, {val} to validate with")
     if asked.augment.splice and not Splicer(data, chosen, asked.data, asked.augment.splice).can_splice:
-        say("splice: no talker has a name and two clips with word times, so none is spliced")
+        say("splice: no talker has a name (a table's column `speaker`) and two clips with word times; none is spliced")
     if asked.order.mix:
         names, shares = flags.FLAGS.data, np.array(asked.order.mix) / sum(asked.order.mix)
         shown = ", ".join(f"{share:.1%} {name}" for name, share in zip(names, shares, strict=False))
