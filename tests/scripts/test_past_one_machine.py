@@ -140,7 +140,9 @@ def cluster(folder: Path, workers: int = 2, place: Path = commands.ROOT) -> Iter
     ):
         try:
             wait_for(folder, file.name, scheduler)
-            yield json.loads(file.read_text())["address"], [scheduler.pid, nanny.pid]
+            while not (written := file.read_text()):  # made first, then filled
+                time.sleep(0.005)
+            yield json.loads(written)["address"], [scheduler.pid, nanny.pid]
         finally:
             for process in (nanny, scheduler):
                 process.terminate()
