@@ -10,6 +10,7 @@ times, and those whose talker has no name, stay as they are.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,7 +85,7 @@ class Splicer:
     def __init__(self, dataset: DatasetDir, examples: Examples, config: DataConfig, probability: float) -> None:
         self._dataset, self._examples, self._probability = dataset, examples, probability
         self._longest = longest(examples.frames, config.max_frames)
-        self._windows = _windows(dataset.index.word_text, config.vocabulary)
+        self._vocabulary = config.vocabulary
         self._repeated = 2 if config.vocabulary.unit == "word" else 0  # at most: a word may meet itself at each cut
         timed = np.diff(dataset.index.word_rows)[examples.record]
         named = (dataset.index.speaker != "")[examples.record]
@@ -94,6 +95,10 @@ class Splicer:
         givers = np.flatnonzero(self._words)
         self._givers = givers[np.argsort(self._talker[givers], kind="stable")]  # those of a talker side by side
         self._giving = self._talker[self._givers]
+
+    @functools.cached_property
+    def _windows(self) -> np.ndarray:
+        return _windows(self._dataset.index.word_text, self._vocabulary)
 
     @property
     def can_splice(self) -> bool:
