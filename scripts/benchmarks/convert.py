@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.corpora import grid
 from pipeline.mouth import cropping, path
@@ -16,6 +15,7 @@ from pipeline.video import decode
 from scripts.benchmarks import measure
 from scripts.benchmarks.convert_shares import STAGES
 from scripts.benchmarks.measure import Candidate, Measurement
+from scripts.common.bars import bar
 
 OURS = "lipflow"
 STAGES_OF_OURS = "lipflow, stage by stage"
@@ -55,7 +55,7 @@ def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Meas
 
 
 def _measure(candidates: list[Candidate], rounds: int) -> list[Measurement]:
-    return list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
+    return list(bar(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
 
 
 def _shares(stages: list[Measurement]) -> str:
@@ -88,7 +88,7 @@ def _corners(videos: list[str], stride: int) -> dict[int, np.ndarray]:
     """Returns the corners of our crops without smoothing, float32 [F, 4, 2], by number of the video."""
     cropper = cropping.MouthCropper(CropSettings(smoothing=0, stride=stride))
     found = {}
-    for number, name in enumerate(tqdm(videos, unit="clip")):
+    for number, name in enumerate(bar(videos, unit="clip")):
         with contextlib.suppress(ClipError), decode.opened(Path(name)) as video:
             found[number] = cropper(video)[0].corners
     return found

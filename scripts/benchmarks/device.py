@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 
 import tensorflow as tf
-from tqdm import tqdm
 
 from pipeline.loading.device import default_device, is_host
 from pipeline.records.directory import DatasetDir
@@ -12,6 +11,7 @@ from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.device_variant import ALONE, FED, READ, SHIPPED, VARIANTS, WORKS
 from scripts.benchmarks.measure import Measurement
+from scripts.common.bars import bar
 
 TITLES = {
     ALONE: "step alone",
@@ -44,7 +44,7 @@ def run(
         )
         for each in itertools.product(WORKS, batches)
     ]
-    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+    measured = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(f"table {table}, width {width}, on {device_name()}; milliseconds a batch\n\n{table_of(measured)}")
     return measured
 

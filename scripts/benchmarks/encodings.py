@@ -1,12 +1,12 @@
 """Encodings of frames: bytes a clip, speed of encoding and decoding, loss of jpeg."""
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Measurement
+from scripts.common.bars import bar
 
 VARIANTS = (("raw", 92), ("jpeg", 75), ("jpeg", 85), ("jpeg", 92), ("jpeg", 97), ("png", 92))  # encoding, quality
 COLUMNS = {"bytes": "bytes a clip", "encode_rate": "encoded clips/s, one core", "psnr": "PSNR dB"}
@@ -30,6 +30,6 @@ def run(dataset: DatasetDir, clips: int, seed: int, workers: int, rounds: int) -
         )
         for name, quality in VARIANTS
     ]
-    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+    measured = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(measure.table(measured, "raw", "decoded clips", COLUMNS))
     return measured

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from model.vgg_m import TABLES, Pool
 from scripts.benchmarks import measure
 from scripts.benchmarks.layers_variant import FORWARD, GFLOP, GRADIENTS, PEAK, SHARED, STEP
 from scripts.benchmarks.measure import Measurement
 from scripts.benchmarks.sequence import PLAIN
+from scripts.common.bars import bar
 
 OURS = "reshape"
 REPEATS = 3
@@ -26,7 +25,7 @@ def run(table: str, width: float, batch: int, length: int, rounds: int) -> list[
         measure.variant(variant, "scripts.benchmarks.layers_variant", {**argument, "variant": variant})
         for variant in (PLAIN, OURS)
     ]
-    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+    measured = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(f"table {table}, width {width}, {batch} rows of {length} windows\n\n{table_of(measured, table)}")
     return measured
 

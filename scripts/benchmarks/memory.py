@@ -7,7 +7,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.corpora import grid
 from pipeline.schema import DataError
@@ -15,6 +14,7 @@ from pipeline.video import decode
 from pipeline.video.opencv import cv2
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Measurement
+from scripts.common.bars import bar
 
 VIDEOS = ((360, 288, 75), (512, 512, 4500), (1920, 1080, 1000), (3840, 2160, 1000))  # width, height, frames
 
@@ -32,13 +32,13 @@ def run(source: Path, rounds: int) -> list[Measurement]:
         pictures = list(video)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = []
-        for width, height, frames in tqdm(VIDEOS, unit="video", desc="making videos"):
+        for width, height, frames in bar(VIDEOS, unit="video", desc="making videos"):
             path = Path(scratch) / f"{width}x{height}.mp4"
             write(path, itertools.islice(_there_and_back(pictures), frames), (width, height))
             name = f"{width}x{height}, {frames:,} frames"
             candidates.append(measure.variant(name, "scripts.benchmarks.memory_variant", {"video": str(path)}))
         total = rounds * len(candidates)
-        measured = list(tqdm(measure.alternate(candidates, rounds), total=total, unit="run"))
+        measured = list(bar(measure.alternate(candidates, rounds), total=total, unit="run"))
     print(measure.table(measured, candidates[0].name, "frames"))
     return measured
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from scripts.benchmarks import measure, read_export
 from scripts.benchmarks.measure import Candidate, Measurement
+from scripts.common.bars import bar
 
 TORCH, WEBDATASET, GRAIN = "PyTorch DataLoader", "WebDataset", "Grain + ArrayRecord"
 BASELINES = {"torch": TORCH, "webdataset": WEBDATASET, "grain": GRAIN}
@@ -58,7 +58,7 @@ def run(
         for batch in batches:
             variants = _variants(Path(scratch), {"batch": batch, "seconds": seconds}, workers)
             _warm_up(variants)
-            found = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+            found = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
             found = [_with_stored(one, stored, variants, batch) for one in found]
             print(f"\n{measure.table(found, f'lipflow, batch {batch}', 'examples', COLUMNS)}")
             measured += found

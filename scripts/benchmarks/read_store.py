@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.loading.columns import Planner
 from pipeline.loading.config import AugmentConfig, DataConfig, PlanConfig
@@ -19,6 +18,7 @@ from pipeline.schema import DataError
 from pipeline.vocab import Vocabulary
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Candidate, Measurement
+from scripts.common.bars import bar
 
 PLANNED = 400  # batches that the baselines repeat
 CACHE, CACHE_BYTES = "cache", 10**11
@@ -51,7 +51,7 @@ def run(dataset: DatasetDir, batches: Sequence[int], rounds: int, seconds: float
         _fill(dataset, Path(scratch) / CACHE)
         for batch in batches:
             variants = _variants(dataset, Path(scratch), {"batch": batch, "seconds": seconds})
-            found = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+            found = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
             print(f"\n{measure.table(found, f's3fs.cat_ranges, batch {batch}', 'examples', COLUMNS)}")
             measured += [Measurement(one.candidate, {**one.figures, "batch": batch}) for one in found]
     return measured
@@ -61,7 +61,7 @@ def _fill(dataset: DatasetDir, directory: Path) -> None:
     """Keeps every record of the split, so that the variants with a cache are measured as a later run finds it."""
     cached = open_dataset(dataset.root, Cache(directory, CACHE_BYTES))
     config = DataConfig(Vocabulary.of_characters(dataset.manifest["vocabulary"]["characters"]), "sentence")
-    for _ in tqdm(load(cached, "train", config, PlanConfig(1)), desc="filling the cache", leave=False):
+    for _ in bar(load(cached, "train", config, PlanConfig(1)), desc="filling the cache", leave=False):
         pass
 
 

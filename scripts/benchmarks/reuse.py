@@ -3,10 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from scripts.benchmarks import convert_variant, measure
 from scripts.benchmarks.measure import Measurement
+from scripts.common.bars import bar
 
 SCRATCH, REUSE = "from the videos", "with the crops of an earlier dataset"
 
@@ -23,7 +22,7 @@ def run(source: Path, videos: list[str], workers: int, rounds: int) -> list[Meas
             measure.variant(REUSE, program, {**usual, "reuse": str(old)}),
         ]
         turns = measure.alternate(candidates, rounds)
-        measured = list(tqdm(turns, total=rounds * len(candidates), unit="run"))
+        measured = list(bar(turns, total=rounds * len(candidates), unit="run"))
     print(measure.table(measured, SCRATCH, "frames"))
     rows = [["", "seconds a thousand clips, after the first"]]
     for name, figures in measure.medians(measured).items():

@@ -4,11 +4,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Candidate, Measurement
 from scripts.benchmarks.scale_variant import BY_ROW, STAGES
+from scripts.common.bars import bar
 
 MAX_BY_ROW = 1_000_000  # clips of the stages that Python goes through one by one
 
@@ -17,7 +16,7 @@ def run(rows: int, rounds: int) -> list[Measurement]:
     """Measures every stage, each in a process of its own, prints the table, and returns every measurement."""
     with tempfile.TemporaryDirectory() as scratch:
         stages = [_stage(name, rows, Path(scratch)) for name in STAGES]
-        measured = list(tqdm(measure.alternate(stages, rounds), total=rounds * len(stages), unit="run"))
+        measured = list(bar(measure.alternate(stages, rounds), total=rounds * len(stages), unit="run"))
     print(table_of(measured))
     return measured
 

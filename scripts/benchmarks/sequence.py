@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from model.config import PRECISIONS, WRAPPERS
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.measure import Candidate, Measurement
+from scripts.common.bars import bar
 
 PLAIN = "keras"  # the layers as one would write them down, over `reshape`
 REFERENCE = "reshape"
@@ -43,7 +42,7 @@ def run(
     check(table, batches, lengths, paddings, precisions, variants)
     chosen = settings(batches, lengths, paddings, precisions)
     candidates = [_variant(variant, table, width, setting) for setting in chosen for variant in variants]
-    measured = list(tqdm(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
+    measured = list(bar(measure.alternate(candidates, rounds), total=rounds * len(candidates), unit="run"))
     print(f"table {table}, width {width}\n\n{table_of(measured, chosen, variants)}")
     return measured
 

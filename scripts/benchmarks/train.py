@@ -3,14 +3,13 @@
 import itertools
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError
 from scripts.benchmarks import measure
 from scripts.benchmarks.device import device_name
 from scripts.benchmarks.measure import Measurement
 from scripts.benchmarks.train_variant import BEFORE, LOOPS, UNITS
+from scripts.common.bars import bar
 
 TITLES = ["work", "loop", "steps/s", "x before", "ms a step", "ms, step alone", "device computes", "waits for data"]
 
@@ -36,7 +35,7 @@ def run(
         )
         for unit, batch, loop in itertools.product(UNITS, batches, LOOPS)
     ]
-    measured = list(tqdm(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
+    measured = list(bar(measure.alternate(variants, rounds), total=rounds * len(variants), unit="run"))
     print(f"table {table}, width {width}, on {device_name()}\n\n{table_of(measured)}")
     return measured
 

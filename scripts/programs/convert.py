@@ -29,6 +29,7 @@ from pipeline.records.directory import MANIFEST, REJECTED, open_dataset
 from pipeline.records.storage import Place
 from pipeline.schema import DataError
 from scripts.common import cli, corpus_flags
+from scripts.common.bars import bar
 
 Row = tuple[str, str]  # of a table that is printed
 
@@ -82,7 +83,7 @@ def _is_from_data() -> bool:
 
 
 def _bar(what: str) -> precheck.Track:
-    return functools.partial(tqdm, unit="clip", desc=what, delay=1, leave=False)
+    return functools.partial(bar, unit="clip", desc=what, delay=1, leave=False)
 
 
 @contextlib.contextmanager
@@ -92,7 +93,7 @@ def _at_hand(source: Place) -> Iterator[Path]:
         yield source
         return
     with tempfile.TemporaryDirectory(prefix="lipflow-") as directory:
-        for _ in tqdm(mirror.make(source, Path(directory)), unit="file", desc="fetching labels", delay=1, leave=False):
+        for _ in bar(mirror.make(source, Path(directory)), unit="file", desc="fetching labels", delay=1, leave=False):
             pass
         try:
             yield Path(directory)
@@ -221,10 +222,10 @@ def _follow(states: Iterator[Progress], part: Part) -> Progress:
     first = next(states)
     if not part.is_whole and first.left:
         print(f"task {part.task} of {part.tasks} (--task, --tasks): {first.clips} clips", flush=True)
-    with tqdm(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as bar:
+    with bar(total=first.clips, initial=first.resumed, unit="clip", desc="converting") as shown:
         for state in itertools.chain([first], states):
-            bar.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)
-            bar.update(state.resumed + state.converted + state.rejected - bar.n)
+            shown.set_postfix(rejected=state.resumed_rejected + state.rejected, refresh=False)
+            shown.update(state.resumed + state.converted + state.rejected - shown.n)
     return state
 
 

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
 from model.decoding import GREEDY, DecodeConfig
 from pipeline.inspection.statistics import best_guess
@@ -15,6 +14,7 @@ from pipeline.records import storage
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.synthetic.corpus import SyntheticConfig, prepare, render_clip
 from scripts.common import cli, decoders, experiment
+from scripts.common.bars import bar
 from scripts.common.commands import step
 
 BROKEN = Path("s1/pwit9s.mp4")  # a text file with a video's name, which is rejected
@@ -42,7 +42,7 @@ def _render(corpus: Path, config: SyntheticConfig) -> None:
     spawn = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         jobs = [pool.submit(render_clip, corpus, config, clip) for clip in todo]
-        for job in tqdm(concurrent.futures.as_completed(jobs), total=len(jobs), unit="clip", desc="rendering"):
+        for job in bar(concurrent.futures.as_completed(jobs), total=len(jobs), unit="clip", desc="rendering"):
             job.result()
     (corpus / BROKEN).write_text("This is no video.\n")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from tqdm import tqdm
 
 from model import confidence
 from model.evaluate import Prediction, Report, worst
@@ -21,6 +20,7 @@ from pipeline.records import identity, storage
 from pipeline.records.directory import DatasetDir, open_dataset
 from pipeline.schema import Clip, DataError
 from scripts.common import cli, data_flags, decoders, experiment
+from scripts.common.bars import bar
 from scripts.common.damaged import Damaged
 from scripts.common.experiment import Run
 from scripts.reports import origin, score_page, speakers, training_curve, worst_examples
@@ -194,6 +194,6 @@ def _page(
     values, shape = flags.FLAGS, dataclasses.asdict(opened.model.config)
     settings = [(name, str(value)) for name, value in identity.flatten({**_settings(), "model": shape}).items()]
     title = f"{Path(values.run).name} on {data.manifest['conversion']['name']}, {values.split}"
-    bar = functools.partial(tqdm, unit="clip", leave=False, delay=0.5)
+    track = functools.partial(bar, unit="clip", leave=False, delay=0.5)
     head = [("run", values.run), *origin.of_data(data), ("split", values.split), *made]
-    return score_page.html(title, head, score, clip, settings, values.among, bar)
+    return score_page.html(title, head, score, clip, settings, values.among, track)

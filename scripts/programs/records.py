@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from pipeline.inspection import compare, preview, statistics
 from pipeline.loading import augment
@@ -18,6 +17,7 @@ from pipeline.records.directory import DatasetDir
 from pipeline.records.storage import Place
 from pipeline.schema import Clip, DataError
 from scripts.common import cli, records_flags
+from scripts.common.bars import bar
 from scripts.common.records_flags import MAX_NAMED, PICTURES, VARIANTS
 from scripts.reports import dataset_page, origin
 
@@ -27,7 +27,7 @@ def _stats(dataset: DatasetDir) -> None:
 
 
 def _verify(dataset: DatasetDir) -> None:
-    checks = tqdm(directory.verify(dataset), total=len(dataset.shards) + len(dataset.index), unit="check")
+    checks = bar(directory.verify(dataset), total=len(dataset.shards) + len(dataset.index), unit="check")
     problems = [problem for problem in checks if problem]
     for problem in problems:
         print(problem)
@@ -128,7 +128,7 @@ def _output(dataset: DatasetDir, command: str) -> Path:
 
 
 def _bar(unit: str) -> Callable[[list[Any]], Iterable[Any]]:
-    return functools.partial(tqdm, unit=unit, leave=False, delay=0.5)
+    return functools.partial(bar, unit=unit, leave=False, delay=0.5)
 
 
 def _print_settings(found: compare.Difference) -> None:
@@ -173,7 +173,7 @@ def _upgrade(root: Place) -> None:
 
 
 def _describe(root: Place, shards: Iterable[Place]) -> None:
-    read = list(tqdm(shards, unit="shard"))
+    read = list(bar(shards, unit="shard"))
     dataset = directory.open_dataset(root)
     print(f"{root}: {len(read)} shards, {len(dataset.index)} records of splits {', '.join(dataset.splits)}")
 

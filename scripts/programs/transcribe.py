@@ -21,6 +21,7 @@ from pipeline.records import storage
 from pipeline.schema import CONTEXT, BatchKey, ClipError, DataError, Reason
 from pipeline.video import decode
 from scripts.common import cli, decoders, experiment, inputs, overlay, subtitles
+from scripts.common.bars import bar
 from scripts.common.subtitles import Transcript
 
 FORMATS: dict[str, Callable[[Transcript], str]] = {
@@ -107,7 +108,7 @@ def run(names: list[str], options: cli.Options) -> None:
     decoders.take_defaults(opened)
     how, cropper, failed = decoders.build(options, opened), MouthCropper(opened.crop, "split"), []
     with _printer(values.output) as out:
-        for name in tqdm(names, unit="video", disable=len(names) < 3):
+        for name in bar(names, unit="video", disable=len(names) < 3):
             try:
                 with inputs.at_hand(name, values.seconds) as path:
                     one = read(opened, cropper, name, path, values.max_frames, how)
