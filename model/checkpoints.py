@@ -173,11 +173,15 @@ class TrainingState:
         self._save(self._last)
 
     def save_if_best(self, value: float) -> bool:
-        """Writes `best/` if `value` is smaller than any before; returns whether it is."""
-        if not value < self.best:
-            self.stale += 1
+        """Writes `best/` if `value` is no larger than any before; returns whether it is.
+
+        Of equal ones the last is the best: of few clips many epochs read as many words, and later ones, learned at a
+        lower rate, read new clips better.
+        """
+        self.stale = 0 if value < self.best else self.stale + 1
+        if not value <= self.best:
             return False
-        self.best, self.stale = value, 0
+        self.best = value
         self._save(self._best)
         return True
 

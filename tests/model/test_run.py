@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +37,19 @@ def test_weights_come_back(tmp_path: Path, which: str) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_best_is_the_smallest_so_far(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "best", "stale"), [([0.9, 0.4, 0.6], 1, 1), ([0.4, 0.6, 0.4, 0.5], 2, 3), ([0.4, math.nan], 0, 1)]
+)
+def test_best_is_the_last_of_the_smallest(tmp_path: Path, values: list[float], best: int, stale: int) -> None:
     model = LipReader(CONFIG)
     readers.write_run(tmp_path, CONFIG)
     progress = TrainingState(model, make_optimizer(model, TrainConfig(warmup=0.0), 4), tmp_path)
-    for step, value in enumerate([0.9, 0.4, 0.6]):
+    for step, value in enumerate(values):
         model.head.bias.assign([float(step)] * 3)
         progress.save_if_best(value)
+    assert progress.stale == stale
     restore(model, tmp_path, "best")
-    np.testing.assert_array_equal(model.head.bias, [1, 1, 1])
+    np.testing.assert_array_equal(model.head.bias, [best] * 3)
 
 
 def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
