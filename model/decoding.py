@@ -188,6 +188,8 @@ def _keep(
     count, classes = grown.shape
     scores = np.concatenate([np.logaddexp(blank, label), grown.ravel()])  # [N], [N, classes] -> [N + N*classes]
     alive = np.flatnonzero(scores > -np.inf)
+    if len(alive) > width:  # most go without being sorted
+        alive = alive[scores[alive] >= np.partition(scores[alive], -width)[-width]]
     kept = alive[np.argsort(-scores[alive], kind="stable")[:width]]
     stays, source, new = kept < count, np.where(kept < count, kept, (kept - count) // classes), (kept - count) % classes
     old = beam.prefix[source]
