@@ -1,7 +1,7 @@
 """Scores a run on a split, every example once.
 
 python -m scripts.evaluate --run=runs/words --data=data/grid --split=test
-python -m scripts.evaluate --run=runs/sentences --data=data/grid --decoder=beam --lexicon=grid --output=scores/beam
+python -m scripts.evaluate --run=runs/sentences --data=data/grid --lexicon=grid --output=scores/grammar
 python -m scripts.evaluate --run=runs/words --data=data/grid --among=b,d,m,p
 python -m scripts.evaluate --run=runs/words --data=data/own --where=room=studio --output=scores/studio
 
@@ -37,6 +37,7 @@ CHOSEN = cli.Options(
     repeated=("where",),
 )
 DECODE = decoding_flags.define()
+decoding_flags.describe_defaults()
 DAMAGED = cli.Options(
     Damaged, {"on_bad_record": "at a damaged record, raise an error that names it, or skip and count it"}
 )
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     cli.check_local("run", "output")
     data_flags.check([flags.FLAGS.data])
-    decoding_flags.check(DECODE)
+    decoding_flags.check(DECODE, of_run=True)
     where = CHOSEN.build(vocabulary=Vocabulary.of_characters()).where
     with cli.loading():
         from scripts.programs import evaluate

@@ -9,7 +9,7 @@ Inputs are files; directories, with all videos below them (a directory of images
 standard input; and cameras by number, 0 for /dev/video0, which record for --seconds.
 
 Videos are cropped and windowed as the run's own data was. A sentence run prints the sentence: one that reads characters
-takes words of its training data alone (--decoder=greedy reads any text). A word run expects one word in each video, as
+takes words of its training data alone (--lexicon=none reads any text). A word run expects one word in each video, as
 in LRW. Of a video in which the face is lost, the stretches with a face are read, and a line says
 what is left out. Videos that cannot be read are named at the end, and the exit code is 1.
 
@@ -45,7 +45,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("seconds", 5.0, "length of a camera's recording", lower_bound=0.5)
 DECODE = decoding_flags.define()
-decoding_flags.describe_defaults()
+decoding_flags.describe_defaults(lexicon="vocabulary")
 
 
 def main(argv: list[str]) -> None:

@@ -12,19 +12,22 @@ from pipeline.vocab import Vocabulary
 from scripts.common import cli, decoding_flags, experiment
 
 
-def take_defaults(opened: experiment.Run) -> None:
-    """Lets a run of characters read words of its vocabulary alone, where no flag says how; the fewest errors are so.
+def take_defaults(opened: experiment.Run, lexicon: str = "none") -> None:
+    """Gives a sentence run the beam where no flag says how, and characters that can spell some word of it a lexicon.
 
-    A lexicon alone is given the beam, which it needs. Runs of words have no other words anyway.
+    The beam makes fewer errors than the best path, of words most of all. A word run has nothing to search.
+
+    Args:
+      opened: the run.
+      lexicon: one of `decoding_flags.LEXICONS`. Runs of words have no other words anyway.
     """
     values, vocabulary = flags.FLAGS, opened.data.vocabulary
     if values["decoder"].present or opened.model.config.head == "word":
         return
+    values.set_default("decoder", "beam")
     spelled = any(_can_spell(vocabulary, word) for word in opened.words)
     if not values["lexicon"].present and vocabulary.unit == "character" and spelled:
-        values.set_default("lexicon", "vocabulary")
-    if values.lexicon != "none":
-        values.set_default("decoder", "beam")
+        values.set_default("lexicon", lexicon)
 
 
 def build(options: cli.Options, opened: experiment.Run) -> DecodeConfig:

@@ -29,11 +29,11 @@ def define() -> cli.Options:
     )
 
 
-def describe_defaults() -> None:
-    """Makes `--help` say what `decoders.take_defaults` does; once the flags are defined."""
-    for name, value in (("decoder", "beam"), ("lexicon", "vocabulary")):
-        other = flags.FLAGS[name].default
-        flags.FLAGS[name].default_as_str = f"{value} for a run that reads characters, {other} for one that reads words"
+def describe_defaults(lexicon: str = "none") -> None:
+    """Makes `--help` say what `decoders.take_defaults` does with `lexicon`; once the flags are defined."""
+    flags.FLAGS["decoder"].default_as_str = "beam"
+    if lexicon != "none":
+        flags.FLAGS["lexicon"].default_as_str = f"{lexicon} for a run that reads characters, none for one of words"
 
 
 def check(options: cli.Options, of_run: bool = False) -> None:

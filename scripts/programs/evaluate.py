@@ -36,6 +36,7 @@ def run(where: tuple[str, ...], options: cli.Options, damaged: Damaged) -> None:
     opened = experiment.open_run(storage.local(values.run), values.weights)
     experiment.check_input(data, opened)
     _check_among(data)
+    decoders.take_defaults(opened)
     how, config = decoders.build(options, opened), dataclasses.replace(opened.data, where=where)
     records, output = score_page.records(data, values.split, config), _output(data)
     score_run = experiment.scorer(data, values.split, config, values.batch_size, how, damaged, timed=True)

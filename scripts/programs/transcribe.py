@@ -105,7 +105,7 @@ def run(names: list[str], options: cli.Options) -> None:
     """Reads the videos of these names with the run of the flags; `options` say how it is decoded."""
     values = flags.FLAGS
     opened = experiment.open_run(storage.local(values.run), values.weights)
-    decoders.take_defaults(opened)
+    decoders.take_defaults(opened, lexicon="vocabulary")
     how, cropper, failed = decoders.build(options, opened), MouthCropper(opened.crop, "split"), []
     with _printer(values.output) as out:
         for name in bar(names, unit="video", disable=len(names) < 3):

@@ -9,8 +9,9 @@ from scripts.common.commands import step
 
 LETTERS = tuple(grid.SLOTS[3].values())
 READINGS = {  # of sentences
-    "best path": [],
-    "of GRID's grammar": ["--decoder=beam", "--lexicon=grid"],
+    "best path": ["--decoder=greedy"],
+    "beam": [],
+    "of GRID's grammar": ["--lexicon=grid"],
 }
 SENTENCES = ("--labels=words", "--batch_size=8", "--epochs=30", "--ema=0", "--splice=0")  # of the published figures
 Score = tuple[str, Path]  # what is scored, and the directory of its report

@@ -69,23 +69,38 @@ def test_a_lexicon_without_words_is_refused(name: str, vocabulary: Vocabulary, m
 
 
 @pytest.mark.parametrize(
-    ("given", "vocabulary", "words", "taken"),
+    ("given", "vocabulary", "words", "any_text", "known_words"),
     [
-        ([], CHARACTERS, ("bin", "now"), ("beam", "vocabulary")),
-        ([], CHARACTERS, (), ("greedy", "none")),
-        ([], WORDS, ("bin", "now"), ("greedy", "none")),
-        (["--decoder=greedy"], CHARACTERS, ("bin",), ("greedy", "none")),
-        (["--decoder=beam"], CHARACTERS, ("bin",), ("beam", "none")),
-        (["--lexicon=none"], CHARACTERS, ("bin",), ("greedy", "none")),
-        (["--lexicon=grid"], WORDS, ("bin",), ("beam", "grid")),
+        ([], CHARACTERS, ("bin", "now"), ("beam", "none"), ("beam", "vocabulary")),
+        ([], CHARACTERS, (), ("beam", "none"), ("beam", "none")),
+        ([], WORDS, ("bin", "now"), ("beam", "none"), ("beam", "none")),
+        (["--decoder=greedy"], CHARACTERS, ("bin",), ("greedy", "none"), ("greedy", "none")),
+        (["--decoder=beam"], CHARACTERS, ("bin",), ("beam", "none"), ("beam", "none")),
+        (["--lexicon=none"], CHARACTERS, ("bin",), ("beam", "none"), ("beam", "none")),
+        (["--lexicon=grid"], WORDS, ("bin",), ("beam", "grid"), ("beam", "grid")),
     ],
 )
-def test_a_run_of_characters_reads_its_words_unless_a_flag_says_how(
-    given: list[str], vocabulary: Vocabulary, words: tuple[str, ...], taken: tuple[str, str]
+def test_sentences_are_searched_unless_a_flag_says_how(
+    given: list[str],
+    vocabulary: Vocabulary,
+    words: tuple[str, ...],
+    any_text: tuple[str, str],
+    known_words: tuple[str, str],
 ) -> None:
-    shape = SimpleNamespace(config=SimpleNamespace(head="ctc"))
+    assert _taken(given, vocabulary, words, "none") == any_text
+    assert _taken(given, vocabulary, words, "vocabulary") == known_words
+
+
+def test_a_word_run_is_not_searched() -> None:
+    assert _taken([], WORDS, ("bin",), "vocabulary", head="word") == ("greedy", "none")
+
+
+def _taken(
+    given: list[str], vocabulary: Vocabulary, words: tuple[str, ...], lexicon: str, head: str = "ctc"
+) -> tuple[str, str]:
+    shape = SimpleNamespace(config=SimpleNamespace(head=head))
     opened = experiment.Run(shape, DataConfig(vocabulary), CropSettings(), 25.0, words)
     with flagsaver.flagsaver():
         flags.FLAGS(["test", *given])
-        decoders.take_defaults(opened)
-        assert (flags.FLAGS.decoder, flags.FLAGS.lexicon) == taken
+        decoders.take_defaults(opened, lexicon)
+        return flags.FLAGS.decoder, flags.FLAGS.lexicon
