@@ -112,7 +112,7 @@ class TrainingState:
     Attributes:
       epoch, step: the position in the data: `step` batches of epoch `epoch` have been learned.
       best: the smallest validation value so far, infinity before the first.
-      stale: validations since then.
+      stale: validations since it last became smaller.
 
     They are numbers of the host, which the device is not waited for to read.
 
@@ -173,13 +173,13 @@ class TrainingState:
         self._save(self._last)
 
     def save_if_best(self, value: float) -> bool:
-        """Writes `best/` if `value` is no larger than any before; returns whether it is.
+        """Writes `best/` if `value` is finite and no larger than any before; returns whether it is.
 
-        Of equal ones the last is the best: of few clips many epochs read as many words, and later ones, learned at a
-        lower rate, read new clips better.
+        The last of equal ones is the best: of a few clips many epochs read as many words, and the first to do so did it
+        by luck (see "Lip reading" in RESULTS).
         """
         self.stale = 0 if value < self.best else self.stale + 1
-        if not value <= self.best:
+        if not (value <= self.best and math.isfinite(value)):
             return False
         self.best = value
         self._save(self._best)

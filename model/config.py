@@ -1,6 +1,7 @@
 """Settings of a model and of its training, for which TensorFlow need not load."""
 
 import dataclasses
+from typing import Literal
 
 HEADS = ("word", "ctc")
 TABLES = ("A", "B", "C")  # of `vgg_m`
@@ -72,7 +73,7 @@ class TrainConfig:
       ema: decay of the averaged weights that are validated and read with, see `averaging.Average`; 0 for the weights
         themselves.
       checkpoint_every: steps between checkpoints; each epoch also ends with one.
-      monitor: validation value whose minimum marks the best checkpoint.
+      monitor: validation value whose minimum, the last of several, marks the best checkpoint.
       patience: epochs without a better validation after which training ends; None for no limit.
     """
 
@@ -84,7 +85,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     ema: float = 0.0
     checkpoint_every: int = 500
-    monitor: str = "cer"
+    monitor: Literal["loss", "wer", "cer"] = "cer"
     patience: int | None = None
 
     def __post_init__(self) -> None:

@@ -4,8 +4,8 @@
     python -m scripts.reproduce grid-sentences --source=GRID --output=out/grid --seed=1
 
 grid-words: words cut by their times. grid-sentences: whole sentences, read without any times; they start from the CNN,
-LSTM and head of grid-words, which is trained first. The commands are printed as they are run; the
-settings of training are its defaults. The test split is scored at the end and decides nothing. If it is stopped, the
+LSTM and head of grid-words, which is trained first. The commands are printed as they are run; what
+they do not name is the default. The test split is scored at the end and decides nothing. If it is stopped, the
 same command continues.
 """
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterator
 
 from pipeline.corpora.labels import Labels
@@ -10,7 +9,6 @@ from pipeline.corpora.source import ClipSource
 
 PAD_S = 0.2  # seconds of picture before and after a phrase, since lips move before the sound
 DIGITS = 6  # of seconds after the point
-NUMBERED = re.compile(r"SPEAKER_\d+")  # pyannote's names of talkers, so WhisperX's, which start anew in each file
 
 
 def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: float = PAD_S) -> Iterator[ClipSource]:
@@ -23,14 +21,13 @@ def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: floa
     Args:
       labels: those of the recording.
       recording: the clip, without words, that is the recording or, if it has a span, a part of it. Phrases and words
-        are kept if they lie in the span. Its speaker goes before the labels' own; of these a number, as `SPEAKER_00`,
-        follows the name of the video, since it is another talker in the next file.
+        are kept if they lie in the span. Its speaker goes before the labels' own.
       name: of the video, with which the ids of its phrases begin.
       file: of the labels, for messages. A clip without words has them in its `problem`.
       pad_s: 0 or more.
     """
     whole = not labels.phrases and not labels.faulty
-    spoken = [_whole(labels, recording, name, file)] if whole else list(_phrases(labels, recording, name, file, pad_s))
+    spoken = [_whole(labels, recording, file)] if whole else list(_phrases(labels, recording, name, file, pad_s))
     faulty = list(_faulty(labels, recording, name))
     if not faulty and (not spoken or not (spoken[0].text or spoken[0].problem)):
         within = f" within {recording.span[0]:g} to {recording.span[1]:g} s" if recording.span else ""
@@ -38,8 +35,8 @@ def cut(labels: Labels, recording: ClipSource, name: str, file: str, pad_s: floa
     yield from [*spoken, *faulty]
 
 
-def _whole(labels: Labels, recording: ClipSource, name: str, file: str) -> ClipSource:
-    speaker = recording.speaker or _talker(labels.speaker, name)
+def _whole(labels: Labels, recording: ClipSource, file: str) -> ClipSource:
+    speaker = recording.speaker or labels.speaker
     if recording.span is None:
         return dataclasses.replace(
             recording, text=labels.text, words=labels.words, labels_end=labels.end, speaker=speaker
@@ -63,13 +60,9 @@ def _phrases(labels: Labels, recording: ClipSource, name: str, file: str, pad_s:
                 span=(round(max(begin, start), DIGITS), round(min(end, stop), DIGITS)),
                 text=phrase.text,
                 words=phrase.words,
-                speaker=recording.speaker or _talker(phrase.speaker or labels.speaker, name),
+                speaker=recording.speaker or phrase.speaker or labels.speaker,
                 untimed=phrase.untimed and f"{file}: {phrase.untimed}",
             )
-
-
-def _talker(speaker: str, name: str) -> str:
-    return f"{name} {speaker}" if NUMBERED.fullmatch(speaker) else speaker
 
 
 def _faulty(labels: Labels, recording: ClipSource, name: str) -> Iterator[ClipSource]:

@@ -13,20 +13,20 @@ from scripts.common import cli, decoding_flags, experiment
 
 
 def take_defaults(opened: experiment.Run, lexicon: str = "none") -> None:
-    """Gives a sentence run the beam where no flag says how, and characters that can spell some word of it a lexicon.
-
-    The beam makes fewer errors than the best path, of words most of all. A word run has nothing to search.
+    """Lets a sentence run be searched with a beam, unless a flag says otherwise.
 
     Args:
-      opened: the run.
-      lexicon: one of `decoding_flags.LEXICONS`. Runs of words have no other words anyway.
+      opened: the run. A word run has nothing to search.
+      lexicon: what a run of characters reads, if it can spell any word of it; one of `decoding_flags.LEXICONS`. A run
+        of words knows no others.
     """
     values, vocabulary = flags.FLAGS, opened.data.vocabulary
-    if values["decoder"].present or opened.model.config.head == "word":
+    if opened.model.config.head == "word":
         return
     values.set_default("decoder", "beam")
-    spelled = any(_can_spell(vocabulary, word) for word in opened.words)
-    if not values["lexicon"].present and vocabulary.unit == "character" and spelled:
+    if values.decoder == "greedy" or vocabulary.unit == "word":
+        return
+    if lexicon == "none" or any(_can_spell(vocabulary, word) for word in opened.words):
         values.set_default("lexicon", lexicon)
 
 

@@ -31,7 +31,7 @@ def define() -> cli.Options:
 
 def describe_defaults(lexicon: str = "none") -> None:
     """Makes `--help` say what `decoders.take_defaults` does with `lexicon`; once the flags are defined."""
-    flags.FLAGS["decoder"].default_as_str = "beam"
+    flags.FLAGS["decoder"].default_as_str = "beam for a sentence run"
     if lexicon != "none":
         flags.FLAGS["lexicon"].default_as_str = f"{lexicon} for a run that reads characters, none for one of words"
 

@@ -24,7 +24,7 @@ GROUPS = {  # of --help, the often used first
     "What to train": ("data", "output", "unit", "labels", "init_from"),
     "Training": (
         *("epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "ema", "warmup"),
-        *("clip_norm", "patience", "checkpoint_every", "seed"),
+        *("clip_norm", "monitor", "patience", "checkpoint_every", "seed"),
     ),
     "Model": (
         *("width", "lstm_units", "lstm_layers", "bidirectional", "dropout", "use_in_word", "table"),
@@ -86,6 +86,7 @@ TRAIN = {
     "ema": "Decay of averaged weights, which are validated and kept beside the learned ones; 0: none.",
     "label_smoothing": "Word unit: label smoothing.",
     "checkpoint_every": "Steps between checkpoints; each epoch also ends with one.",
+    "monitor": "Value of the validation whose minimum picks the best weights.",
     "patience": "Epochs without a better validation after which training stops; default: never.",
 }
 
@@ -145,7 +146,7 @@ class Options:
             order=self.order.build(),
             augment=self.augment.build(),
             model=self.model.build(classes=len(vocabulary), head="word" if flags.FLAGS.unit == "word" else "ctc"),
-            train=self.train.build(monitor="wer" if vocabulary.unit == "word" else "cer"),
+            train=self.train.build(monitor=flags.FLAGS.monitor or training_defaults.monitor(vocabulary)),
             damaged=self.damaged.build(),
         )
 

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from model.progress import Epoch, Reporter
 from model.train import TrainResult
+from scripts.common.bars import LINE_S
 
 PROBED_STEPS = 20  # after the first, which is traced; then the time can be told
-LINE_S = 30.0  # between two lines within an epoch, where there is no bar
 RATES = ("wer", "cer")
 # tqdm's own without its steps a second, so that the rates fit into 80 columns.
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
@@ -73,7 +73,7 @@ class TrainingOutput(Reporter):
         shown = [f"loss {result.loss:.3f}"] if math.isfinite(result.loss) else []
         if result.validation:
             when = f"epoch {self.best.number}" if self.best else "before this call"
-            best = f"best {result.monitor} so far {result.best:.1%} ({when})"
+            best = f"best {result.monitor} so far {_value(result.monitor, result.best)} ({when})"
             shown += [f"validation loss {result.validation['loss']:.3f}", metrics(result.validation), best]
         if self._first and result.step > self._first[0] and result.step < self._total:
             shown.append(f"{spelled(self._seconds(result.step, self._total - result.step))} left")
@@ -115,6 +115,10 @@ def _rates(values: Mapping[str, float]) -> str:
     )
 
 
+def _value(monitor: str, value: float) -> str:
+    return f"{value:.1%}" if monitor in RATES else f"{value:.3f}"
+
+
 def metrics(values: Mapping[str, float]) -> str:
     """Returns the error rates of a validation, such as `wer 23.4%, cer 12.1%`."""
     return ", ".join(f"{name} {values[name]:.1%}" for name in RATES if name in values)
@@ -143,9 +147,10 @@ def best_validation(result: TrainResult, monitor: str, best: Epoch | None) -> st
       best: the best epoch, None if none of this call is.
     """
     if best is not None:
-        return f"best validation: {metrics(best.validation)} (epoch {best.number})"
+        loss = [f"loss {_value('loss', best.validation['loss'])}"] if monitor == "loss" else []
+        return f"best validation: {', '.join([*loss, metrics(best.validation)])} (epoch {best.number})"
     if math.isfinite(result.best):
-        return f"best validation: {monitor} {result.best:.1%} (before this call)"
+        return f"best validation: {monitor} {_value(monitor, result.best)} (before this call)"
     return "no validation"
 
 

@@ -13,7 +13,8 @@ READINGS = {  # of sentences
     "beam": [],
     "of GRID's grammar": ["--lexicon=grid"],
 }
-SENTENCES = ("--labels=words", "--batch_size=8", "--epochs=30", "--ema=0", "--splice=0")  # of the published figures
+WORDS = ("--monitor=wer",)  # the settings of the published figures
+SENTENCES = ("--labels=words", "--batch_size=8", "--epochs=30", "--ema=0", "--splice=0")
 Score = tuple[str, Path]  # what is scored, and the directory of its report
 
 
@@ -25,14 +26,14 @@ def convert(source: Path, data: Path) -> None:
 def words(data: Path, output: Path, seed: int) -> list[Score]:
     """Trains and scores a word run."""
     run = output / f"words-seed{seed}"
-    _train("word", data, run, seed)
+    _train("word", data, run, seed, *WORDS)
     return [("words", _evaluate(data, run))]
 
 
 def sentences(data: Path, output: Path, seed: int) -> list[Score]:
     """Trains a word run, a sentence run from it, and scores the latter with and without the grammar."""
     run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
-    _train("word", data, start, seed)
+    _train("word", data, start, seed, *WORDS)
     _train("sentence", data, run, seed, *SENTENCES, f"--init_from={start}")
     return [(f"sentences, {name}", _evaluate(data, run, *how)) for name, how in READINGS.items()]
 

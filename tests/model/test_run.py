@@ -38,7 +38,13 @@ def test_weights_come_back(tmp_path: Path, which: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "best", "stale"), [([0.9, 0.4, 0.6], 1, 1), ([0.4, 0.6, 0.4, 0.5], 2, 3), ([0.4, math.nan], 0, 1)]
+    ("values", "best", "stale"),
+    [
+        ([0.9, 0.4, 0.6], 1, 1),
+        ([0.4, 0.6, 0.4, 0.5], 2, 3),
+        ([0.4, math.nan], 0, 1),
+        ([math.inf, 0.4, math.inf], 1, 1),
+    ],
 )
 def test_best_is_the_last_of_the_smallest(tmp_path: Path, values: list[float], best: int, stale: int) -> None:
     model = LipReader(CONFIG)

@@ -30,7 +30,7 @@ REFUSED = {  # command -> arguments that it refuses, each list by flags alone, w
         ([*RUN, "--dropout=2"], "--dropout: want 0 <= dropout < 1, got 2.0"),
     ],
     "evaluate": [
-        (["--run=a", "--data=b", "--beam_width=3"], "--beam_width=3: needs --decoder=beam"),
+        (["--run=a", "--data=b", "--beam_width=3", "--decoder=greedy"], "--beam_width=3: needs --decoder=beam"),
         (["--run=a", "--data=b", "--cache_gb=1"], "--cache_gb=1: needs --cache_dir"),
         (["--run=a", "--data=b", "--where=room"], "--where: want name=value, got 'room'"),
     ],

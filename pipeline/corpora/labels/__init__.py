@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.corpora import paths
-from pipeline.corpora.labels import captions, ctm, textgrid, transcript, whisper
+from pipeline.corpora.labels import captions, ctm, phrases, textgrid, transcript, whisper
 from pipeline.corpora.labels.phrases import Labels, Phrase
 
 __all__ = ["KINDS", "Labels", "Phrase", "opened", "read"]
@@ -46,7 +46,8 @@ def opened(path: Path, root: Path) -> Callable[[str], Labels]:
       root: of the corpus.
 
     Returns:
-      A function of the stem of a video's name that returns the labels of that video, and raises as `opened`.
+      A function of the stem of a video's name that returns the labels of that video, and raises as `opened`. Talkers
+      with a number alone are named after the file too.
 
     Raises:
       ValueError: as `paths.read_text`; the suffix is none of `KINDS`; or the file is not of its kind, or breaks a rule
@@ -58,4 +59,5 @@ def opened(path: Path, root: Path) -> Callable[[str], Labels]:
     if kind is ctm.read:
         rows = ctm.parse(paths.read_text(path, root, MAX_CTM_BYTES), path.name)
         return functools.partial(ctm.of_recording, rows, path.name)
-    return functools.partial(kind, paths.read_text(path, root), path.name)
+    text, file = paths.read_text(path, root), path.relative_to(root).as_posix()
+    return lambda recording: phrases.numbered_by(kind(text, path.name, recording), file)

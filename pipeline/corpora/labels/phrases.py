@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from pipeline import vocab
@@ -10,6 +11,7 @@ from pipeline.corpora import words
 from pipeline.corpora.source import SpokenWord
 
 MAX_OVERLAP = 0.3  # seconds by which neighbouring phrases overlap, or by which a word reaches out of its phrase
+NUMBERED = re.compile(r"SPEAKER_\d+")  # as pyannote, and so WhisperX, names talkers
 ROLLING = "rolling captions, which repeat what was shown before, are of no use: get captions that do not"
 
 
@@ -55,6 +57,16 @@ class Labels:
     end: float | None = None
     speaker: str = ""
     faulty: tuple[Phrase, ...] = ()
+
+
+def numbered_by(labels: Labels, file: str) -> Labels:
+    """Puts the name of the file before talkers who have a number alone, such as `SPEAKER_00`.
+
+    Diarization counts talkers anew in each file, so the same number is another talker elsewhere.
+    """
+    own = lambda speaker: f"{file} {speaker}" if NUMBERED.fullmatch(speaker) else speaker  # noqa: E731
+    named = tuple(dataclasses.replace(phrase, speaker=own(phrase.speaker)) for phrase in labels.phrases)
+    return dataclasses.replace(labels, phrases=named, speaker=own(labels.speaker))
 
 
 def clean(text: str, name: str) -> str:

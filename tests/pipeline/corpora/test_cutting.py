@@ -49,15 +49,6 @@ def test_phrases_become_clips_of_their_own_times() -> None:
     assert cut(labels, named) == [dataclasses.replace(clip, **own) for clip in (first, second)]
 
 
-def test_a_numbered_talker_is_another_in_each_video() -> None:
-    first, second = (dataclasses.replace(phrase, speaker=f"SPEAKER_0{n}") for n, phrase in enumerate((MORNING, NOON)))
-    numbered = Labels((first, second, Phrase("so", 4.0, 5.0, speaker="SPEAKER_ann")))
-    assert [clip.speaker for clip in cut(numbered)] == ["a.mp4 SPEAKER_00", "a.mp4 SPEAKER_01", "SPEAKER_ann"]
-    assert cut(Labels(text="good day ann", words=WORDS, speaker="SPEAKER_07"))[0].speaker == "a.mp4 SPEAKER_07"
-    named = dataclasses.replace(WHOLE, speaker="SPEAKER_00")  # by the table, which knows all videos
-    assert {clip.speaker for clip in cut(numbered, named)} == {"SPEAKER_00"}
-
-
 @pytest.mark.parametrize(
     ("span", "expected"),
     [

@@ -75,7 +75,7 @@ def test_a_lexicon_without_words_is_refused(name: str, vocabulary: Vocabulary, m
         ([], CHARACTERS, (), ("beam", "none"), ("beam", "none")),
         ([], WORDS, ("bin", "now"), ("beam", "none"), ("beam", "none")),
         (["--decoder=greedy"], CHARACTERS, ("bin",), ("greedy", "none"), ("greedy", "none")),
-        (["--decoder=beam"], CHARACTERS, ("bin",), ("beam", "none"), ("beam", "none")),
+        (["--decoder=beam"], CHARACTERS, ("bin",), ("beam", "none"), ("beam", "vocabulary")),
         (["--lexicon=none"], CHARACTERS, ("bin",), ("beam", "none"), ("beam", "none")),
         (["--lexicon=grid"], WORDS, ("bin",), ("beam", "grid"), ("beam", "grid")),
     ],

@@ -6,7 +6,7 @@ from tests.scripts import commands
 TOLD = """
 from scripts.common import training_defaults
 values = command.flags.FLAGS
-names = ("batch_size", "epochs", "word_margin", "use_in_word", "label_smoothing", "labels")
+names = ("batch_size", "epochs", "word_margin", "use_in_word", "label_smoothing", "labels", "monitor")
 
 def told(argv):
     command.OPTIONS.take_defaults(command.storage.local(values.output))
@@ -31,10 +31,10 @@ def test_flags_that_are_not_given_have_the_defaults_of_the_unit_or_of_the_run_th
         before=TOLD,
     )
     assert [printed for _, printed in ends] == [
-        "16 24 12 True 0.1 None\n",
-        "4 3 5 False 0.0 None\n",
-        "4 4 2 True 0.0 words\n",
-        "5 4 2 True 0.0 words\n",
+        "16 24 12 True 0.1 None loss\n",
+        "4 3 5 False 0.0 None None\n",
+        "4 4 2 True 0.0 words wer\n",
+        "5 4 2 True 0.0 words wer\n",
         "",
     ]
     assert "run.json: other settings: unit was word, is sentence; give the old ones, or a new directory" in ends[4][0]

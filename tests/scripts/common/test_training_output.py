@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -91,16 +92,30 @@ def test_a_long_epoch_tells_where_it_is_every_half_minute(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("best", "known", "said"),
+    ("monitor", "best", "known", "said"),
     [
-        (0.22, _epoch(2, 0.22, 0.22, is_best=True), "best validation: wer 22.0%, cer 12.1% (epoch 2)"),
-        (0.22, None, "best validation: wer 22.0% (before this call)"),
-        (math.inf, None, "no validation"),
+        ("wer", 0.22, _epoch(2, 0.22, 0.22, is_best=True), "best validation: wer 22.0%, cer 12.1% (epoch 2)"),
+        ("wer", 0.22, None, "best validation: wer 22.0% (before this call)"),
+        (
+            "loss",
+            2.5,
+            _epoch(2, 0.22, 2.5, is_best=True),
+            "best validation: loss 2.500, wer 22.0%, cer 12.1% (epoch 2)",
+        ),
+        ("loss", 2.5, None, "best validation: loss 2.500 (before this call)"),
+        ("wer", math.inf, None, "no validation"),
     ],
 )
-def test_the_best_validation_is_told_not_the_last(best: float, known: Epoch | None, said: str) -> None:
+def test_the_best_validation_is_told_not_the_last(monitor: str, best: float, known: Epoch | None, said: str) -> None:
     result = TrainResult(120, False, 1.0, {"wer": 0.9}, best, {}, 0.0)
-    assert training_output.best_validation(result, "wer", known) == said
+    assert training_output.best_validation(result, monitor, known) == said
+
+
+def test_the_best_loss_is_no_percentage(capsys: pytest.CaptureFixture[str]) -> None:
+    output = TrainingOutput(steps_per_epoch=40, epochs=3)
+    output.start(80, 120)
+    output.epoch(dataclasses.replace(_epoch(3, 0.22, 2.5, is_best=True), monitor="loss"))
+    assert "cer 12.1%, best loss so far 2.500 (epoch 3)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_sentences_start_from_words_of_the_same_seed(steps: list[tuple[str, ...]
     scores = grid.sentences(tmp_path / "data", tmp_path, seed=3)
     assert [name for name, *_ in steps] == ["train", "train", "evaluate", "evaluate", "evaluate"]
     words, sentences = (set(arguments) for name, *arguments in steps if name == "train")
-    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3", "--unit=word"} <= words
+    assert {f"--output={tmp_path / 'words-seed3'}", "--seed=3", "--unit=word", "--monitor=wer"} <= words
     assert {"--unit=sentence", "--labels=words"} <= sentences
     assert {f"--init_from={tmp_path / 'words-seed3'}", f"--output={tmp_path / 'sentences-seed3'}"} <= sentences
     how = [[flag for flag in arguments if flag.startswith(("--decoder", "--lexicon"))] for _, *arguments in steps[2:]]

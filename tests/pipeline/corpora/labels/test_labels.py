@@ -8,6 +8,7 @@ from tests.pipeline.corpora.labels.test_textgrid import FOUND, LONG
 
 CTM = "talk 1 0 1 yes\nother 1 0 1 no\n"
 SRT = "1\n00:00:01,000 --> 00:00:02,000\nYes\n"
+NAMES = "SPEAKER_00", "SPEAKER_01", "SPEAKER_ann", "ann SPEAKER_00"
 PHRASE = Labels((Phrase("yes", 1, 2),))
 
 
@@ -26,6 +27,21 @@ PHRASE = Labels((Phrase("yes", 1, 2),))
 def test_each_kind_is_read_by_its_suffix(name: str, text: str, found: Labels, encoding: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(text.encode(encoding))
     assert labels.read(tmp_path / name, tmp_path, "talk") == found
+
+
+def test_a_talker_with_a_number_alone_is_of_one_file(tmp_path: Path) -> None:
+    said = "\n".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n<v {name}>Yes</v>\n" for n, name in enumerate(NAMES))
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "one.vtt").write_text(f"WEBVTT\n\n{said}".replace(",", "."))
+    tier = LONG.replace('"words"', '"SPEAKER_07 - words"')
+    (tmp_path / "talks" / "one.TextGrid").write_text(tier)
+    spoken = labels.read(tmp_path / "talks" / "one.vtt", tmp_path, "one").phrases
+    assert [phrase.speaker for phrase in spoken] == [
+        *("talks/one.vtt SPEAKER_00", "talks/one.vtt SPEAKER_01"),
+        *("SPEAKER_ann", "ann SPEAKER_00"),
+    ]
+    found = labels.read(tmp_path / "talks" / "one.TextGrid", tmp_path, "one")
+    assert {found.speaker, *(phrase.speaker for phrase in found.phrases)} == {"talks/one.TextGrid SPEAKER_07"}
 
 
 def test_the_order_in_which_kinds_win() -> None:
