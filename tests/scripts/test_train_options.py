@@ -60,7 +60,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     shutil.copytree(root / "slow", root / "tuned")
     command = lambda name, *more: [f"--data={root / name}", f"--output={root / 'runs' / name}", *SMALL, *more]  # noqa: E731
     cases = {
-        "slow": command("slow", "--epochs=9", "--patience=1"),
+        "slow": command("slow", "--epochs=9", "--patience=1", "--monitor=wer"),
         "damaged": command("damaged", "--epochs=1", "--on_bad_record=skip"),
         "vanishing": command("vanishing", "--epochs=99"),
         "tuned": command("tuned", "--epochs=1", f"--init_from={root / 'runs' / 'damaged'}"),
@@ -106,7 +106,8 @@ def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, 
 
 def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_typed(printed: dict[str, str]) -> None:
     assert re.search(r"damaged: its CNN \(.*\), LSTM \(.*\) and head \(3 labels\)\n", printed["tuned"])
-    assert re.search(r"already finished; 3 of 3 steps; best validation: wer .*% \(before this call\)", printed["again"])
+    told = r"already finished; 3 of 3 steps; best validation: loss \d\.\d{3} \(before this call\)"
+    assert re.search(told, printed["again"])
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
 
 
