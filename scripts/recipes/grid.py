@@ -31,7 +31,7 @@ def words(data: Path, output: Path, seed: int) -> list[Score]:
 
 
 def sentences(data: Path, output: Path, seed: int) -> list[Score]:
-    """Trains a word run, a sentence run from it, and scores the latter with and without the grammar."""
+    """Trains a word run, a sentence run from it, and scores the latter in each of `READINGS`."""
     run, start = output / f"sentences-seed{seed}", output / f"words-seed{seed}"
     _train("word", data, start, seed, *WORDS)
     _train("sentence", data, run, seed, *SENTENCES, f"--init_from={start}")
