@@ -48,21 +48,27 @@ class Curves:
 
 
 class Profiler:
-    """Records the steps `[first, last)` for TensorBoard's profiler: those of them that are taken, if any."""
+    """Records the steps `[first, last)` for TensorBoard's profiler: those of them that are taken, if any.
+
+    The caller sees to it that the device has ended all steps before one of which `changes` says so.
+    """
 
     def __init__(self, steps: tuple[int, int] | None, run_dir: Path) -> None:
         self.steps, self.directory, self.runs = steps, run_dir / "tensorboard" / "train", False
 
-    def before(self, step: int) -> None:
-        if self.steps and not self.runs and step in range(*self.steps):  # a run may go on between them
-            tf.profiler.experimental.start(str(self.directory))
-            self.runs = True
+    def changes(self, step: int) -> bool:
+        """Returns whether recording begins or ends before a step; a run may go on between the first and the last."""
+        return self.steps is not None and self.runs != (step in range(*self.steps))
 
-    def after(self, done: int) -> None:
-        if self.steps and done >= self.steps[1]:
-            self.close()
-
-    def close(self) -> None:
+    def change(self) -> None:
+        """Begins to record, or ends it."""
         if self.runs:
             tf.profiler.experimental.stop()
-        self.runs = False
+        else:
+            tf.profiler.experimental.start(str(self.directory))
+        self.runs = not self.runs
+
+    def close(self) -> None:
+        """Ends recording."""
+        if self.runs:
+            self.change()

@@ -45,7 +45,6 @@ class TrainResult:
       loss: of the last step; None where nothing was left to learn.
       validation: the last validation's values, empty before the first.
       best: the smallest monitored value, infinity before the first validation.
-      best_validation: all values of the validation with `best`; empty where an earlier call made it.
       waiting: the share of this call's time of training that went into waiting for data.
     """
 
@@ -54,7 +53,6 @@ class TrainResult:
     loss: float | None
     validation: dict[str, float]
     best: float
-    best_validation: dict[str, float]
     waiting: float
 
     @property
@@ -157,7 +155,6 @@ class _Loop:
         self.meter, self.epoch_loss = Meter(time.perf_counter()), Mean()
         self.waited = self.trained = 0.0  # seconds
         self.validation: dict[str, float] = {}
-        self.best_validation: dict[str, float] = {}
 
     @property
     def total(self) -> int:
@@ -182,7 +179,7 @@ class _Loop:
         self.distribution.exchange(None)  # what the chief writes is written before any worker ends
         waiting = self.waited / self.trained if self.trained else 0.0
         interrupted, best = not self._ended(), self.state.best
-        return TrainResult(self.total, interrupted, self.loss, self.validation, best, self.best_validation, waiting)
+        return TrainResult(self.total, interrupted, self.loss, self.validation, best, waiting)
 
     @contextlib.contextmanager
     def _fetching(self) -> Iterator[concurrent.futures.Executor]:
@@ -230,7 +227,7 @@ class _Loop:
                     "is it the data that the run was started with?"
                 )
             total, learned = self.state.epoch * self.steps_per_epoch + index, self.loss is not None
-            self.profiler.before(total)
+            self._profile(total)
             self._dispatch(batches, waited, stop)
             if learned:  # the first batch waits for files to be opened, and the first step is traced
                 self.waited += waited
@@ -240,6 +237,14 @@ class _Loop:
             if (total + 1) % self.config.checkpoint_every == 0 and index + 1 < self.steps_per_epoch:
                 self._save()
         self._settle_all()
+        if self.profiler.runs:
+            self._profile(self.total)  # of steps alone, not of the validation after them
+
+    def _profile(self, step: int) -> None:
+        """Begins or ends the profile before a step, while the device has no other."""
+        if self.profiler.changes(step):
+            self._settle_all()
+            self.profiler.change()
 
     def _dispatch(self, batches: tuple[Batch, ...], waited: float, stop: threading.Event) -> None:
         """Gives the device one step, and settles those that were given long enough before."""
@@ -288,7 +293,6 @@ class _Loop:
         if self.total % LOG_EVERY == 0:
             self.curves.training(self.total, self.meter.rates(), values)
             self.meter = Meter(done)
-        self.profiler.after(self.total)
 
     def _not_finite(self, step: _Pending, rows: np.ndarray) -> str:
         names, counted = step.names
@@ -323,7 +327,7 @@ class _Loop:
                     known = ", ".join(sorted(values))
                     raise RunError(f"monitor: want one of {known}, got {self.config.monitor!r}")
                 is_best = self.state.save_if_best(values[self.config.monitor])
-            self.validation, self.best_validation = values, values if is_best else self.best_validation
+            self.validation = values
             self.curves.validated(self.total, values)
         numbers = self.state.epoch, self.config.epochs, self.total, self.epoch_loss.result()
         self.reporter.epoch(Epoch(*numbers, self.validation, self.config.monitor, self.state.best, is_best))

@@ -7,7 +7,8 @@ split. A line of a list is `TALK/00001`, with or without a mark such as NF after
 A label file has a line `Text:  TRANSCRIPT` and, where word times are known, the table `WORD START END ASDSCORE` in
 seconds of the clip, in the order of the transcript. Marks such as `{LG}` and `{NS}` (laughter, noise) are removed, and
 marks of `words.SILENCE` that the transcript lacks. The corpora do not name speakers, so the talk (a broadcast, a video)
-is the speaker.
+is the speaker: --split_by=speaker keeps it in one split, and splices of a broadcast may join several faces, unless
+with --splice=0 of scripts.train.
 """
 
 import itertools

@@ -6,7 +6,7 @@
 
 So a network cannot tell a word by the ones around it, which a small corpus repeats (Lam et al. 2021, "On-the-Fly
 Aligned Data Augmentation for Sequence-to-Sequence ASR"). Cuts lie in the middle between two words. Clips without word
-times, and those whose talker has no name, stay as they are.
+times, those whose words are not their whole text, and those whose talker has no name, stay as they are.
 """
 
 import dataclasses
@@ -87,9 +87,9 @@ class Splicer:
         self._longest = longest(examples.frames, config.max_frames)
         self._vocabulary = config.vocabulary
         self._repeated = 2 if config.vocabulary.unit == "word" else 0  # at most: a word may meet itself at each cut
-        timed = np.diff(dataset.index.word_rows)[examples.record]
-        named = (dataset.index.speaker != "")[examples.record]
-        self._words = np.where(examples.words_kept < 0, timed, examples.words_kept).astype(np.int64) * named
+        timed = np.diff(dataset.index.word_rows)[examples.record].astype(np.int64)
+        usable = (dataset.index.speaker != "")[examples.record] & _says_its_words(dataset, examples.record, timed)
+        self._words = np.where(examples.words_kept < 0, timed, examples.words_kept).astype(np.int64) * usable
         talkers, talker = dataset.index.speaker.distinct()
         self._talker = talker[examples.record] + len(talkers) * examples.source.astype(np.int64)
         givers = np.flatnonzero(self._words)
@@ -169,11 +169,24 @@ class Splicer:
         return np.where(number == 0, behind, np.where(number == words, before, middle))
 
 
+def _says_its_words(dataset: DatasetDir, records: np.ndarray, timed: np.ndarray) -> np.ndarray:
+    """Bool [N]: whether the `timed` words of each record, int64 [N], are its whole text."""
+    index, same = dataset.index, np.empty(len(records), bool)
+    for block in blocks(len(records)):
+        words = index.word_text[ranges(index.word_rows[records[block]], timed[block])]
+        same[block] = words.joined(timed[block]) == index.text[records[block]]
+    return same
+
+
 def _windows(words: StringArray, vocabulary: Vocabulary) -> np.ndarray:
     """int64 [W + 1]: how many windows CTC needs for all words before each of W, and for all."""
-    if vocabulary.unit == "word":
-        return np.arange(len(words) + 1)
-    encode, needed = LabelEncoder(vocabulary), np.zeros(len(words) + 1, np.int64)
+    needed = np.zeros(len(words) + 1, np.int64)
+    if vocabulary.unit == "word":  # one for each, and one between two that are equal
+        needed[1:] = 1
+        for block in blocks(len(words) - 1):
+            needed[block.start + 2 : block.stop + 2] += words[block.start + 1 : block.stop + 1] == words[block]
+        return np.cumsum(needed, out=needed)
+    encode = LabelEncoder(vocabulary)
     for block in blocks(len(words)):
         needed[block.start + 1 : block.stop + 1] = min_windows(*encode(words[block]))
     return np.cumsum(needed, out=needed)

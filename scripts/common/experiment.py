@@ -22,7 +22,7 @@ from pipeline.records import directory, identity, storage
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import DataError, StorageError
 from pipeline.vocab import Vocabulary
-from scripts.common import run_settings
+from scripts.common import run_settings, word_counts
 from scripts.common.damaged import Damaged
 
 
@@ -34,7 +34,7 @@ def settings(data: DatasetDir, config: DataConfig, order: PlanConfig, **more: An
         "data": dataclasses.asdict(config),
         "order": dataclasses.asdict(order),
         "input": _input(data),
-        "words": data.manifest["vocabulary"]["words"],
+        "words": word_counts.learned(data, config),
         "manifest_sha256": data.fingerprint,
     }
 
@@ -47,7 +47,7 @@ def _input(data: DatasetDir) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model, the input it needs, and the words of the data that it has learned from."""
+    """A trained model, the input it needs, and the words of its training examples, not those of other splits."""
 
     model: LipReader
     data: DataConfig

@@ -53,13 +53,18 @@ def save_run(directory: str | Path, settings: dict[str, Any]) -> None:
         raise RunError(f"{directory}: is a file; a run needs a directory")
     path = directory / run.RUN_FILE
     if (old := begun(directory)) is not None:
-        if changed := identity.differences(old, with_defaults(settings)):
+        if changed := identity.differences(_compared(old), _compared(with_defaults(settings))):
             raise RunError(f"{path}: other settings: {'; '.join(changed)}; give the old ones, or a new directory")
         return
     if directory.is_dir() and any(not entry.name.endswith(".tmp") for entry in directory.iterdir()):
         raise RunError(f"{directory}: holds something else than a run; name a new directory")
     directory.mkdir(parents=True, exist_ok=True)
     storage.write_json(path, settings)
+
+
+def _compared(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the words, which follow from the data and its examples; older runs list those of all splits."""
+    return {name: value for name, value in settings.items() if name != "words"}
 
 
 def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:

@@ -47,12 +47,27 @@ def count(data: DatasetDir, config: DataConfig) -> WordCounts:
     Raises:
       DataError: as `examples.select_examples`, of the training split.
     """
-    known = data.manifest["vocabulary"]["words"]
-    train = _counts(examples.label_texts(data, examples.select_examples(data, "train", config)), known)
+    known, train = _trained(data, config)
     texts = data.index.text[data.records("val")] if "val" in data.splits else StringArray.of([])
     val = len(labels.split_words(texts)[0]) if len(texts) else 0
     met = int(_counts(texts, known)[train > 0].sum())
     return WordCounts(int(np.count_nonzero(train)), int(train.sum()), met / val if val else None)
+
+
+def learned(data: DatasetDir, config: DataConfig) -> list[str]:
+    """Returns the distinct words of the training examples, in the dataset's order.
+
+    Raises:
+      DataError: as `examples.select_examples`, of the training split.
+    """
+    known, times = _trained(data, config)
+    return [word for word, often in zip(known, times, strict=True) if often]
+
+
+def _trained(data: DatasetDir, config: DataConfig) -> tuple[list[str], np.ndarray]:
+    """Returns the words of all splits, and how often training has each, int64 [M]."""
+    known = data.manifest["vocabulary"]["words"]
+    return known, _counts(examples.label_texts(data, examples.select_examples(data, "train", config)), known)
 
 
 def _counts(texts: StringArray, known: Sequence[str]) -> np.ndarray:

@@ -45,8 +45,8 @@ def run(options: training.Options, begun: dict[str, Any] | None) -> None:
     strategy.refuse_other_settings(distribution, {**saved, "on_bad_record": asked.damaged.on_bad_record})
     with distribution.scope():
         model = LipReader(asked.model, seed=asked.order.seed)
-    if values.init_from and not checkpoints.has_begun(output):
-        source = storage.local(values.init_from)
+    if saved["init_from"] and not checkpoints.has_begun(output):
+        source = storage.local(values.init_from or (output / saved["init_from"]).resolve())
         say(f"starts from {source}: {experiment.initialise(model, data, asked.data, source)}")
     _describe(data, asked, steps, model, say, validates=clip is not None)
     reporter = printed.TrainingOutput(steps, asked.train.epochs, profiled) if distribution.is_chief else Reporter()
@@ -142,7 +142,8 @@ def _describe(
     val = cli.counted(len(data.records("val")) if validates else 0, "clip")
     say(f"data: {data.root}: {cli.counted(len(chosen), unit)} to train on, {val} to validate with")
     if asked.augment.splice and not Splicer(data, chosen, asked.data, asked.augment.splice).can_splice:
-        say("splice: no talker has a name (a table's column `speaker`) and two clips with word times; none is spliced")
+        named = "a name (a table's column `speaker`) and two clips whose words all have times"
+        say(f"splice: no talker has {named}; none is spliced")
     if asked.order.mix:
         names, shares = flags.FLAGS.data, np.array(asked.order.mix) / sum(asked.order.mix)
         shown = ", ".join(f"{share:.1%} {name}" for name, share in zip(names, shares, strict=False))

@@ -111,6 +111,16 @@ def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_ty
     assert json.loads(printed["run.json"])["init_from"] == "../damaged"
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_from_the_same_weights(
+    printed: dict[str, str],
+) -> None:
+    root, run = Path(printed["root"]), Path(printed["root"]) / "runs" / "killed"
+    run.mkdir()
+    (run / "run.json").write_text(printed["run.json"])  # all that it has written
+    (again,) = commands.run(["train", f"--data={root / 'tuned'}", f"--output={run}", *SMALL, "--epochs=1"])
+    assert f"starts from {root / 'runs' / 'damaged'}: its CNN " in again
+
+
 def test_a_run_goes_on_with_its_own_data_seed_and_batches_alone(printed: dict[str, str]) -> None:
     root = Path(printed["root"])
     _write(root / "other", [[datasets.clip("s1/v", 11)]])

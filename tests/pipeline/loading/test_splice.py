@@ -97,6 +97,23 @@ def test_a_word_that_meets_itself_finds_room(tmp_path: Path) -> None:
         assert any(row[0] == row[1] for batch in read for row in batch["labels"].tolist()) == twice
 
 
+def test_equal_words_that_come_in_side_by_side_find_room(tmp_path: Path) -> None:
+    """Five of them need nine windows; the clip that they would fill has eight."""
+    times = [(1 + 2 * n, 3 + 2 * n) for n in range(5)]
+    clips = {}
+    for number, (frames, names) in enumerate([(12, ["w0x0", "w0x1", "w0x2", "w0x3", "w0x4"]), (14, ["w1x0"] * 5)]):
+        said = tuple(Word(name, *span) for name, span in zip(names, times, strict=True))
+        cut = {"frames": EVERY[0].frames[:frames], "tracked": EVERY[0].tracked[:frames]}
+        clips[number] = dataclasses.replace(EVERY[0], id=f"c{number}", words=said, text=" ".join(names), **cut)
+    spliced = 0
+    for batch in laws.read(data.load(write(tmp_path, clips=clips), "train", SENTENCE, IN_ORDER, ALWAYS, epochs=60)):
+        for name, labels, count, windows in zip(*(batch[key] for key in COUNTED), strict=True):
+            twice = sum(map(np.equal, labels[: count - 1], labels[1:count]))
+            assert count + twice <= windows
+            spliced += name == b"c0" and VOCABULARY.encode("w1x0")[0] in labels[:count]
+    assert spliced > 5
+
+
 @pytest.mark.parametrize(("encoding", "reader"), [("raw", "graph"), ("raw", "direct"), ("png", "graph")])
 def test_a_run_of_words_gives_way_to_the_same_words_of_another_clip(tmp_path: Path, encoding: str, reader: str) -> None:
     dataset, seen, unspliced = write(tmp_path / "data", encoding), set(), 0
@@ -195,8 +212,10 @@ def test_a_label_that_would_not_fit_is_not_made(tmp_path: Path) -> None:
     assert unfit == {"c3", "c7"}  # five words in 15 windows, as they come
 
 
-def test_clips_without_word_times_stay_and_give_nothing(tmp_path: Path) -> None:
-    silent = {n: dataclasses.replace(clip, words=()) if n % 2 else clip for n, clip in EVERY.items()}
+@pytest.mark.parametrize("timed", [0, 2], ids=["no word", "two of its words"])
+def test_clips_without_all_word_times_stay_and_give_nothing(tmp_path: Path, timed: int) -> None:
+    partly = {n: dataclasses.replace(clip, words=clip.words[:timed]) for n, clip in EVERY.items()}
+    silent = {n: partly[n] if n % 2 else clip for n, clip in EVERY.items()}
     spliced = 0
     for batch in laws.read(
         data.load(write(tmp_path / "some", clips=silent), "train", SENTENCE, IN_ORDER, ALWAYS, epochs=9)
@@ -207,7 +226,7 @@ def test_clips_without_word_times_stay_and_give_nothing(tmp_path: Path) -> None:
             assert sources == {int(name[1:])} or not any(n % 2 for n in sources)
             spliced += len(sources) > 1
     assert spliced
-    none = write(tmp_path / "none", clips={n: dataclasses.replace(clip, words=()) for n, clip in EVERY.items()})
+    none = write(tmp_path / "none", clips=partly)
     laws.same(
         laws.read(data.load(none, "train", SENTENCE, IN_ORDER, ALWAYS)),
         laws.read(data.load(none, "train", SENTENCE, IN_ORDER)),

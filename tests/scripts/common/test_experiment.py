@@ -64,6 +64,16 @@ def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[
     assert taken.endswith("; not its LSTM, which has another lstm_units, nor its head")
 
 
+def test_a_run_knows_the_words_of_its_training_examples_alone(tmp_path: Path) -> None:
+    said = {"train": ["set red now", "lay blue now"], "val": ["set green soon"]}
+    splits = {
+        split: [[dataclasses.replace(datasets.clip(f"{split}/c{n}", 20), text=text) for n, text in enumerate(texts)]]
+        for split, texts in said.items()
+    }
+    data = datasets.write_dataset(tmp_path, splits)
+    assert experiment.settings(data, CONFIG, PlanConfig(1))["words"] == ["blue", "lay", "now", "red", "set"]
+
+
 def test_a_run_of_version_1_is_read_with_the_names_of_today(tmp_path: Path) -> None:
     settings = {"model": {"classes": 2, "use_inside": True}, "data": {"edge": "same", "margin": 2}}
     (tmp_path / "run.json").write_text(json.dumps(settings))

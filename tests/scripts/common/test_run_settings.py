@@ -29,6 +29,13 @@ def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None
     assert run.load_run(tmp_path)["seed"] == 1
 
 
+def test_a_run_that_lists_the_words_of_all_splits_goes_on(tmp_path: Path) -> None:
+    """Older runs do; now they are those of the training examples, which follow from what else is compared."""
+    run_settings.save_run(tmp_path, {"version": 2, "words": ["at", "now", "on"]})
+    run_settings.save_run(tmp_path, {"version": 2, "words": ["at", "now"]})
+    assert run.load_run(tmp_path)["words"] == ["at", "now", "on"]
+
+
 def test_a_run_is_trained_once_at_a_time(tmp_path: Path) -> None:
     run_settings.save_run(tmp_path, {"model": {}})
     before = (tmp_path / "run.json").read_bytes()

@@ -107,7 +107,7 @@ def test_a_long_epoch_tells_where_it_is_every_half_minute(capsys: pytest.Capture
     ],
 )
 def test_the_best_validation_is_told_not_the_last(monitor: str, best: float, known: Epoch | None, said: str) -> None:
-    result = TrainResult(120, False, 1.0, {"wer": 0.9}, best, {}, 0.0)
+    result = TrainResult(120, False, 1.0, {"wer": 0.9}, best, 0.0)
     assert training_output.best_validation(result, monitor, known) == said
 
 

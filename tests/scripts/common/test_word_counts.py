@@ -40,4 +40,5 @@ def test_words_are_labels_where_each_is_known_and_comes_often(
     found = word_counts.count(directory.open_dataset(tmp_path), SENTENCES)
     assert dataclasses.astuple(found) == counted
     assert found.is_closed is closed
+    assert word_counts.learned(directory.open_dataset(tmp_path), SENTENCES) == ["at", "now"]
     assert said in str(found)
