@@ -30,7 +30,7 @@ class Epoch:
 
 
 class Reporter:
-    """Is told how a training goes; this one says nothing."""
+    """Receives the progress of a training; this base class ignores it."""
 
     def start(self, step: int, total: int) -> None:
         """The first batch is asked for; `step` of `total` steps were learned by earlier calls."""
@@ -43,6 +43,9 @@ class Reporter:
           values: of the last few steps: mean `loss`, NaN where none was learned, `windows_per_s`, `waiting` (share of
             the time).
         """
+
+    def validating(self) -> None:
+        """An epoch has been learned, and is validated now."""
 
     def epoch(self, result: Epoch) -> None:
         """An epoch and its validation have ended."""

@@ -320,6 +320,7 @@ class _Loop:
         self.state.step = 0
         is_best = False
         if self.validate is not None:
+            self.reporter.validating()
             with self.average.applied() if self.average else contextlib.nullcontext():
                 with self.curves.validation(self.total):
                     values = self.distribution.exchange(self.validate())[0]

@@ -29,4 +29,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, resumes=True)
+    cli.run(main, resumes=True, groups=conversion_flags.GROUPS)

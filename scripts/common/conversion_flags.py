@@ -18,6 +18,17 @@ from scripts.common import array_flags, cli, corpus_flags
 
 flags.disclaim_key_flags()
 
+GROUPS = {  # of --help, the often used first
+    "What to convert": ("corpus", "source", "output", "name", *corpus_flags.NAMES),
+    "Splits": ("split_by", "val", "test", "seed", "allow_shared_speakers"),
+    "Transcripts": ("text", "alphabet", "unknown"),
+    "Crops": ("crop", "crop_margin", "box", "smoothing", "max_gap", "on_gap"),
+    "Records": ("encoding", "quality", "fps", "max_frames", "on_too_long", "clips_per_shard"),
+    "How it runs": (
+        *("workers", "dry_run", "max_reject_fraction", "clip_timeout_s", "retry_rejected", "reuse", "overwrite"),
+    ),
+    "Several machines": ("task", "tasks", "finalize", "dask"),
+}
 LAYOUTS = "\n".join(f"{name}: {corpus.layout};" for name, corpus in CORPORA.items())
 
 
@@ -83,8 +94,8 @@ def _define_job() -> None:
     flags.DEFINE_string(
         "reuse",
         None,
-        "finished dataset, directory or URL: clips of the same part of the same video take their crops from it, and "
-        "their labels from the corpus as it is now; needs the same crop settings, --fps and --encoding, and changes "
+        "finished dataset, directory or URL. Clips of the same part of the same video take their crops from it, and "
+        "their labels from the corpus as it is now. It needs the same crop settings, --fps and --encoding, and changes "
         "no byte",
     )
     flags.DEFINE_bool("overwrite", False, "remove the dataset or unfinished conversion in --output, and begin anew")
@@ -97,8 +108,8 @@ def _split_options() -> cli.Options:
             "by": "how clips are split. clip: draw clips; speaker: draw whole speakers, so that test speakers are "
             "unseen; corpus: keep the published split, the default of lrw, lrs and folder if their clips have one",
             "val": "clips (or speakers) for validation: a count such as 100, or a share such as 10%",
-            "test": "the same for test; not with a published split",
-            "seed": "of the split and of the order of clips in the shards",
+            "test": "clips (or speakers) for test, in the same way; not with a published split",
+            "seed": "decides the split and the order of clips in the shards",
             "allow_shared_speakers": "accept a published split (of grid, lrw, lrs) that has a speaker in two of its "
             "parts",
         },

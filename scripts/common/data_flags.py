@@ -18,7 +18,7 @@ CACHE_GB = 50.0
 def define() -> None:
     """Defines --cache_dir and --cache_gb."""
     flags.DEFINE_string(
-        "cache_dir", None, "of --data in a store: local directory that keeps records, so that each is fetched once"
+        "cache_dir", None, "local directory that keeps the records of --data in a store, so that each is fetched once"
     )
     flags.DEFINE_float("cache_gb", CACHE_GB, "largest size of --cache_dir, in 1e9 bytes", lower_bound=0)
 

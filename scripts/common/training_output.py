@@ -63,7 +63,6 @@ class TrainingOutput(Reporter):
             self._print(f"epoch {epoch} of {self._epochs}, step {step} of {self._total}: {shown}")
 
     def validating(self) -> None:
-        """An epoch has been learned, and is validated now."""
         if self._bar is not None:
             self._bar.set_postfix_str("validating")
 

@@ -50,12 +50,12 @@ def run(options: training.Options, begun: dict[str, Any] | None) -> None:
         say(f"starts from {source}: {experiment.initialise(model, data, asked.data, source)}")
     _describe(data, asked, steps, model, say, validates=clip is not None)
     reporter = printed.TrainingOutput(steps, asked.train.epochs, profiled) if distribution.is_chief else Reporter()
-    feed, validate = _feed(data, asked), clip and _validation(model, data, asked, clip, reporter)
+    feed, validate = _feed(data, asked), clip and _validation(model, data, asked, clip, distribution.is_chief)
     with _owned(output, saved, distribution), signals.deferred(then=printed.say_stopping) as stop:
         how = {"stop": stop, "distribution": distribution, "reporter": reporter, "profile_steps": profiled}
         result = train(model, asked.train, feed, steps, output, validate, **how)
     asked.damaged.skipped.update(*distribution.exchange(sorted(asked.damaged.skipped)))
-    if isinstance(reporter, printed.TrainingOutput):
+    if distribution.is_chief:
         _print_result(result, data, asked, asked.train.epochs * steps, output, reporter)
     if result.interrupted:
         sys.exit(signals.exit_code(stop.number))  # for scripts that wait for the run
@@ -97,16 +97,13 @@ def _validation(
     data: DatasetDir,
     asked: training.Settings,
     clip: Callable[[Prediction], Clip],
-    reporter: Reporter,
+    is_chief: bool,
 ) -> Callable[[], dict[str, float]]:
     """Returns what scores the validation split; the chief, who prints, shows pictures of it too."""
     how = {"damaged": asked.damaged, "threads": flags.FLAGS.read_threads}
     score = experiment.scorer(data, "val", asked.data.whole(), asked.order.batch_size, **how)
 
     def validate() -> dict[str, float]:
-        is_chief = isinstance(reporter, printed.TrainingOutput)
-        if is_chief:
-            reporter.validating()
         report = score(model)
         if is_chief:
             tensorboard_images.show(report, clip)

@@ -140,7 +140,7 @@ def render(
     Args:
       title: what the page reports on.
       subtitle: a line under it.
-      origin: `(name, value)` of what the page was made from, and how; see `origin.lines`.
+      origin: `(name, value)` of what the page was made from, and how; see `scripts.reports.origin`.
       facts: the headline figures.
       sections: in order.
     """

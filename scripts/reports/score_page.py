@@ -21,6 +21,7 @@ from scripts.reports.training_curve import Curve
 
 MAX_WORDS = 24  # in the matrix and in the tables
 MAX_OTHERS = 5  # words that a word was read as
+MAX_COLUMNS = 10  # of the matrix, for words read that are not among those said
 NOTHING, OTHER = "(nothing)", "(other)"
 NAMES = {
     "word_accuracy": "words right",
@@ -174,19 +175,24 @@ def _ranked(counts: Counter) -> list[tuple]:
     return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
-def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
+def matrix(pairs: Pairs, names: Collection[str], max_others: int) -> tuple[np.ndarray, list[str], list[str]]:
     """Counts how often each word was read as which.
 
     Args:
       pairs: all counts.
       names: distinct words said.
+      max_others: how many other words get a column.
 
     Returns:
-      Counts, int64 [N, M]; row names, sorted with `(nothing)` last; column names: the same words, `(nothing)`, and
-      `(other)` for every other reading.
+      Counts, int64 [N, M]; the words said, sorted with `(nothing)` last; and the words read: the same ones, then at
+      most `max_others` that were read most often in their place, and `(other)` for the rest of them.
     """
-    rows = sorted(names, key=lambda word: (word == NOTHING, word))
-    columns = [*(word for word in rows if word != NOTHING), NOTHING, OTHER]
+    rows = sorted(names, key=_last_if_nothing)
+    others: Counter[str] = Counter()
+    for (said, read), count in pairs.items():
+        others[read] += count * (said in rows and read not in rows)
+    ranked = [word for word, count in _ranked(others) if count]
+    columns = [*rows, *sorted(ranked[:max_others], key=_last_if_nothing), *([OTHER] if ranked[max_others:] else [])]
     counts = np.zeros([len(rows), len(columns)], int)
     for (said, read), count in pairs.items():
         if said in rows:
@@ -194,10 +200,14 @@ def matrix(pairs: Pairs, names: Sequence[str]) -> tuple[np.ndarray, list[str], l
     return counts, rows, columns
 
 
+def _last_if_nothing(word: str) -> tuple[bool, str]:
+    return word == NOTHING, word
+
+
 def _matrix(pairs: Pairs, names: Sequence[str]) -> Picture:
     """Draws the confusion matrix."""
     caption = "Times that a word (row) was read as another (column); shades are shares of the row"
-    counts, rows, columns = matrix(pairs, names)
+    counts, rows, columns = matrix(pairs, names, MAX_COLUMNS)
     drawing = charts.matrix(counts, rows, columns, "read", "said")
     return Picture(page.svg(drawing), caption, "Said and read", caption, charts.matrix_width(columns))
 

@@ -1,7 +1,6 @@
 """TensorBoard images of a validation: a confusion matrix, and lip frames with their readings."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from pipeline.inspection import preview
 from pipeline.schema import Clip
 from scripts.reports import charts, score_page
 from scripts.reports.dataset_page import LEGEND
-from scripts.reports.score_page import NOTHING, OTHER, Pairs
+from scripts.reports.score_page import Pairs
 
 MAX_WORDS = 40  # said, in the matrix
 MAX_OTHERS = 30  # read in their place
@@ -45,27 +44,8 @@ def confusion(pairs: Pairs) -> np.ndarray:
 
 
 def chosen(pairs: Pairs) -> tuple[np.ndarray, list[str], list[str]]:
-    """Counts how often each word that is shown was read as which.
-
-    Returns:
-      Counts, int64 [N, M]; the words said, at most `MAX_WORDS` with the most mistakes; and the words read: the same
-      ones, then at most `MAX_OTHERS` that were read most often in their place, and `(other)` for the rest of them.
-    """
-    rows = sorted((said for said, _ in score_page.mistakes(pairs)[:MAX_WORDS]), key=_last_if_nothing)
-    others: Counter[str] = Counter()
-    for (said, read), count in pairs.items():
-        others[read] += count * (said in rows and read not in rows)
-    ranked = sorted((word for word, count in others.items() if count), key=lambda word: (-others[word], word))
-    columns = [*rows, *sorted(ranked[:MAX_OTHERS], key=_last_if_nothing), *([OTHER] if ranked[MAX_OTHERS:] else [])]
-    counts = np.zeros([len(rows), len(columns)], int)
-    for (said, read), count in pairs.items():
-        if said in rows:
-            counts[rows.index(said), columns.index(read if read in columns else OTHER)] += count
-    return counts, rows, columns
-
-
-def _last_if_nothing(word: str) -> tuple[bool, str]:
-    return word == NOTHING, word
+    """Counts as `score_page.matrix` of the words with the most mistakes, at most `MAX_WORDS`."""
+    return score_page.matrix(pairs, [said for said, _ in score_page.mistakes(pairs)[:MAX_WORDS]], MAX_OTHERS)
 
 
 def lips(predictions: Sequence[Prediction], clip: Callable[[Prediction], Clip]) -> np.ndarray:
