@@ -31,6 +31,9 @@ class LipReaderConfig:
       precision: what VGG-M computes in: "float32", or half precision as the Keras policies "mixed_bfloat16" and
         "mixed_float16" have it, with variables and statistics in float32. All else is float32: an LSTM's state is a sum
         over the clip, and its products are less than 1% of VGG-M's.
+
+    Raises:
+      ValueError: a field is outside its range or choices, or `use_in_word` is set for the ctc head.
     """
 
     classes: int
@@ -73,8 +76,11 @@ class TrainConfig:
       ema: decay of the averaged weights that are validated and read with, see `averaging.Average`; 0 for the weights
         themselves.
       checkpoint_every: steps between checkpoints; each epoch also ends with one.
-      monitor: validation value whose minimum, the last of several, marks the best checkpoint.
+      monitor: the validation value that picks the best checkpoint: the smallest, and the last of equal ones.
       patience: epochs without a better validation after which training ends; None for no limit.
+
+    Raises:
+      ValueError: a field is outside its range.
     """
 
     epochs: int = 20

@@ -19,6 +19,9 @@ class DecodeConfig:
       decoder: "greedy", the best path; "beam", the likeliest text that a prefix beam search finds.
       beam_width: prefixes kept from window to window.
       lexicon: the texts that "beam" may choose from; None, any.
+
+    Raises:
+      ValueError: another decoder, a beam of no width, or a lexicon without "beam".
     """
 
     decoder: Literal["greedy", "beam"] = "greedy"
