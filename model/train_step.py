@@ -58,7 +58,7 @@ def make_step(
     distribution: distributions.Distribution = distributions.SINGLE,
     average: Average | None = None,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Builds the training step, traced once: a batch of each share -> losses `[B]`, nats, and the `VALUES` `[4]`, float32.
+    """Builds the training step, traced once: a batch of each share -> float32 losses `[B]`, nats, and `VALUES`, `[4]`.
 
     Loss and gradient are those of the global batch: each replica divides by the weights of all, and the sums over the
     replicas are clipped and applied by each alike. A gradient that is not finite is not applied: training then ends,
