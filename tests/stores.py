@@ -1,6 +1,7 @@
 """Real S3 servers in processes of their own, and the proxy that injects faults before them."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -39,7 +40,7 @@ class Store:
             [sys.executable, "-m", "tests.s3_proxy", self.port, self.server_port, self._rules, self._log],
         )
         _wait_for(self.port)
-        self._client().create_bucket(Bucket=BUCKET)
+        self._client.create_bucket(Bucket=BUCKET)
 
     def start(self) -> None:
         """Starts the server; what `rclone` serves lies on a disk and outlives it."""
@@ -86,7 +87,7 @@ class Store:
 
     def put(self, key: str, content: bytes) -> None:
         """Writes an object behind the back of the program."""
-        self._client().put_object(Bucket=BUCKET, Key=key, Body=content)
+        self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def put_tree(self, folder: Path, prefix: str) -> Url:
         """Writes the files of a directory; returns where they are."""
@@ -97,18 +98,20 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Removes an object."""
-        self._client().delete_object(Bucket=BUCKET, Key=key)
+        self._client.delete_object(Bucket=BUCKET, Key=key)
 
     def get(self, key: str) -> bytes:
         """Reads an object as another program does."""
-        return self._client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return self._client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
     def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with `prefix`."""
-        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
 
+    @functools.cached_property
     def _client(self) -> Any:
+        """Made once: that takes boto3 a second."""
         config = Config(response_checksum_validation="when_required", request_checksum_calculation="when_required")
         return boto3.client(
             "s3",

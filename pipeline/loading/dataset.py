@@ -200,11 +200,17 @@ def _read(
 
     # Read and augment in one map: another parallel map would hold as many batches again.
     ds = ds.map(batch, num_parallel_calls=at_once, deterministic=True)
-    if dataset.is_remote:  # whose reads block a thread of the pool each
-        options = tf.data.Options()
+    return ds.with_options(_options(dataset.is_remote))
+
+
+def _options(is_remote: bool) -> tf.data.Options:
+    options = tf.data.Options()
+    # There is nothing to tune, and the tuner's thread may sleep for up to a minute while a dropped stream waits for it,
+    # and all of Python with it.
+    options.autotune.enabled = False
+    if is_remote:  # whose reads block a thread of the pool each
         options.threading.private_threadpool_size = storage.REQUESTS
-        ds = ds.with_options(options)
-    return ds
+    return options
 
 
 def _laid_out(ds: tf.data.Dataset, config: DataConfig, order: PlanConfig, layout: str, host: bool) -> tf.data.Dataset:
