@@ -11,8 +11,7 @@ from typing import Any
 
 from pipeline.conversion import progress
 from pipeline.conversion.config import ConvertConfig
-from pipeline.conversion.lock import JOB
-from pipeline.conversion.progress import PROGRESS, FinishedShard, Rejected
+from pipeline.conversion.progress import JOB, PROGRESS, FinishedShard, Rejected
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.splits import SPLITS
 from pipeline.records import directory, provenance, storage, tfds_metadata
@@ -127,7 +126,7 @@ def _too_many(reasons: Counter[str], first: Rejected, clips: int, limit: float, 
     rejected = reasons.total()
     shown = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
     head, allowed = f"all {clips} clips rejected", ""
-    ways = ["finished shards are kept"]
+    ways = ["finished shards are kept: convert corrected clips into another --output, and --reuse takes their crops"]
     if reasons.keys() & RETRYABLE:
         ways.append("--retry_rejected tries again what was unreadable, timed out, crashed or out of memory")
     if rejected < clips:

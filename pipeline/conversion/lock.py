@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.conversion import array, clip, progress
 from pipeline.conversion.array import WHOLE, Part
 from pipeline.conversion.config import VERSION, ConvertConfig, with_defaults
-from pipeline.conversion.progress import PROGRESS, writing
+from pipeline.conversion.progress import JOB, PROGRESS, writing
 from pipeline.conversion.shard import ShardTask
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, identity, locks, storage
@@ -25,7 +25,6 @@ from pipeline.records.index import Row
 from pipeline.records.storage import Place
 from pipeline.schema import BusyError, ClipError, DataError
 
-JOB = "job.json"
 CLIPS_OF_JOB = ("clips", "clips_sha256")  # keys of it that are no settings
 CLIPS = "clips.json"  # their ids
 LOCK = "lock"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pipeline
 from pipeline.conversion import run_log
-from pipeline.conversion.lock import JOB
-from pipeline.conversion.progress import PROGRESS
+from pipeline.conversion.progress import JOB, PROGRESS
 from pipeline.records import storage
 from pipeline.records.storage import Place
 

@@ -60,6 +60,7 @@ class Findings:
     Attributes:
       clips: how many there are.
       timed: clips with word times.
+      unopened: clips whose video cannot be opened, of the few videos that were tried.
       unusable: clips whose transcript cannot be used, most often by a label file that is wrong.
       untimed: clips without word times since their labels disagree with themselves.
       foreign: of each character outside the alphabet, the clips that it is in.
@@ -75,6 +76,7 @@ class Findings:
     config: ConvertConfig
     clips: int = 0
     timed: int = 0
+    unopened: Faults = dataclasses.field(default_factory=Faults)
     unusable: Faults = dataclasses.field(default_factory=Faults)
     untimed: Faults = dataclasses.field(default_factory=Faults)
     foreign: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -89,7 +91,7 @@ class Findings:
     @property
     def rejects(self) -> int:
         """How many clips are known to be rejected."""
-        return self.unusable.count + self.foreign_rejects
+        return self.unopened.count + self.unusable.count + self.foreign_rejects
 
     @property
     def foreign_rejects(self) -> int:
@@ -98,6 +100,8 @@ class Findings:
 
     def lines(self) -> Iterator[str]:
         """Yields a line for each kind of fault."""
+        if self.unopened.count:
+            yield f"videos that cannot be opened {self._share(self.unopened)}; these clips will be rejected"
         if self.unusable.count:
             yield f"transcripts that cannot be used {self._share(self.unusable)}; these clips will be rejected"
         if self.untimed.count:
@@ -150,7 +154,9 @@ def _most_common(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
-def check(catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float], track: Track = iter) -> Findings:
+def check(
+    catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float | ClipError], track: Track = iter
+) -> Findings:
     """Looks through all labels, without opening a video.
 
     Args:
@@ -159,12 +165,15 @@ def check(catalog: Catalog, config: ConvertConfig, ends: Mapping[int, float], tr
       ends: as `read_ends` returns them.
       track: wraps the clips, such as a progress bar.
     """
-    found = Findings(config, len(catalog), ends=len(ends))
+    found = Findings(config, len(catalog), ends=sum(not isinstance(end, ClipError) for end in ends.values()))
     for row, source in enumerate(track(catalog)):
         found.timed += bool(source.words)
         if source.untimed:
             found.untimed.add(source, source.untimed)
         end = ends.get(int(catalog.videos[row]))
+        if isinstance(end, ClipError):
+            found.unopened.add(source, end.detail)
+            continue
         if source.span is None and end is not None:
             found.whole_s.append(end)
         try:
@@ -210,12 +219,13 @@ def _misplaced(source: ClipSource, config: ConvertConfig, end: float | None) -> 
     return ""
 
 
-def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> dict[int, float]:
-    """Reads the headers of a few videos, spread over the catalog; returns second of the end by `Catalog.videos`.
+def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> dict[int, float | ClipError]:
+    """Reads the headers of a few videos, spread over the catalog: at most `MAX_HEADERS`, in a store `MAX_FETCHED`.
 
-    At most `MAX_HEADERS` are opened, of an `origin` in a store `MAX_FETCHED`. One without an end, or that cannot be
-    opened, is not in the result; its conversion names the reason. Nor is what is not read after `HEADERS_S` seconds,
-    since a file that hangs costs a conversion one clip, and must not keep it from beginning.
+    Returns:
+      By `Catalog.videos` the second of the end, or why the video cannot be opened. One that is missing, or has no end,
+      is not in it. Nor is what is not read after `HEADERS_S` seconds, since a file that hangs costs a conversion one
+      clip, and must not keep it from beginning.
 
     Raises:
       DataError: the store refuses or does not answer, or the disk is full.
@@ -224,7 +234,7 @@ def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> d
     count = min(len(rows), MAX_HEADERS if origin is None else MAX_FETCHED)
     rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)].tolist()
     chosen = [(int(catalog.videos[row]), catalog[row]) for row in rows]
-    found: dict[int, float] = {}
+    found: dict[int, float | ClipError] = {}
     errors: list[DataError] = []
 
     def read() -> None:
@@ -232,7 +242,8 @@ def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> d
             for key, source in chosen:
                 with contextlib.suppress(ClipError), mirror.fetched(source, root, origin) as (at_hand, base):
                     paths.check_video(at_hand.video, base)
-                    found[key] = decode.end(at_hand.video, fps=fps)
+                    if (end := _end(at_hand.video, fps)) is not None:
+                        found[key] = end
         except DataError as error:
             errors.append(error)
 
@@ -242,6 +253,13 @@ def read_ends(catalog: Catalog, root: Path, origin: Url | None, fps: float) -> d
     if errors:
         raise errors[0]
     return dict(found)
+
+
+def _end(video: Path, fps: float) -> float | ClipError | None:
+    try:
+        return decode.end(video, fps=fps)
+    except ClipError as error:
+        return error
 
 
 def alphabet_of(catalog: Catalog, config: ConvertConfig) -> str:

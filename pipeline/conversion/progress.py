@@ -18,6 +18,7 @@ from pipeline.records.storage import Place
 from pipeline.schema import DataError, Key, StorageError, Word
 
 PROGRESS = ".progress"  # below the output, until the dataset is finished
+JOB = "job.json"  # in it: the settings of the conversion
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,12 @@ import numpy as np
 from pipeline.conversion import clip
 from pipeline.conversion.clip import Shown
 from pipeline.conversion.config import VERSION, ConvertConfig, with_defaults
+from pipeline.conversion.unfinished import is_unfinished, open_unfinished
 from pipeline.corpora import paths
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
 from pipeline.records import directory, example, identity, provenance
+from pipeline.records.directory import DatasetDir
 from pipeline.records.index import Row
 from pipeline.records.provenance import Provenance
 from pipeline.records.storage import Place
@@ -39,10 +41,10 @@ class Made:
 
 
 class Reuse:
-    """The records of a finished dataset whose crops a conversion can take.
+    """The records whose crops a conversion can take: of a dataset, or of the finished shards of another conversion.
 
     Args:
-      root: of the dataset.
+      root: of the dataset or the unfinished conversion.
       config: of the conversion.
 
     Raises:
@@ -51,9 +53,9 @@ class Reuse:
     """
 
     def __init__(self, root: Place, config: ConvertConfig) -> None:
-        self._dataset, self._config = directory.open_dataset(root), config
+        self._config = config
+        self._dataset, self._table = open_unfinished(root) if is_unfinished(root) else _opened(root)
         self._old = with_defaults(self._dataset.manifest["conversion"])
-        self._table = provenance.load(self._dataset)
         self._check_settings(root)
         keys = _keys(self._table.video.hashes(), self._table.start, self._table.stop)
         self._order = np.argsort(keys, kind="stable")
@@ -122,6 +124,11 @@ class Reuse:
         frames = int(self._dataset.index.frames[record])
         asked = frame_count(known.span, new.fps) if known.span else frames  # more where the video ends in the span
         return max(frames, asked) <= new.max_frames
+
+
+def _opened(root: Place) -> tuple[DatasetDir, provenance.Table]:
+    dataset = directory.open_dataset(root)
+    return dataset, provenance.load(dataset)
 
 
 def _keys(videos: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

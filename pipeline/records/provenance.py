@@ -85,12 +85,19 @@ class Writer:
             for name, value in {**values, "truncated": row.truncated, "whole": row.whole}.items():
                 self._numbers[name].append(value)
 
+    def table(self) -> Table:
+        """Returns what has been gathered."""
+        return Table(self._columns())
+
     def write(self, path: Place) -> None:
-        video = self._video.build()
-        columns = {"video": video.data, "video_ends": video.ends, "sha256": np.frombuffer(self._sha256, np.uint8)}
-        columns |= {name: np.array(values) for name, values in self._numbers.items()}
+        columns = self._columns()
         with storage.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **{name: columns[name] for name in COLUMNS})
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        video = self._video.build()
+        columns = {"video": video.data, "video_ends": video.ends, "sha256": np.frombuffer(self._sha256, np.uint8)}
+        return columns | {name: np.array(values) for name, values in self._numbers.items()}
 
 
 def load(dataset: DatasetDir) -> Table:

@@ -158,19 +158,20 @@ def _opened_images(path: Path, span: Span, fps: float, limit: float, truncate: b
     return video
 
 
-def end(path: str | Path, *, fps: float = 25.0) -> float:
+def end(path: str | Path, *, fps: float = 25.0) -> float | None:
     """Second of the container's clock at which a video ends by its header, or a directory of images at `fps` a second.
 
+    Returns:
+      None where the header does not say.
+
     Raises:
-      ClipError: NO_VIDEO, or UNREADABLE, also where the header does not say.
+      ClipError: NO_VIDEO or UNREADABLE.
     """
     path = Path(path)
     if images.is_directory(path):
         return len(images.list_images(path)) / fps
     with containers.opened(path) as source:
-        if second := source.end:
-            return second
-    raise ClipError(Reason.UNREADABLE, f"{path}: its header states no duration")
+        return source.end or None
 
 
 def read_color(path: str | Path, *, fps: float = 25.0) -> Iterator[np.ndarray]:

@@ -94,9 +94,9 @@ def _define_job() -> None:
     flags.DEFINE_string(
         "reuse",
         None,
-        "finished dataset, directory or URL. Clips of the same part of the same video take their crops from it, and "
-        "their labels from the corpus as it is now. It needs the same crop settings, --fps and --encoding, and changes "
-        "no byte",
+        "dataset or unfinished conversion, directory or URL. Clips of the same part of the same video take their crops "
+        "from it, and their labels from the corpus as it is now. It needs the same crop settings, --fps and "
+        "--encoding, and changes no byte",
     )
     flags.DEFINE_bool("overwrite", False, "remove the dataset or unfinished conversion in --output, and begin anew")
 

@@ -67,6 +67,9 @@ def _plan_and_convert(
         settings = values.workers, values.retry_rejected, found, part, _reused(), values.overwrite
         rows = dry_run.report(sources, root, output, config, *settings)
         cli.table([rows[0], ("split", split), *rows[1:]])
+        if too_many(found.rejects, found.clips, values.max_reject_fraction):
+            known = f"{found.rejects} of {found.clips} clips are known to be rejected (see above)"
+            print(f"would fail: {known}, more than --max_reject_fraction={values.max_reject_fraction:g} allows")
         _warn(sources)
     elif values.finalize:
         finalize_tasks(sources, root, output, config, values.tasks, values.max_reject_fraction)

@@ -219,7 +219,7 @@ def test_tasks_of_two_jobs_cannot_begin_in_one_output(corpus: Path, tmp_path: Pa
         thread = threading.Thread(target=begin)
         thread.start()
         time.sleep(0.5)
-        storage.write_json(tmp_path / progress.PROGRESS / lock.JOB, jobs[0].description)
+        storage.write_json(tmp_path / progress.PROGRESS / progress.JOB, jobs[0].description)
     thread.join()
     assert "fps was 25.0, is 30.0" in str(refused[0])
 

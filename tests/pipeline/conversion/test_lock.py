@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.conversion import lock, shard
+from pipeline.conversion import lock, progress, shard
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.lock import Job
 from pipeline.corpora import grid
@@ -64,7 +64,7 @@ def test_a_new_field_with_a_default_is_the_same_job(corpus: Path) -> None:
 def test_a_setting_that_an_older_job_lacks_has_its_default(corpus: Path, tmp_path: Path) -> None:
     with lock.locked(tmp_path, plan(corpus)):
         pass
-    begun = tmp_path / ".progress" / lock.JOB
+    begun = tmp_path / ".progress" / progress.JOB
     job = json.loads(begun.read_text())
     del job["unknown"], job["crop"]["stride"]
     begun.write_text(json.dumps(job))
@@ -115,7 +115,7 @@ def test_what_killed_runs_left_half_written_goes(corpus: Path, tmp_path: Path) -
 def test_a_damaged_note_of_the_job_is_named_with_the_way_out(corpus: Path, tmp_path: Path, damage: bytes) -> None:
     with lock.locked(tmp_path, plan(corpus)):
         pass
-    for name, changes in ((lock.CLIPS, {"text": "bin"}), (lock.JOB, {})):  # clips are read where the job differs
+    for name, changes in ((lock.CLIPS, {"text": "bin"}), (progress.JOB, {})):  # clips are read where the job differs
         (tmp_path / ".progress" / name).write_bytes(damage)
         for begin in (lock.check, lambda *job: lock.locked(*job).__enter__()):
             with pytest.raises(DataError, match=rf"\.progress/{name}: damaged \(.*\), .*remove {tmp_path} and convert"):

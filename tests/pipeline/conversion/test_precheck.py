@@ -10,7 +10,7 @@ from pipeline.conversion import precheck
 from pipeline.conversion.config import ConvertConfig
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource, SpokenWord
-from pipeline.schema import DataError
+from pipeline.schema import ClipError, DataError
 from tests import datasets, videos
 
 CONFIG = ConvertConfig("tiny")
@@ -185,7 +185,21 @@ def test_so_many_headers_are_read_spread_over_the_videos(tmp_path: Path) -> None
     found = precheck.read_ends(catalog, tmp_path, None, 25.0)
     name = {int(key): source.video.stem for source, key in zip(catalog, catalog.videos, strict=True)}
     # the 1st, 3rd, 5th, 8th, ... of 46 videos: 45 / 19 between two
-    assert {name[key]: end for key, end in found.items()} == pytest.approx({"00": 0.2, "23": 1.12})
+    ends = {name[key]: end for key, end in found.items() if not isinstance(end, ClipError)}
+    assert ends == pytest.approx({"00": 0.2, "23": 1.12})
+    assert len(found) == 2 + 17  # and no entry for the one that is gone
+
+
+def test_a_video_that_cannot_be_opened_is_named_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    videos.write(tmp_path / "b.mp4", videos.numbered(5))
+    halves = [clip("a", video=tmp_path / "a.mp4", id=f"a@{n}", span=(n, n + 1.0)) for n in range(2)]
+    catalog = Catalog.of([*halves, clip("b", video=tmp_path / "b.mp4"), clip("c", video=tmp_path / "gone.mp4")])
+    found = precheck.check(catalog, CONFIG, precheck.read_ends(catalog, tmp_path, None, 25.0))
+    (line,) = found.lines()
+    assert line.startswith(f"videos that cannot be opened (2 of 4 clips): a@0: {tmp_path / 'a.mp4'}: not a video that ")
+    assert line.endswith("; these clips will be rejected")
+    assert (found.rejects, found.ends) == (2, 1)
 
 
 def test_a_directory_of_images_ends_at_the_rate_of_the_records(tmp_path: Path) -> None:

@@ -133,6 +133,21 @@ def test_labels_are_those_of_today_and_bytes_those_of_a_conversion_from_scratch(
     assert not any(directory.verify(directory.open_dataset(tmp_path / "b")))
 
 
+def test_a_corpus_that_was_corrected_takes_the_crops_of_the_conversion_that_failed(
+    recordings: Path, tmp_path: Path
+) -> None:
+    """Which is how a first conversion ends where too many clips are rejected."""
+    (recordings / "no.mp4").write_text("no video")
+    wrong = ClipSource("no", recordings / "no.mp4", None, "bin at", (), "ann")
+    failed = tmp_path / "failed"
+    with pytest.raises(DataError, match=r"1 of 6 clips rejected .* another --output, and --reuse takes their crops"):
+        list(convert(assign([*sources(recordings), wrong], RULE), recordings, failed, CONFIG, max_reject_fraction=0.1))
+    clips = _corrected(sources(recordings))
+    assert run(clips, recordings, tmp_path / "b", reuse=failed).reused == 5
+    assert run(clips, recordings, tmp_path / "a").reused == 0
+    assert content(tmp_path / "b") == content(tmp_path / "a")
+
+
 def _no_crops(frames: Iterator[np.ndarray]) -> list[Crops]:
     raise AssertionError("the video was read")
 
