@@ -71,7 +71,7 @@ def _check(names: list[str]) -> None:
             f"--seconds={values.seconds:g}: is the length of a camera's recording, and no camera is read; leave it out"
         )
     if values.overlay and Path(values.overlay).suffix.lower() != ".mp4":
-        raise DataError(f"--overlay={values.overlay}: name a file such as seen.mp4")
+        raise DataError(f"--overlay={values.overlay}: want a name that ends in .mp4, such as seen.mp4")
     read = list(map(storage.local, names))
     for flag in ("output", "overlay"):
         if values[flag].value:

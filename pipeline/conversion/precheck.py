@@ -108,7 +108,7 @@ class Findings:
             way_out = "they have no word times; correct the labels if you want some"
             yield f"words that are not those of the text {self._share(self.untimed)}; {way_out}"
         if self.misplaced.count:
-            how = f"times are seconds; {self.ends} videos were asked where they end"
+            how = f"times are seconds; {self.ends} videos say where they end"
             yield f"times that cannot be {self._share(self.misplaced)}; {how}; these clips will be rejected"
         if self.foreign:
             yield f"characters outside the alphabet: {self._foreign()}; {self._what_becomes_of_them()}"
@@ -204,7 +204,7 @@ def _misplaced(source: ClipSource, config: ConvertConfig, end: float | None) -> 
     begin, stop = source.span or (0.0, end)
     if source.span and end is not None and stop > end + MAX_MISSING / config.fps:
         place = "begins" if begin >= end else "ends"
-        return f"the span {begin:g} to {stop:g} s {place} behind the end of the video, {end:g} s"
+        return f"the span {begin:g} to {stop:g} s {place} after the end of the video, {end:g} s"
     if stop is None or (config.overlong == "truncate" and (stop - begin) * config.fps > config.max_frames):
         return ""
     allowed = (MAX_FRAMES_OUTSIDE + 1) / config.fps  # a frame more, since headers round

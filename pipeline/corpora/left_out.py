@@ -1,7 +1,6 @@
 """What a listing of a corpus leaves out: folders without a clip, clips without a video, videos without a clip."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,33 +28,43 @@ def lines(root: Path, catalog: Catalog, empty: Iterable[Path]) -> list[str]:
     unseen = (catalog[row].video for row in np.sort(rows[~listed]).tolist())
     missing = [_shown(video, root) for video in unseen if not paths.exists(video)]
     bare = [_shown(folder, root) for folder in empty]
-    places = [f"{count} in {_shown(folder, Path(os.path.realpath(root)))}" for folder, count in sorted(others.items())]
+    real = Path(os.path.realpath(root))
+    places = [_counted(count, _shown(first, real), _shown(first.parent, real)) for first, count in sorted(others)]
+    total = sum(count for _, count in others)
     found = (
         (bare, f"folders without a clip ({len(bare)})"),
         (missing, f"missing videos ({len(missing)} of {len(videos)}), whose clips will be rejected"),
-        (places, f"videos of no clip ({others.total()})"),
+        (places, f"videos of no clip ({total})"),
     )
     return [f"{what}: {_first(names)}" for names, what in found if names]
 
 
-def _survey(root: str, videos: np.ndarray) -> tuple[np.ndarray, Counter[Path]]:
-    """Which of `videos`, sorted hashes uint64 [V], are below `root`, bool [V]; and the other videos by directory."""
+def _counted(count: int, first: str, folder: str) -> str:
+    return first if count == 1 else f"{count} in {folder}, such as {first}"
+
+
+def _survey(root: str, videos: np.ndarray) -> tuple[np.ndarray, list[tuple[Path, int]]]:
+    """Which of `videos`, sorted hashes uint64 [V], are below `root`; and the others, of each directory the first.
+
+    Returns:
+      Bool [V]; and the first of the other videos of each directory that has some, with their number.
+    """
     listed = np.zeros(len(videos), bool)
-    others: Counter[Path] = Counter()
-    for folder, entries in _folders(root):
+    others: list[tuple[Path, int]] = []
+    for entries in _folders(root):
         real = (os.path.realpath(entry.path) if entry.is_symlink() else entry.path for entry in entries)
         keys = np.array([hash_path(path) for path in real], np.uint64)
         places = np.minimum(np.searchsorted(videos, keys), len(videos) - 1)
         known = videos[places] == keys if len(videos) else np.zeros(len(keys), bool)
         listed[places[known]] = True
-        unknown = (entries[place] for place in np.flatnonzero(~known))
-        if count := sum(not os.path.isdir(entry.path) for entry in unknown):  # noqa: PTH112, no link raises
-            others[Path(folder)] = count
+        unknown = (entries[place].path for place in np.flatnonzero(~known))
+        if names := [path for path in unknown if not os.path.isdir(path)]:  # noqa: PTH112, no link raises
+            others.append((Path(min(names)), len(names)))
     return listed, others
 
 
-def _folders(root: str) -> Iterator[tuple[str, list[os.DirEntry]]]:
-    """Directories, but for hidden ones and those that cannot be listed, with the directories and videos in each."""
+def _folders(root: str) -> Iterator[list[os.DirEntry]]:
+    """The directories and videos in each directory, but for hidden ones and those that cannot be listed."""
     folders = [root]
     while folders:
         folder = folders.pop()
@@ -65,7 +74,7 @@ def _folders(root: str) -> Iterator[tuple[str, list[os.DirEntry]]]:
             continue
         inner = {entry.path for entry in found if entry.is_dir(follow_symlinks=False)}
         folders += inner
-        yield folder, [entry for entry in found if entry.path in inner or paths.is_video(entry.name)]
+        yield [entry for entry in found if entry.path in inner or paths.is_video(entry.name)]
 
 
 def _shown(path: Path, root: Path) -> str:

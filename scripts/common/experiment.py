@@ -124,9 +124,12 @@ def initialise(model: LipReader, data: DatasetDir, config: DataConfig, source: s
     differing = transfer.initialise(model, source, theirs == own)
     cnn, lstm = _weights("CNN", [model.steps]), _weights("LSTM", model.lstms)
     if differing:
-        return f"its {cnn}; not its LSTM, which has another {', '.join(differing)}, nor its head"
+        others = ", ".join(f"{name} was {saved['model'][name]}, is {getattr(model.config, name)}" for name in differing)
+        return f"its {cnn}; not its LSTM ({others}), nor its head"
     if theirs == own:
         return f"its {cnn}, {lstm} and head ({len(own)} labels)"
+    if theirs.unit != own.unit:
+        return f"its {cnn} and {lstm}; not its head, which reads {theirs.unit}s and not {own.unit}s"
     alike = len(set(theirs.symbols) & set(own.symbols))
     return f"its {cnn} and {lstm}; not its head, since of {len(own)} labels it has {alike}"
 

@@ -17,6 +17,7 @@ from model.lipreader import LipReader
 from model.progress import Reporter
 from model.train import TrainResult, train
 from pipeline.loading import dataset, mixture
+from pipeline.loading.config import DataConfig
 from pipeline.loading.examples import select_examples
 from pipeline.loading.splice import Splicer
 from pipeline.records import storage
@@ -136,8 +137,8 @@ def _describe(
     """Prints what is trained on what, before the first batch."""
     unit, epochs = asked.data.unit, asked.train.epochs
     chosen = select_examples(data, "train", asked.data)
-    val = cli.counted(len(data.records("val")) if validates else 0, "clip")
-    say(f"data: {data.root}: {cli.counted(len(chosen), unit)} to train on, {val} to validate with")
+    val = _amount(data, "val", asked.data.whole()) if validates else "0 clips"
+    say(f"data: {data.root}: {_amount(data, 'train', asked.data)} to train on, {val} to validate with")
     if asked.augment.splice and not Splicer(data, chosen, asked.data, asked.augment.splice).can_splice:
         named = "a name (a table's column `speaker`) and two clips whose words all have times"
         say(f"splice: no talker has {named}; none is spliced")
@@ -150,6 +151,16 @@ def _describe(
     batch = asked.order.batch_size
     of_each = f"{cli.counted(epochs, 'epoch')} of {cli.counted(steps, 'step')}, {epochs * steps:,} in all"
     say(f"training: {of_each}, of at most {cli.counted(batch, unit)} each")
+
+
+def _amount(data: DatasetDir, split: str, config: DataConfig) -> str:
+    """Counts the examples of a split, and of words the clips that have some or none."""
+    chosen, records = select_examples(data, split, config), data.records(split)
+    if config.unit == "sentence":
+        return cli.counted(len(chosen), "sentence")
+    untimed = np.count_nonzero(np.diff(data.index.word_rows)[records] == 0)
+    without = f" (of {len(records)}; {untimed} without word times)" if untimed else ""
+    return f"{cli.counted(len(chosen), 'word')} of {cli.counted(len(np.unique(chosen.record)), 'clip')}{without}"
 
 
 def _print_result(

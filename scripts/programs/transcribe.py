@@ -118,6 +118,7 @@ def run(names: list[str], options: cli.Options) -> None:
                     if values.overlay:
                         words, output = one.transcript.words, storage.local(values.overlay)
                         overlay.write(path, one.stretches, words, opened.fps, one.begins, output)
+                        print(f"overlay: {output}", file=sys.stderr)
             except ClipError as error:
                 detail = error.detail.removeprefix(f"{name}: ")
                 failed.append(f"{printable(name)}: {error.reason}: {printable(detail)}")
@@ -133,3 +134,4 @@ def _printer(output: str | None) -> Iterator[TextIO]:
         return
     with storage.replacing(storage.local(output)) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
+    print(f"output: {output}", file=sys.stderr)

@@ -32,8 +32,8 @@ def talks(tmp_path: Path) -> Path:
 
 MISSING = "missing videos (1 of 7), whose clips will be rejected: gone.mp4"
 TIMES = (
-    "times that cannot be (1 of 7 clips): 4.mp4@500.0-2250.0: the span 500 to 2250 s begins behind the end of the "
-    "video, 1.2 s; times are seconds; 6 videos were asked where they end; these clips will be rejected"
+    "times that cannot be (1 of 7 clips): 4.mp4@500.0-2250.0: the span 500 to 2250 s begins after the end of the "
+    "video, 1.2 s; times are seconds; 6 videos say where they end; these clips will be rejected"
 )
 
 

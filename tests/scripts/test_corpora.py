@@ -153,7 +153,7 @@ def test_a_folder_of_five_kinds_of_labels(tmp_path: Path) -> None:
     flags = converting("folder", tmp_path / "videos", output, "--val=1", "--test=1")
     planned, printed = commands.run([*flags, "--dry_run"])[0], commands.run(flags)[0]
     for lines in (planned, printed):
-        assert lines.startswith("videos of no clip (1): 1 in .\n")
+        assert lines.startswith("videos of no clip (1): f.mp4\n")
     assert "clips            7, 1 speakers" in planned
     assert "7 clips converted, 0 rejected" in printed
     opened = directory.open_dataset(output)
@@ -208,7 +208,7 @@ def test_what_is_left_out_is_said_before_and_without_a_conversion(tmp_path: Path
     (tmp_path / "s3").mkdir()
     flags = converting("grid", tmp_path, tmp_path / "out", "--crop=resize", "--val=0", "--test=0")
     for printed in commands.run([*flags, "--dry_run"]) + commands.run(flags):
-        assert printed.startswith("folders without a clip (2): s2, s3\nvideos of no clip (1): 1 in s2/elsewhere\n")
+        assert printed.startswith("folders without a clip (2): s2, s3\nvideos of no clip (1): s2/elsewhere/hello.mp4\n")
     assert directory.open_dataset(tmp_path / "out").index.id.tolist() == ["s1/hello"]
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.loading.config import DataConfig
 from pipeline.records import directory
+from pipeline.vocab import Vocabulary
+from scripts.programs import train
 from tests import datasets
 from tests.scripts import commands
 
@@ -102,6 +105,16 @@ def test_a_val_split_of_no_use_is_named_and_training_goes_on(printed: dict[str, 
     assert "no word times in split 'val'" in printed["vanishing"].partition("no validation: ")[2].splitlines()[0]
     assert all(" to train on, 0 clips to validate with\n" in printed[name] for name in ("damaged", "vanishing"))
     assert "; no validation; run: " in printed["damaged"]
+    assert ": 12 words of 4 clips to train on, 3 words of 1 clip to validate with\n" in printed["slow"]
+
+
+def test_clips_that_a_word_run_leaves_out_are_counted(tmp_path: Path) -> None:
+    clips = [datasets.clip("s1/a", 10), datasets.clip("s1/b", 10), datasets.clip("s1/c", 10, words=())]
+    data = datasets.write_dataset(tmp_path, {"train": [clips]})
+    words = DataConfig(Vocabulary.of_words(("at", "bin", "now")), unit="word")
+    assert train._amount(data, "train", words) == "6 words of 2 clips (of 3; 1 without word times)"
+    sentences = DataConfig(Vocabulary.of_characters())
+    assert train._amount(data, "train", sentences) == "3 sentences"
 
 
 def test_a_run_starts_from_the_last_weights_and_goes_on_however_the_source_is_typed(printed: dict[str, str]) -> None:

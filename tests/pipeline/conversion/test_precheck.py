@@ -94,8 +94,8 @@ def word(start: float, stop: float) -> tuple[SpokenWord, ...]:
 @pytest.mark.parametrize(
     ("changes", "end", "said"),
     [
-        ({"span": (500.0, 2250.0)}, 3.0, "the span 500 to 2250 s begins behind the end of the video, 3 s"),
-        ({"span": (0.5, 3.2)}, 3.0, "the span 0.5 to 3.2 s ends behind the end of the video, 3 s"),
+        ({"span": (500.0, 2250.0)}, 3.0, "the span 500 to 2250 s begins after the end of the video, 3 s"),
+        ({"span": (0.5, 3.2)}, 3.0, "the span 0.5 to 3.2 s ends after the end of the video, 3 s"),
         ({"span": (0.5, 3.1)}, 3.0, None),  # 2.5 frames are 0.1 s
         ({"span": (500.0, 2250.0)}, None, None),
         ({"words": word(2.9, 3.3)}, 3.0, "'now' is said from 2.9 to 3.3 s, the video ends at 3 s"),
@@ -116,7 +116,7 @@ def word(start: float, stop: float) -> tuple[SpokenWord, ...]:
 )
 def test_times_that_cannot_be(changes: dict, end: float | None, said: str | None) -> None:
     found = lines(clip("a", **changes), clip("b"), ends={"a": end} if end else {})
-    known = f"times are seconds; {1 if end else 0} videos were asked where they end; these clips will be rejected"
+    known = f"times are seconds; {1 if end else 0} videos say where they end; these clips will be rejected"
     assert found == ([f"times that cannot be (1 of 2 clips): a.mp4: {said}; {known}"] if said else [])
 
 

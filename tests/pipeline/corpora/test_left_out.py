@@ -22,7 +22,7 @@ def test_speakers_of_grid_without_a_clip(tmp_path: Path) -> None:
     touch(tmp_path, "s4/bbaf2n.zip", "alignments/s5/bbaf2n.align", "s1/.bbaf3s.mpg", "s1/bbaf2n.wav")
     assert lines("grid", tmp_path) == [
         "folders without a clip (2): s3, s4",
-        "videos of no clip (2): 2 in s3/raw",
+        "videos of no clip (2): 2 in s3/raw, such as s3/raw/bbaf2n.mpg",
     ]
 
 
@@ -51,7 +51,7 @@ def test_missing_videos_and_videos_of_no_row(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text(f"video,text,start,end\n{rows}".replace(",so", ",so,,"))
     assert lines("folder", tmp_path) == [
         "missing videos (7 of 11), whose clips will be rejected: e, g, h, n, o and 2 more",
-        "videos of no clip (2): 2 in extra",
+        "videos of no clip (2): 2 in extra, such as extra/c.mp4",
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_video_of_two_clips_is_counted_once(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     assert lines("folder", tmp_path) == [
         "missing videos (1 of 2), whose clips will be rejected: gone.mp4",
-        "videos of no clip (3): 3 in .",
+        "videos of no clip (3): 3 in ., such as b.mp4",
     ]
 
 

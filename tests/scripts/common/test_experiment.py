@@ -61,7 +61,7 @@ def test_a_crop_setting_that_an_older_run_lacks_has_its_default(tiny: Callable[[
     experiment.check_input(data, experiment.open_run(path.parent))
     model = LipReader(dataclasses.replace(MODEL, classes=9, head="ctc"))
     taken = experiment.initialise(model, data, CONFIG, path.parent)
-    assert taken.endswith("; not its LSTM, which has another lstm_units, nor its head")
+    assert taken.endswith("; not its LSTM (lstm_units was 8, is 4), nor its head")
 
 
 def test_a_run_knows_the_words_of_its_training_examples_alone(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_run_of_other_windows_is_no_start_whatever_its_alphabet(
     with pytest.raises(DataError, match=r"other windows: padding was valid, is same; start from a run of the same$"):
         experiment.initialise(model, data, dataclasses.replace(CONFIG, padding="same"), source)
     taken = experiment.initialise(model, data, CONFIG, source)
-    assert taken.endswith("; not its LSTM, which has another lstm_units, nor its head")
+    assert taken.endswith("; not its LSTM (lstm_units was 8, is 4), nor its head")
 
 
 def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
@@ -132,11 +132,13 @@ def test_a_start_takes_the_head_of_the_same_labels_alone(tiny: Callable[[], Data
     crop = CropSettings(**data.manifest["conversion"]["crop"])
     source = tiny_runs.write(tmp_path / "source", "word", crop=crop)
     own, others = Vocabulary.of_words(tiny_runs.WORDS), Vocabulary.of_words(("at", "bin", "on"))
+    letters = Vocabulary.of_characters("abc")
     for vocabulary, taken in (
         (own, ", LSTM (33,344 weights) and head (3 labels)"),
         (others, " and LSTM (33,344 weights); not its head, since of 3 labels it has 2"),
+        (letters, " and LSTM (33,344 weights); not its head, which reads words and not characters"),
     ):
-        model = LipReader(dataclasses.replace(MODEL, classes=3, head="ctc", lstm_units=8))
+        model = LipReader(dataclasses.replace(MODEL, classes=len(vocabulary), head="ctc", lstm_units=8))
         config = dataclasses.replace(CONFIG, vocabulary=vocabulary)
         said = experiment.initialise(model, data, config, source)
         assert said.startswith("its CNN (")
