@@ -23,7 +23,10 @@ def run() -> None:
     if flags.FLAGS.streaming:
         border = CONTEXT // 2 if data.padding == "same" else 0
         graphs |= Stream(model, *known, windows.make, border).signatures()
-    inputs = ["frames", "lengths", *["in_word"] * model.config.use_in_word]
+    specs = graphs["serving_default"].input_signature
+    inputs = {
+        spec.name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for spec in specs
+    }  # None: any number
     about = {
         "inputs": inputs,
         "fps": opened.fps,

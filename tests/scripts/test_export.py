@@ -22,7 +22,10 @@ def test_an_exported_run_reads_as_the_run_does(tmp_path: Path) -> None:
     assert again == f"error: {output}: is there already; name a new directory"
     about = json.loads((output / "input.json").read_text())
     assert (about["fps"], about["crop"]["mode"], about["padding"]) == (25.0, "resize", "valid")
-    assert about["inputs"] == ["frames", "lengths"]
+    assert about["inputs"] == {
+        "frames": {"dtype": "uint8", "shape": [None, None, 112, 112]},
+        "lengths": {"dtype": "int32", "shape": [None]},
+    }
     assert "; takes frames, lengths, which input.json describes" in printed
 
     opened, path = experiment.open_run(run), tmp_path / "a.mp4"

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.loading import dataset
+from pipeline.loading.config import DataConfig, PlanConfig
 from pipeline.records.directory import DatasetDir
+from pipeline.vocab import Vocabulary
 
 ENDED_WITH_A_STREAM = """
 import sys
@@ -26,3 +29,11 @@ for _ in range(70):
 def test_a_program_ends_while_a_stream_is_open(tiny: Callable[[str], DatasetDir], reader: str) -> None:
     command = [sys.executable, "-c", ENDED_WITH_A_STREAM, str(tiny("raw").root), reader]
     assert subprocess.run(command, timeout=120).returncode == 0
+
+
+def test_a_stream_that_is_dropped_waits_for_no_tuner(tiny: Callable[[str], DatasetDir]) -> None:
+    """Whose thread may sleep for a minute: see `dataset._options`."""
+    settings = tiny("raw"), "train", DataConfig(Vocabulary.of_characters()), PlanConfig(2)
+    for layout in ("frames", "windows"):
+        assert dataset.load(*settings, layout=layout).options().autotune.enabled is False
+    assert dataset.portable(*settings).options().autotune.enabled is False
