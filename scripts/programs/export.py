@@ -23,10 +23,8 @@ def run() -> None:
     if flags.FLAGS.streaming:
         border = CONTEXT // 2 if data.padding == "same" else 0
         graphs |= Stream(model, *known, windows.make, border).signatures()
-    specs = graphs["serving_default"].input_signature
-    inputs = {
-        spec.name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for spec in specs
-    }  # None: any number
+    taken = graphs["serving_default"].input_signature
+    inputs = {spec.name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for spec in taken}
     about = {
         "inputs": inputs,
         "fps": opened.fps,
