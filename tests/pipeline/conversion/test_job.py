@@ -294,7 +294,7 @@ def test_what_was_rejected_is_tried_again_when_that_is_asked_for(
 ) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     (root / "s1/bbaf2n.mp4").write_bytes(b"no video")
-    ways = ".*kept; --retry_rejected .*; --max_reject_fraction=0.125 accepts the rejects"
+    ways = ".*kept: .*--reuse takes their crops; --retry_rejected .*; --max_reject_fraction=0.125 accepts the rejects"
     why = r"such as s1/bbaf2n.mp4: not a video that can be decoded \(.*\); see .*/out/rejected.csv"
     with pytest.raises(
         DataError, match=rf"^1 of 8 clips rejected \(1 unreadable\), more than .* allows, {why}; {ways}$"
