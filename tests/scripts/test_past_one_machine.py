@@ -20,14 +20,7 @@ from pipeline.conversion.progress import PROGRESS
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.records import directory
 from tests import datasets, forks
-from tests.pipeline.conversion.test_faults import (  # noqa: F401, address_space is a fixture
-    MANY,
-    address_space,
-    limited,
-    rejects,
-    stalled,
-    write_endless_video,
-)
+from tests.conversions import MANY, address_space, limited, rejects, stalled, write_endless_video
 from tests.scripts import commands
 
 FLAGS = ("--corpus=grid", "--crop=resize", "--clips_per_shard=2", "--val=2", "--test=1")
@@ -231,15 +224,11 @@ def test_workers_without_the_project_are_refused(many: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_clip_that_ends_its_process_twice_is_rejected(
-    corpus: Path,
-    tmp_path: Path,
-    address_space: int,  # noqa: F811, a fixture
-) -> None:
+def test_a_clip_that_ends_its_process_twice_is_rejected(corpus: Path, tmp_path: Path) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     write_endless_video(root / "s1/bbaf4p.mp4")
-    longest = f"--max_frames={MANY.max_frames}"
-    with limited(resource.RLIMIT_AS, address_space), cluster(tmp_path) as (address, _):
+    longest, enough = f"--max_frames={MANY.max_frames}", address_space(tmp_path / "measured")
+    with limited(resource.RLIMIT_AS, enough), cluster(tmp_path) as (address, _):
         client = begin(root, output, f"--dask={address}", longest, "--max_reject_fraction=0.2")
         _, stderr = client.communicate()
     assert client.returncode == 0, stderr
