@@ -20,11 +20,11 @@ from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import Progress, convert
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.corpora import grid
+from pipeline.corpora.source import ClipSource
 from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, storage
-from tests import datasets, forks
-from tests.pipeline.video.test_decode import write as write_timed
+from tests import datasets, forks, videos
 from tests.scripts import commands
 
 CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
@@ -35,10 +35,14 @@ FLAGS = ("--corpus=grid", "--clips_per_shard=2", "--val=2", "--test=1", "--worke
 Digest = Callable[[Path], dict[str, str]]
 
 
+def sources(corpus: Path) -> list[ClipSource]:
+    return list(assign(grid.clips(corpus), RULE))
+
+
 def run(corpus: Path, output: Path, config: ConvertConfig = CONFIG, **how: Any) -> list[Progress]:
     with pytest.MonkeyPatch.context() as patch:  # which saves the time to load TensorFlow
         patch.setattr(multiprocessing, "get_context", forks.get_context)
-        return list(convert(assign(grid.clips(corpus), RULE), corpus, output, config, **how))
+        return list(convert(sources(corpus), corpus, output, config, **how))
 
 
 def rejects(output: Path) -> dict[str, dict[str, str]]:
@@ -138,4 +142,4 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmPeak
 
 def write_endless_video(path: Path) -> None:
     """A video of 36 pictures that is 88,000 frames: crops of 1.1 GB, and as much again for their array."""
-    write_timed(path, [100 * n for n in range(36)])
+    videos.write_timed(path, [100 * n for n in range(36)])

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from av.container import OutputContainer
 from av.packet import Packet
 
+from pipeline.schema import ClipError, Reason
 from pipeline.video import decode
 
 BARS = 10  # of a numbered picture: white for 1, the lowest bit left
 SOUND_RATE = 48000
+SIZE = (48, 32)  # width, height of `write_timed`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,50 @@ def write(
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
+
+
+def write_timed(
+    path: Path,
+    stamps: Sequence[float],
+    *,
+    size: tuple[int, int] = SIZE,
+    pictures: Sequence[np.ndarray] | None = None,
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
+    gop: int = 12,
+    rate: float = 25,
+    b_frames: int = 2,
+) -> None:
+    """Writes picture i at second `stamps[i]`, with uniform brightness 4 * (i % 63) unless given."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(
+            "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "1", "bf": str(b_frames)}
+        )
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = gop
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 90000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index, stamp in enumerate(stamps):
+            flat = np.full((size[1], size[0]), 4 * (index % 63), np.uint8)
+            frame = av.VideoFrame.from_ndarray(pictures[index] if pictures else flat, format="gray")
+            frame.pts, frame.time_base = round(stamp * 90000), Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def shown(seen: Frames) -> list[int]:
+    """The index of the picture in each frame of a video written by `write_timed`, by its brightness."""
+    return [round(float(plane.mean()) / 4) for plane in seen.luma]
+
+
+def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
+    """Asserts that a video is refused with a reason, in words that name it."""
+    with pytest.raises(ClipError, match=match) as error:
+        read(path, **settings)
+    assert error.value.reason is reason
+    assert str(path) in error.value.detail
 
 
 def encoded(stream: av.VideoStream, pictures: Sequence[np.ndarray], begins: float = 0.0) -> list[Packet]:

@@ -1,6 +1,6 @@
 """Tiny batches in the shape of the real ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -38,3 +38,11 @@ def _batch(
 @pytest.fixture(name="batch", scope="session")
 def _batch_fixture() -> Callable[..., dict[str, tf.Tensor]]:
     return _batch
+
+
+@pytest.fixture(name="eager")
+def _eager() -> Iterator[None]:
+    """Steps run op by op: for few steps that is sooner done than a trace."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -9,115 +9,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.checkpoints import restore
-from model.config import LipReaderConfig, TrainConfig
+from model.config import TrainConfig
 from model.errors import RunError
 from model.evaluate import evaluate
 from model.lipreader import LipReader
 from model.progress import Epoch, Reporter
 from model.train import TrainResult, train
 from pipeline.vocab import Vocabulary
-from tests.model import readers
+from tests.model import runs
 from tests.scripts import events
-
-CONFIG = LipReaderConfig(classes=3, width=0.0625, lstm_units=5, bidirectional=False, dropout=0.3)
-QUICK = TrainConfig(epochs=2, warmup=0.34, checkpoint_every=2)
-STEPS = 3
-
-
-def _stream(
-    batch: Callable, stop: threading.Event | None = None, stop_after: int = 0
-) -> Callable[[int], Iterator[dict]]:
-    """Batches that depend on the step alone; `stop` is set before the `stop_after`-th batch of the run."""
-
-    def batches(first: int) -> Iterator[dict]:
-        for step in itertools.count(first):
-            if step + 1 == stop_after:
-                stop.set()
-            yield batch(seed=step, padding=step % STEPS)
-
-    return batches
-
-
-def _assert_equal(first: LipReader, second: LipReader) -> None:
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.fixture(name="eager")
-def _eager() -> Iterator[None]:
-    """Steps run op by op: for few steps that is sooner done than a trace."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def test_a_run_resumed_after_a_stop_equals_an_unbroken_one(tmp_path: Path, batch: Callable) -> None:
-    _assert_resumes(2, tmp_path, batch)
-
-
-@pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("stop_after", [3, 5])
-def test_it_resumes_at_every_step(stop_after: int, tmp_path: Path, batch: Callable) -> None:
-    _assert_resumes(stop_after, tmp_path, batch)
-
-
-def _assert_resumes(stop_after: int, tmp_path: Path, batch: Callable) -> None:
-    whole, broken, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
-    stop = threading.Event()
-    train(whole, QUICK, _stream(batch), STEPS, tmp_path / "whole")
-
-    result = train(broken, QUICK, _stream(batch, stop, stop_after), STEPS, tmp_path / "run", stop=stop)
-    assert (result.interrupted, result.steps) == (True, stop_after)
-
-    result = train(resumed, QUICK, _stream(batch), STEPS, tmp_path / "run")
-    assert (result.interrupted, result.steps) == (False, 6)
-    _assert_equal(resumed, whole)
-
-
-class _KilledError(Exception):
-    pass
-
-
-@pytest.mark.usefixtures("eager")
-def test_a_kill_costs_the_steps_since_the_last_checkpoint(tmp_path: Path, batch: Callable) -> None:
-    """In the second of two epochs of five steps, before the ninth: checkpoints are every third step and each epoch."""
-    config, asked = dataclasses.replace(QUICK, checkpoint_every=3), []
-    whole, killed, resumed = (LipReader(CONFIG, seed=1) for _ in range(3))
-
-    def batches(last: int) -> Callable[[int], Iterator[dict]]:
-        def stream(first: int) -> Iterator[dict]:
-            asked.append(first)
-            for number in itertools.count(first):
-                if number == last:
-                    raise _KilledError
-                yield batch(seed=number)
-
-        return stream
-
-    train(whole, config, batches(99), 5, tmp_path / "whole")
-    with pytest.raises(_KilledError):
-        train(killed, config, batches(8), 5, tmp_path / "run")
-    asked.clear()
-    train(resumed, config, batches(99), 5, tmp_path / "run")
-    assert asked == [6]
-    _assert_equal(resumed, whole)
-
-
-@pytest.mark.usefixtures("eager")
-def test_a_finished_run_has_nothing_left_to_learn(tmp_path: Path, batch: Callable) -> None:
-    first, again = LipReader(CONFIG, seed=1), LipReader(CONFIG, seed=2)
-    config = dataclasses.replace(QUICK, epochs=1)
-    train(first, config, _stream(batch), STEPS, tmp_path)
-    result = train(again, config, _stream(batch), STEPS, tmp_path)
-    assert (result.steps, result.loss) == (3, None)
-    _assert_equal(again, first)
 
 
 @pytest.mark.usefixtures("eager")
 def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable) -> None:
-    model, values = LipReader(CONFIG), iter([0.7, 0.4])
-    result = train(model, QUICK, _stream(batch), STEPS, tmp_path, lambda: {"cer": next(values)})
+    model, values = LipReader(runs.CONFIG), iter([0.7, 0.4])
+    result = train(model, runs.QUICK, runs.stream(batch), runs.STEPS, tmp_path, lambda: {"cer": next(values)})
     assert (result.best, result.validation) == (0.4, {"cer": 0.4})
     best = tf.train.load_checkpoint(str(tmp_path / "best"))
     assert best.get_tensor("epoch/.ATTRIBUTES/VARIABLE_VALUE") == 2
@@ -127,14 +33,16 @@ def test_validation_picks_the_best_and_is_logged(tmp_path: Path, batch: Callable
 
 @pytest.mark.usefixtures("eager")
 def test_training_ends_early_where_validation_gets_no_better(tmp_path: Path, batch: Callable) -> None:
-    config, values = dataclasses.replace(QUICK, epochs=9, patience=2), iter([0.4, 0.5, 0.6])
+    config, values = dataclasses.replace(runs.QUICK, epochs=9, patience=2), iter([0.4, 0.5, 0.6])
     validate = lambda: {"cer": next(values)}  # noqa: E731
     stop = threading.Event()
-    result = train(LipReader(CONFIG, seed=1), config, _stream(batch, stop, 8), STEPS, tmp_path, validate, stop)
+    result = train(
+        LipReader(runs.CONFIG, seed=1), config, runs.stream(batch, stop, 8), runs.STEPS, tmp_path, validate, stop
+    )
     assert (result.interrupted, result.steps) == (True, 8)
-    result = train(LipReader(CONFIG, seed=1), config, _stream(batch), STEPS, tmp_path, validate)
+    result = train(LipReader(runs.CONFIG, seed=1), config, runs.stream(batch), runs.STEPS, tmp_path, validate)
     assert (result.interrupted, result.steps, result.best) == (False, 9, 0.4)
-    result = train(LipReader(CONFIG, seed=1), config, _stream(batch), STEPS, tmp_path, validate)
+    result = train(LipReader(runs.CONFIG, seed=1), config, runs.stream(batch), runs.STEPS, tmp_path, validate)
     assert (result.interrupted, result.steps, result.loss) == (False, 9, None)
 
 
@@ -145,14 +53,14 @@ def test_the_share_of_time_that_went_into_waiting_is_told(
     clock = itertools.count()  # a second later each time it is looked at: a step takes one, and so does a wait
 
     def slow(step: int) -> Iterator[dict]:
-        for seed in range(step, STEPS):
+        for seed in range(step, runs.STEPS):
             for _ in range(9 if seed else 99):  # the first wait does not count
                 next(clock)
             yield batch(seed=seed)
 
     monkeypatch.setattr("model.train.time", types.SimpleNamespace(perf_counter=lambda: float(next(clock))))
-    config = dataclasses.replace(QUICK, epochs=1)
-    result = train(LipReader(CONFIG), config, slow, STEPS, tmp_path)
+    config = dataclasses.replace(runs.QUICK, epochs=1)
+    result = train(LipReader(runs.CONFIG), config, slow, runs.STEPS, tmp_path)
     assert result.waiting == 10 / 11
     assert result.input_bound
 
@@ -160,29 +68,36 @@ def test_the_share_of_time_that_went_into_waiting_is_told(
 @pytest.mark.usefixtures("eager")
 def test_a_monitor_that_validation_lacks_is_refused(tmp_path: Path, batch: Callable) -> None:
     with pytest.raises(RunError, match="monitor: want one of loss, wer, got 'cer'"):
-        train(LipReader(CONFIG), QUICK, _stream(batch), STEPS, tmp_path, lambda: {"wer": 1.0, "loss": 2.0})
+        train(
+            LipReader(runs.CONFIG),
+            runs.QUICK,
+            runs.stream(batch),
+            runs.STEPS,
+            tmp_path,
+            lambda: {"wer": 1.0, "loss": 2.0},
+        )
 
 
 @pytest.mark.usefixtures("eager")
 def test_a_text_longer_than_its_windows_stops_training_and_is_named(tmp_path: Path, batch: Callable) -> None:
-    model = LipReader(dataclasses.replace(CONFIG, head="ctc"))
+    model = LipReader(dataclasses.replace(runs.CONFIG, head="ctc"))
     bad = batch(lengths=(3, 2), labels=((0, 1), (1, 1)))
     with pytest.raises(RunError, match=r"step 0 \(epoch 0\): the loss is not finite, from clips clip1;"):
-        train(model, QUICK, lambda step: [bad] * STEPS, STEPS, tmp_path)
+        train(model, runs.QUICK, lambda step: [bad] * runs.STEPS, runs.STEPS, tmp_path)
     assert not list(tmp_path.glob("last/*"))
 
 
 @pytest.mark.usefixtures("eager")
 def test_a_loss_that_is_not_a_number_names_the_batch(tmp_path: Path, batch: Callable) -> None:
-    model = LipReader(CONFIG)
+    model = LipReader(runs.CONFIG)
     model.head.bias.assign([np.nan] * 3)
     filled = {**batch(), "weights": tf.constant([1.0, 0.0, 1.0])}
     with pytest.raises(RunError, match="the loss is not finite, from clips clip0, clip2;"):
-        train(model, QUICK, lambda step: [filled] * STEPS, STEPS, tmp_path)
+        train(model, runs.QUICK, lambda step: [filled] * runs.STEPS, runs.STEPS, tmp_path)
 
 
 def test_the_clips_of_a_step_are_named_after_later_ones_were_given(tmp_path: Path, batch: Callable) -> None:
-    model = LipReader(dataclasses.replace(CONFIG, head="ctc"))
+    model = LipReader(dataclasses.replace(runs.CONFIG, head="ctc"))
 
     def stream(step: int) -> Iterator[dict]:
         for number in range(step, 9):
@@ -194,34 +109,8 @@ def test_the_clips_of_a_step_are_named_after_later_ones_were_given(tmp_path: Pat
             yield {**batch(**bad), "ids": tf.constant([f"first{number}", f"second{number}"])}
 
     with pytest.raises(RunError, match=r"step 3 \(epoch 0\): the loss is not finite, from clips second3;"):
-        train(model, QUICK, stream, 9, tmp_path)
+        train(model, runs.QUICK, stream, 9, tmp_path)
     assert tf.train.load_checkpoint(str(tmp_path / "last")).get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 2
-
-
-@pytest.mark.usefixtures("eager")
-def test_averages_are_validated_and_kept_and_resumed(tmp_path: Path, batch: Callable) -> None:
-    config = dataclasses.replace(QUICK, ema=0.9, learning_rate=0.1, patience=9)
-    whole, broken, resumed, read = (LipReader(CONFIG, seed=1) for _ in range(4))
-    seen: list[np.ndarray] = []
-
-    def validate() -> dict[str, float]:
-        seen.append(whole.head.bias.numpy())
-        return {"cer": 1.0 / len(seen)}
-
-    train(whole, config, _stream(batch), STEPS, tmp_path / "whole", validate)
-    assert np.abs(seen[1] - whole.head.bias.numpy()).max() > 1e-3
-    readers.write_run(tmp_path / "whole", CONFIG, train={"ema": 0.9})
-    for which in ("best", "last"):
-        restore(read, tmp_path / "whole", which)
-        np.testing.assert_allclose(read.head.bias, seen[1], rtol=1e-6)
-
-    stop = threading.Event()
-    train(broken, config, _stream(batch, stop, 4), STEPS, tmp_path / "run", stop=stop)
-    train(resumed, config, _stream(batch), STEPS, tmp_path / "run")
-    _assert_equal(resumed, whole)
-    readers.write_run(tmp_path / "run", CONFIG, train={"ema": 0.9})
-    restore(read, tmp_path / "run", "last")
-    np.testing.assert_array_equal(read.head.bias, seen[1])
 
 
 @pytest.mark.usefixtures("eager")
@@ -242,7 +131,7 @@ def test_a_reporter_is_told_every_step_and_epoch(tmp_path: Path, batch: Callable
             told.append(("close",))
 
     validate = lambda: {"cer": next(values)}  # noqa: E731
-    train(LipReader(CONFIG), QUICK, _stream(batch), STEPS, tmp_path, validate, reporter=Listener())
+    train(LipReader(runs.CONFIG), runs.QUICK, runs.stream(batch), runs.STEPS, tmp_path, validate, reporter=Listener())
     steps = [("step", step, ["loss", "waiting", "windows_per_s"]) for step in range(1, 7)]
     first, second = ("epoch", 1, 2, 3, {"cer": 0.7}, 0.7), ("epoch", 2, 2, 6, {"cer": 0.4}, 0.4)
     assert told == [("start", 0, 6), *steps[:3], first, *steps[3:], second, ("close",)]
@@ -251,13 +140,13 @@ def test_a_reporter_is_told_every_step_and_epoch(tmp_path: Path, batch: Callable
 @pytest.mark.usefixtures("eager")
 def test_data_that_ends_early_is_named(tmp_path: Path, batch: Callable) -> None:
     with pytest.raises(RunError, match="epoch 0: the data ended after 1 of 3 batches"):
-        train(LipReader(CONFIG), QUICK, lambda step: [batch()], STEPS, tmp_path)
+        train(LipReader(runs.CONFIG), runs.QUICK, lambda step: [batch()], runs.STEPS, tmp_path)
 
 
 @pytest.mark.usefixtures("eager")
 def test_fewer_examples_than_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="batch_size: fewer training examples than one batch holds"):
-        train(LipReader(CONFIG), QUICK, list, 0, tmp_path)
+        train(LipReader(runs.CONFIG), runs.QUICK, list, 0, tmp_path)
 
 
 @pytest.mark.usefixtures("eager")
@@ -280,8 +169,8 @@ def _left_by(batches: list[dict], run_dir: Path) -> dict[str, np.ndarray]:
                 stop.set()
             yield each
 
-    config = dataclasses.replace(QUICK, weight_decay=0.5)
-    result = train(LipReader(CONFIG, seed=1), config, stream, 9, run_dir, stop=stop)
+    config = dataclasses.replace(runs.QUICK, weight_decay=0.5)
+    result = train(LipReader(runs.CONFIG, seed=1), config, stream, 9, run_dir, stop=stop)
     assert (result.interrupted, result.steps) == (True, len(batches))
     reader = tf.train.load_checkpoint(str(run_dir / "last"))
     return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
@@ -299,16 +188,16 @@ def test_the_rate_of_the_last_steps_is_like_that_of_the_others(
         def step(self, step: int, values: dict[str, float]) -> None:
             rates.append(values["windows_per_s"])
 
-    config = dataclasses.replace(QUICK, epochs=1, checkpoint_every=100)
-    train(LipReader(CONFIG), config, lambda step: [batch()] * 7, 7, tmp_path, reporter=Listener())
+    config = dataclasses.replace(runs.QUICK, epochs=1, checkpoint_every=100)
+    train(LipReader(runs.CONFIG), config, lambda step: [batch()] * 7, 7, tmp_path, reporter=Listener())
     assert max(rates) < 100 * np.median(rates)  # it was a thousand times as much
 
 
 @pytest.mark.usefixtures("eager")
 def test_tensorboard_gets_the_curves(tmp_path: Path, batch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.train.LOG_EVERY", 2)
-    config = dataclasses.replace(QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
-    result = train(LipReader(CONFIG, seed=1), config, lambda step: [batch()] * 4, 4, tmp_path / "run")
+    config = dataclasses.replace(runs.QUICK, epochs=1, learning_rate=0.5, warmup=0.0)
+    result = train(LipReader(runs.CONFIG, seed=1), config, lambda step: [batch()] * 4, 4, tmp_path / "run")
     found = events.written(tmp_path / "run" / "tensorboard" / "train")
     optimizer, speed = ("optimizer/gradient_norm", "optimizer/learning_rate"), ("speed/waiting", "speed/windows_per_s")
     assert sorted(found) == ["loss", *optimizer, *speed]
@@ -345,7 +234,7 @@ def test_four_patterns_are_learned(head: str, tmp_path: Path) -> None:
         "weights": tf.ones([4]),
         "ids": tf.constant(["a", "b", "c", "d"]),
     }
-    model = LipReader(dataclasses.replace(CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
+    model = LipReader(dataclasses.replace(runs.CONFIG, classes=4, lstm_units=16, head=head, dropout=0.0))
     steps = 60
     config = TrainConfig(epochs=1, learning_rate=1e-2, warmup=0.1)
     train(model, config, lambda step: [dense] * steps, steps, tmp_path)

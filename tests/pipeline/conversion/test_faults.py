@@ -13,21 +13,11 @@ import pytest
 
 from pipeline.conversion import processes
 from pipeline.conversion.job import convert
-from pipeline.corpora import grid
-from pipeline.corpora.splits import assign
 from pipeline.records import directory
 from pipeline.schema import DataError
 from tests import conversions, datasets
 from tests.conversions import Digest
 from tests.scripts import commands
-
-
-@pytest.fixture(scope="module")
-def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus converted without a fault."""
-    output = tmp_path_factory.mktemp("whole") / "grid"
-    conversions.run(corpus, output, workers=2)
-    return output
 
 
 def test_a_file_that_may_not_grow(corpus: Path, whole: Path, tmp_path: Path, digest: Digest) -> None:
@@ -69,7 +59,7 @@ def test_a_full_disk(corpus: Path, whole: Path, disk: Path, digest: Digest) -> N
 @pytest.mark.slow
 def test_a_disk_that_turns_read_only(corpus: Path, whole: Path, disk: Path, digest: Digest) -> None:
     assert mount("-o", "remount,size=8m", str(disk)).returncode == 0
-    sources = assign(grid.clips(corpus), conversions.RULE)
+    sources = conversions.sources(corpus)
     with contextlib.closing(convert(sources, corpus, disk / "out", conversions.CONFIG)) as states:
         while next(states).converted < 4:
             pass

@@ -11,7 +11,6 @@ import pytest
 from pipeline.records import directory
 from pipeline.synthetic.corpus import SyntheticConfig, render
 from tests import conversions, datasets, videos
-from tests.pipeline.video.test_decode import write as write_timed
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def motley(face: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def film(name: str, frames: np.ndarray, stamps: list[float] = at, **how: Any) -> None:
         height, width = frames.shape[1:]
-        write_timed(root / f"s1/{name}.mp4", stamps, size=(width, height), pictures=list(frames), **how)
+        videos.write_timed(root / f"s1/{name}.mp4", stamps, size=(width, height), pictures=list(frames), **how)
 
     film("sound", face)
     film("two_faces", np.concatenate([face, small], axis=2))

@@ -10,19 +10,18 @@ from av.video.reformatter import Interpolation
 from pipeline.video import decode
 from pipeline.video.color import Converter
 from tests import videos
-from tests.pipeline.video.test_decode import SIZE, write
 
 
 def test_luma_has_full_range(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
+    videos.write_timed(tmp_path / "a.mp4", [0, 0.04], pictures=[np.full((32, 48), v, np.uint8) for v in (0, 255)])
     np.testing.assert_allclose(videos.read(tmp_path / "a.mp4").luma.mean(axis=(1, 2)), [0, 255], atol=1)
 
 
 def test_color_is_rgb(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        red = av.VideoFrame.from_ndarray(np.full((*SIZE[::-1], 3), (200, 40, 30), np.uint8), format="rgb24")
+        stream.width, stream.height, stream.pix_fmt = *videos.SIZE, "yuv420p"
+        red = av.VideoFrame.from_ndarray(np.full((*videos.SIZE[::-1], 3), (200, 40, 30), np.uint8), format="rgb24")
         container.mux(stream.encode(red))
         container.mux(stream.encode(None))
     (seen,) = decode.read_color(tmp_path / "a.mp4")

@@ -1,8 +1,5 @@
 import itertools
-import os
 import weakref
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,59 +11,14 @@ from pipeline.schema import ClipError, Reason
 from pipeline.video import decode
 from tests import videos
 
-SIZE = (48, 32)  # width, height
-
-
-def write(
-    path: Path,
-    stamps: Sequence[float],
-    *,
-    size: tuple[int, int] = SIZE,
-    pictures: Sequence[np.ndarray] | None = None,
-    rotation: int = 0,
-    options: dict[str, str] | None = None,
-    gop: int = 12,
-    rate: float = 25,
-    b_frames: int = 2,
-) -> None:
-    """Writes picture i at second `stamps[i]`, with uniform brightness 4 * (i % 63) unless given."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "1", "bf": str(b_frames)}
-        )
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.gop_size = gop
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 90000)
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for index, stamp in enumerate(stamps):
-            flat = np.full((size[1], size[0]), 4 * (index % 63), np.uint8)
-            frame = av.VideoFrame.from_ndarray(pictures[index] if pictures else flat, format="gray")
-            frame.pts, frame.time_base = round(stamp * 90000), Fraction(1, 90000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def shown(seen: videos.Frames) -> list[int]:
-    """The index of the picture in each frame of a video written by `write`, by its brightness."""
-    return [round(float(plane.mean()) / 4) for plane in seen.luma]
-
-
-def reject(path: Path, reason: Reason, match: str, **settings: object) -> None:
-    with pytest.raises(ClipError, match=match) as error:
-        videos.read(path, **settings)
-    assert error.value.reason is reason
-    assert str(path) in error.value.detail
-
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a name, with: colon.mp4", "-ü*?[x].mp4"])
 def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> None:
-    write(tmp_path / name, [i / 25 for i in range(60)])
+    videos.write_timed(tmp_path / name, [i / 25 for i in range(60)])
     seen = videos.read(tmp_path / name)
     assert seen.luma.shape == (60, 32, 48)
     assert seen.luma.dtype == np.uint8
-    assert shown(seen) == list(range(60))
+    assert videos.shown(seen) == list(range(60))
     np.testing.assert_allclose(seen.times, np.arange(60) / 25, atol=1.1e-3)
 
 
@@ -80,31 +32,31 @@ def test_a_constant_rate_of_25_passes_unchanged(tmp_path: Path, name: str) -> No
     ],
 )
 def test_other_rates_are_resampled(tmp_path: Path, rate: float, count: int, expected: list[int]) -> None:
-    write(tmp_path / "a.mp4", [i / rate for i in range(count)], rate=rate)
-    assert shown(videos.read(tmp_path / "a.mp4")) == expected
+    videos.write_timed(tmp_path / "a.mp4", [i / rate for i in range(count)], rate=rate)
+    assert videos.shown(videos.read(tmp_path / "a.mp4")) == expected
 
 
 def test_a_variable_rate_shows_the_latest_picture(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
+    videos.write_timed(tmp_path / "a.mp4", [0.0, 0.05, 0.3, 0.34, 0.341, 0.42])
     seen = videos.read(tmp_path / "a.mp4")
     # Instants 0, .04, ... .44; a picture may begin up to 0.016 s late: .05 counts for .04, .42 not for .40.
-    assert shown(seen)[:11] == [0, 1, 1, 1, 1, 1, 1, 1, 2, 4, 4]
+    assert videos.shown(seen)[:11] == [0, 1, 1, 1, 1, 1, 1, 1, 2, 4, 4]
     np.testing.assert_allclose(seen.times[[0, 1, 8, 9]], [0, 0.05, 0.3, 0.341], atol=1e-4)
 
 
 def test_the_output_rate(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
+    videos.write_timed(tmp_path / "a.mp4", [i / 25 for i in range(25)])
     seen = videos.read(tmp_path / "a.mp4", fps=12.5)
-    assert shown(seen) == [*range(0, 24, 2)]  # 12.5 frames round to 12
+    assert videos.shown(seen) == [*range(0, 24, 2)]  # 12.5 frames round to 12
 
 
 @pytest.mark.parametrize("gop", [12, 10_000], ids=["many keys", "one key"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
 def test_a_span_equals_those_frames_of_the_whole_video(tmp_path: Path, name: str, gop: int) -> None:
     rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(7)]
+    noise = [rng.integers(0, 256, videos.SIZE[::-1], np.uint8) for _ in range(7)]
     pictures = [noise[i % 7] // 2 + i // 4 for i in range(400)]
-    write(tmp_path / name, [i / 25 for i in range(400)], pictures=pictures, gop=gop)
+    videos.write_timed(tmp_path / name, [i / 25 for i in range(400)], pictures=pictures, gop=gop)
     whole = videos.read(tmp_path / name)
     assert len(whole.luma) == 400
     for first, stop in ((0, 3), (51, 60), (251, 280), (300, 337), (390, 400)):  # past 250: reached by seeking
@@ -114,33 +66,27 @@ def test_a_span_equals_those_frames_of_the_whole_video(tmp_path: Path, name: str
 
 
 def test_a_span_beyond_the_end(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", [i / 25 for i in range(25)])
+    videos.write_timed(tmp_path / "a.mp4", [i / 25 for i in range(25)])
     assert len(videos.read(tmp_path / "a.mp4", span=(0.4, 1.06)).luma) == 15  # annotations round
-    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "1.000 s.* 0.4 to 1.5 s", span=(0.4, 1.5))
-    reject(tmp_path / "a.mp4", Reason.TRUNCATED, "3 to 3.04 s", span=(3.0, 3.04))
+    videos.reject(tmp_path / "a.mp4", Reason.TRUNCATED, "1.000 s.* 0.4 to 1.5 s", span=(0.4, 1.5))
+    videos.reject(tmp_path / "a.mp4", Reason.TRUNCATED, "3 to 3.04 s", span=(3.0, 3.04))
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_color_frames_match_the_gray_ones(tmp_path: Path, rotation: int) -> None:
     path = tmp_path / "a.mp4"
-    write(path, [k / 30 for k in range(30)], rotation=rotation)
+    videos.write_timed(path, [k / 30 for k in range(30)], rotation=rotation)
     gray, color = videos.read(path).luma, list(decode.read_color(path))
     assert (len(color), color[0].shape, color[0].dtype) == (25, (*gray.shape[1:], 3), np.uint8)
     np.testing.assert_allclose(np.stack(color).mean(-1), gray, atol=2)
 
 
-def test_color_of_a_text_file_is_unreadable(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(ClipError, match=r"^unreadable: .*a\.mp4: "):
-        next(decode.read_color(tmp_path / "a.mp4"))
-
-
 def test_frames_come_one_by_one(tmp_path: Path) -> None:
     """None is kept, whatever the number of frames, and a picture shown again is the same array."""
-    write(tmp_path / "a.mp4", [k / 12.5 for k in range(60)], rate=12.5)
+    videos.write_timed(tmp_path / "a.mp4", [k / 12.5 for k in range(60)], rate=12.5)
     (tmp_path / "images").mkdir()
     for number in range(30):
-        Image.new("L", SIZE, number).save(tmp_path / f"images/{number}.png")
+        Image.new("L", videos.SIZE, number).save(tmp_path / f"images/{number}.png")
     for path, repeated in ((tmp_path / "a.mp4", 60), (tmp_path / "images", 0)):
         with decode.opened(path) as video:
             frames, last, same = [], None, 0
@@ -155,111 +101,39 @@ def test_frames_come_one_by_one(tmp_path: Path) -> None:
 def test_large_pictures_keep_their_size(tmp_path: Path) -> None:
     picture = np.zeros((1440, 2560), np.uint8)
     picture[:, ::2] = 200  # lines of one pixel
-    write(tmp_path / "a.mp4", [0, 0.04], size=(2560, 1440), pictures=[picture] * 2)
+    videos.write_timed(tmp_path / "a.mp4", [0, 0.04], size=(2560, 1440), pictures=[picture] * 2)
     np.testing.assert_allclose(videos.read(tmp_path / "a.mp4").luma[0], picture, atol=12)
-
-
-def test_errors_surface_behind_the_frames_before_them(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    write(path, [i / 25 for i in range(50)], options={"movflags": "faststart"})
-    path.write_bytes(path.read_bytes()[:-200])
-    with decode.opened(path) as video:
-        frames = iter(video)
-        assert [round(float(next(frames).mean()) / 4) for _ in range(30)] == list(range(30))
-        with pytest.raises(ClipError, match="after picture"):
-            list(frames)
-
-
-def test_libav_errors_of_others_pass(tmp_path: Path) -> None:
-    """Only those of the video itself become UNREADABLE."""
-    write(tmp_path / "a.mp4", [0, 0.04])
-    opened = decode.opened(tmp_path / "a.mp4")
-    next(iter(opened.__enter__()))
-    error = av.FFmpegError(1, "of another file")
-    assert not opened.__exit__(type(error), error, None)
 
 
 def test_more_than_max_frames_is_refused_before_decoding_all(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    write(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
+    videos.write_timed(path, [i / 25 for i in range(100)], options={"movflags": "faststart"})
     assert len(videos.read(path, max_frames=100).luma) == 100
-    reject(path, Reason.TOO_LONG, "100 frames.* limit is 99 .*--max_frames", max_frames=99)
-    reject(path, Reason.TOO_LONG, "50 frames.* limit is 49", max_frames=49, span=(1.0, 3.0))
+    videos.reject(path, Reason.TOO_LONG, "100 frames.* limit is 99 .*--max_frames", max_frames=99)
+    videos.reject(path, Reason.TOO_LONG, "50 frames.* limit is 49", max_frames=49, span=(1.0, 3.0))
     path.write_bytes(path.read_bytes()[:-200])  # damage at the end, which reading to the limit never meets
-    reject(path, Reason.TOO_LONG, "51 frames.* limit is 50", max_frames=50)
-    reject(path, Reason.TRUNCATED, "after picture", max_frames=100)
+    videos.reject(path, Reason.TOO_LONG, "51 frames.* limit is 50", max_frames=50)
+    videos.reject(path, Reason.TRUNCATED, "after picture", max_frames=100)
 
 
 def test_frames_beyond_max_frames_are_truncated_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    write(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
+    videos.write_timed(path, [i / 25 for i in range(60)], options={"movflags": "faststart"})
     seen = [videos.read(path, max_frames=limit, truncate=True) for limit in (60, 59)]
-    assert [(shown(one), one.truncated) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
+    assert [(videos.shown(one), one.truncated) for one in seen] == [(list(range(60)), False), (list(range(59)), True)]
     seen = [videos.read(path, max_frames=limit, truncate=True, span=(0.4, 0.8)) for limit in (10, 9)]
-    assert [(shown(one), one.truncated) for one in seen] == [(list(range(10, 20)), False), (list(range(10, 19)), True)]
+    assert [(videos.shown(one), one.truncated) for one in seen] == [
+        (list(range(10, 20)), False),
+        (list(range(10, 19)), True),
+    ]
     path.write_bytes(path.read_bytes()[:-200])  # damage that reading to the limit never meets
     assert videos.read(path, max_frames=40, truncate=True).truncated
-
-
-def test_damage_right_behind_max_frames_is_ignored(tmp_path: Path) -> None:
-    damaged = 51  # the last frame is read once picture 50 is
-    path = videos.write(tmp_path / "a.mkv", videos.numbered(60), encoder={"bf": "0"})
-    with av.open(str(path)) as container:
-        packet = [packet for packet in container.demux(video=0) if packet.size][damaged]
-        data = bytearray(path.read_bytes())
-        data[packet.pos + 12 : packet.pos + packet.size] = b"\xff" * (packet.size - 12)
-    path.write_bytes(data)
-    reject(path, Reason.UNREADABLE, f"damaged after picture {damaged}")
-    seen = videos.read(path, max_frames=50, truncate=True)
-    assert (videos.numbers(seen.luma), seen.truncated) == (list(range(50)), True)
-
-
-@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
-def test_truncated_mp4(tmp_path: Path, share: float) -> None:
-    path = tmp_path / "a.mp4"
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(50)]
-    write(path, [i / 25 for i in range(50)], pictures=noise, options={"movflags": "faststart"})
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    reject(path, Reason.TRUNCATED, r"after picture \d")
-
-
-def test_truncated_between_packets(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    write(path, [i / 25 for i in range(50)], options={"movflags": "faststart"})
-    with av.open(str(path)) as container:
-        cut = [p.pos for p in container.demux(video=0) if p.size][40]
-    path.write_bytes(path.read_bytes()[:cut])
-    reject(path, Reason.TRUNCATED, "after picture 40, the container")
-
-
-def test_an_mp4_without_its_index(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    write(path, [i / 25 for i in range(50)])  # the index comes last
-    data = path.read_bytes()
-    path.write_bytes(data[: data.index(b"moov") - 4])
-    reject(path, Reason.UNREADABLE, "not a video")
-    path.write_bytes(data[: data.index(b"stco") - 4])
-    reject(path, Reason.TRUNCATED, "no picture")
-
-
-def test_damage_in_the_middle_is_unreadable(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, SIZE[::-1], np.uint8) for _ in range(50)]
-    write(path, [i / 25 for i in range(50)], pictures=noise, options={"movflags": "faststart"})
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 6000] = bytes(6000)
-    path.write_bytes(data)
-    reject(path, Reason.UNREADABLE, r"damaged after picture \d")
-    assert len(videos.read(path, span=(0, 0.4)).luma) == 10  # before the damage
 
 
 def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     stamps = [*(i / 25 for i in range(39)), 39.5 / 25]
-    write(path, stamps, options={"movflags": "faststart"}, b_frames=0)
+    videos.write_timed(path, stamps, options={"movflags": "faststart"}, b_frames=0)
     data = bytearray(path.read_bytes())
     table = data.index(b"stts") + 8  # a count, then pairs of samples and ticks: (38, .04 s) (1, .06 s) (1, .04 s)
     assert data[table : table + 8] == bytes([0, 0, 0, 3, 0, 0, 0, 38])
@@ -269,14 +143,14 @@ def test_timestamps_that_stand_still_count_at_the_nominal_rate(tmp_path: Path) -
         packets = [p for p in container.demux(video=0) if p.size]
     assert {p.pts for p in packets} == {0}
     assert decode.end(path) == 1.6
-    assert shown(videos.read(path)) == list(range(40))
-    assert shown(videos.read(path, span=(0.4, 0.8))) == list(range(10, 20))
+    assert videos.shown(videos.read(path)) == list(range(40))
+    assert videos.shown(videos.read(path, span=(0.4, 0.8))) == list(range(10, 20))
     path.write_bytes(path.read_bytes()[: packets[30].pos])
-    reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
+    videos.reject(path, Reason.TRUNCATED, "1.200 s after picture 30")
 
 
 def test_the_end_by_the_header(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
+    videos.write_timed(tmp_path / "a.mp4", [n / 30 for n in range(45)], rate=30)
     assert decode.end(tmp_path / "a.mp4") == pytest.approx(1.5, abs=0.001)
     late = videos.write(tmp_path / "late.mp4", videos.numbered(25), begins=0.4, sound=(0.0, 1.0))
     assert decode.end(late) == pytest.approx(1.4, abs=0.001)
@@ -291,6 +165,8 @@ def test_the_end_by_the_header(tmp_path: Path) -> None:
 
 
 MILLISECONDS = (500.0, 2250.0)
+
+
 CORRECT = "correct its times, which are seconds, or replace a video that was cut off"
 
 
@@ -319,38 +195,12 @@ def test_a_span_behind_the_end_of_the_video(
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.h264"])
 def test_a_span_is_too_long_only_where_the_video_has_so_many_frames(tmp_path: Path, name: str) -> None:
     path = videos.write(tmp_path / name, videos.numbered(75))
-    reject(path, Reason.TOO_LONG, r"frames, the limit is 49 \(--max_frames", max_frames=49, span=(0.0, 2.0))
-    reject(path, Reason.TOO_LONG, "the limit is 70 ", max_frames=70, span=(0.0, 3.08))  # as far as frames are rounded
+    videos.reject(path, Reason.TOO_LONG, r"frames, the limit is 49 \(--max_frames", max_frames=49, span=(0.0, 2.0))
+    videos.reject(
+        path, Reason.TOO_LONG, "the limit is 70 ", max_frames=70, span=(0.0, 3.08)
+    )  # as far as frames are rounded
     seen = videos.read(path, max_frames=49, span=(0.0, 2250.0), truncate=True)
     assert (len(seen.luma), seen.truncated) == (49, True)
-
-
-def test_not_a_video(tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("a text named like a video\n" * 100)
-    (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "noise.mpg").write_bytes(np.random.default_rng(0).bytes(50_000))
-    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n")
-    for name in ("text.mp4", "empty.mp4", "noise.mpg", "list.mp4"):
-        reject(tmp_path / name, Reason.UNREADABLE, "not a video")
-    reject(tmp_path / "missing.mp4", Reason.UNREADABLE, "No such file")
-
-
-def test_special_files_are_not_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo.mp4")  # opening it would hang
-    reject(tmp_path / "fifo.mp4", Reason.UNREADABLE, "neither a regular file nor a directory")
-    reject(Path("/dev/zero"), Reason.UNREADABLE, "neither a regular file nor a directory")
-
-
-def test_audio_only(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        for index in range(10):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 16000, 1024 * index
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    reject(path, Reason.NO_VIDEO, "no video stream")
 
 
 @pytest.mark.parametrize(
@@ -381,10 +231,3 @@ def test_grid_passes_untouched(name: str, frames: int, grid_clips: Path) -> None
             np.testing.assert_array_equal(plane, np.clip(np.rint((limited - 16) * 255 / 219), 0, 255))
     part = videos.read(grid_clips / name, span=(1.0, 2.0))
     np.testing.assert_array_equal(part.luma, seen.luma[25:50])
-
-
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
-def test_truncated_mpeg_1(tmp_path: Path, share: float, grid_clips: Path) -> None:
-    data = (grid_clips / "s2" / "swwp2s.mpg").read_bytes()
-    (tmp_path / "a.mpg").write_bytes(data[: int(len(data) * share)])
-    reject(tmp_path / "a.mpg", Reason.TRUNCATED, r"after picture \d")
