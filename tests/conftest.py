@@ -1,6 +1,5 @@
 import ctypes
 import hashlib
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -100,9 +99,7 @@ def store(served: stores.Store) -> Iterator[stores.Store]:
 
 @pytest.fixture(scope="module")
 def forked_workers() -> Iterator[None]:
-    """Workers of conversions are forked where they would be spawned: for tests that are not about processes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multiprocessing, "get_context", forks.get_context)
+    with forks.workers():
         yield
 
 

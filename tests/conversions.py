@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import fcntl
-import multiprocessing
 import resource
 import signal
 import subprocess
@@ -40,8 +39,7 @@ def sources(corpus: Path) -> list[ClipSource]:
 
 
 def run(corpus: Path, output: Path, config: ConvertConfig = CONFIG, **how: Any) -> list[Progress]:
-    with pytest.MonkeyPatch.context() as patch:  # which saves the time to load TensorFlow
-        patch.setattr(multiprocessing, "get_context", forks.get_context)
+    with forks.workers():
         return list(convert(sources(corpus), corpus, output, config, **how))
 
 
@@ -135,8 +133,8 @@ made = shard.shard_work(root, None, MANY)(root, shard.ShardTask("train", 0, 1, t
 assert [event.outcome.rejected for event in list(made)[1::2]] == [None]
 print(next(line for line in open("/proc/self/status") if line.startswith("VmPeak:")).split()[1])
 """
-    command = [sys.executable, "-c", program]
-    printed = subprocess.run(command, cwd=commands.ROOT, capture_output=True, check=True, text=True).stdout
+    measuring = [sys.executable, "-c", program]
+    printed = subprocess.run(measuring, cwd=commands.ROOT, capture_output=True, check=True, text=True).stdout
     return 1024 * int(printed) + 1_700_000_000
 
 

@@ -5,16 +5,19 @@ them, and what they are to do is pickled.
 """
 
 import atexit
+import contextlib
 import multiprocessing
 import os
 import resource
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
@@ -51,6 +54,14 @@ def _begin(
 def get_context(method: str | None = None) -> Context:
     """In the place of that of `multiprocessing`, so that what is to be spawned is forked."""
     return Context()
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    """Forks the workers of conversions, which would be spawned: for tests that are not about processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", get_context)
+        yield
 
 
 @atexit.register

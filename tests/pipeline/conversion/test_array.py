@@ -6,7 +6,7 @@ import functools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,17 @@ import pytest
 
 from pipeline.conversion import array, job, lock, progress
 from pipeline.conversion.array import WHOLE, Part
-from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import Progress, convert, finalize_tasks
 from pipeline.conversion.processes import Completed, Event, Finished, Work
 from pipeline.conversion.run_log import CONVERSION
 from pipeline.conversion.shard import ShardTask, convert_shard, plan_shards
-from pipeline.corpora import grid
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign
 from pipeline.mouth.cropping import MouthCropper
-from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, storage
 from pipeline.schema import BusyError, DataError
+from tests.conversions import CONFIG, Digest, sources
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
-
-CONFIG = ConvertConfig(name="grid", crop=CropSettings(mode="resize"), clips_per_shard=2)
-Digest = Callable[[Path], dict[str, str]]
-
-
-def sources(corpus: Path) -> list[ClipSource]:
-    return list(assign(grid.clips(corpus), SplitRule(val="2", test="1")))
 
 
 def run(corpus: Path, output: Path, part: Part = WHOLE, clips: list[ClipSource] | None = None) -> list[Progress]:

@@ -7,21 +7,13 @@ import pytest
 from pipeline.conversion import dry_run, precheck
 from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
-from pipeline.corpora import grid
 from pipeline.corpora.catalog import Catalog
 from pipeline.corpora.source import ClipSource
-from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth.settings import CropSettings
 from pipeline.records.codecs import Encoding
 from pipeline.schema import DataError
+from tests.conversions import CONFIG, sources
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
-
-CONFIG = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
-
-
-def sources(corpus: Path) -> list[ClipSource]:
-    return list(assign(grid.clips(corpus), SplitRule(val="2", test="1")))
 
 
 def rows(corpus: Path, output: Path, clips: list[ClipSource], config: ConvertConfig = CONFIG) -> dict[str, str]:

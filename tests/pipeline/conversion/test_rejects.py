@@ -17,8 +17,6 @@ from pipeline.schema import DataError
 from tests import conversions, datasets
 from tests.conversions import Digest
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
-
 
 @pytest.fixture(scope="module")
 def spoilt(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -115,11 +113,7 @@ def begun_shards(corpus: Path) -> list[tuple[str, list[str]]]:
 
 
 def test_a_retry_that_is_stopped_loses_nothing_and_goes_on(
-    whole: Path,
-    corpus: Path,
-    tmp_path: Path,
-    digest: Digest,
-    monkeypatch: pytest.MonkeyPatch,
+    whole: Path, corpus: Path, tmp_path: Path, digest: Digest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
     (first, one), (second, other), *_ = begun_shards(corpus)
@@ -158,11 +152,7 @@ def test_a_retry_goes_on_with_what_it_has_marked_alone(corpus: Path, tmp_path: P
 
 
 def test_a_job_that_cannot_come_good_any_more_ends_early(
-    whole: Path,
-    corpus: Path,
-    tmp_path: Path,
-    digest: Digest,
-    monkeypatch: pytest.MonkeyPatch,
+    whole: Path, corpus: Path, tmp_path: Path, digest: Digest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "MIN_REJECTS", 2)
     root, output = shutil.copytree(corpus, tmp_path / "corpus"), tmp_path / "out"
@@ -180,6 +170,7 @@ def test_a_job_that_cannot_come_good_any_more_ends_early(
     assert digest(output) == digest(whole)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_all_clips_rejected_is_an_error(spoilt: Path, tmp_path: Path) -> None:
     bad = [source for source in conversions.sources(spoilt) if source.id in ("s1/short", "s1/empty")]
     with pytest.raises(DataError, match=r"all 2 clips rejected \(.*such as s1/.*see .*rejected.csv"):

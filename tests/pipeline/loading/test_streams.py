@@ -17,10 +17,8 @@ from pipeline.vocab import Vocabulary
 from tests import datasets, laws
 from tests.laws import Batch
 
-CHARACTERS = Vocabulary.of_characters()
-WORDS = Vocabulary.of_words([word for word, _, _ in datasets.SPOKEN])
-SENTENCE = DataConfig(CHARACTERS)
-WORD = DataConfig(WORDS, unit="word", margin=1)
+SENTENCE = DataConfig(Vocabulary.of_characters())
+WORD = DataConfig(Vocabulary.of_words([word for word, _, _ in datasets.SPOKEN]), unit="word", margin=1)
 Stream = tuple[DatasetDir, str, DataConfig, PlanConfig, AugmentConfig | None]
 VARIED = AugmentConfig(shift=5, flip=0.5, brightness=20, contrast=0.2, mask_frames=3, masks=2, speed=0.3)
 CUT = {"max_frames": 14, "overlong": "truncate"}

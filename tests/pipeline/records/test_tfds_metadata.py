@@ -9,16 +9,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline.conversion import shard
-from pipeline.conversion.config import ConvertConfig
 from pipeline.conversion.job import convert
-from pipeline.corpora import grid
-from pipeline.corpora.splits import SplitRule, assign
-from pipeline.mouth.settings import CropSettings
 from pipeline.records import directory, tfds_metadata
 from pipeline.records.codecs import Encoding
 from pipeline.records.directory import DatasetDir
 from pipeline.schema import Clip, Key, Word
-from tests import datasets
+from tests import conversions, datasets
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -112,12 +108,11 @@ def test_tensorflow_datasets_reads_columns_of_the_table_where_there_are_some(tmp
 
 
 def test_tensorflow_datasets_reads_what_a_conversion_has_left_empty(corpus: Path, tmp_path: Path) -> None:
-    clips = assign(grid.clips(corpus), SplitRule(val="2", test="1"))
-    config = ConvertConfig("grid", CropSettings("resize"), clips_per_shard=2)
-    tasks = shard.plan_shards(clips, config)
+    clips = conversions.sources(corpus)
+    tasks = shard.plan_shards(clips, conversions.CONFIG)
     bad = {source.id for task in tasks[1:2] + tasks[3:4] for source in task.sources}  # a shard of train, all of val
     sources = [dataclasses.replace(clip, problem="torn" if clip.id in bad else "") for clip in clips]
-    list(convert(sources, corpus, tmp_path / "out", config, max_reject_fraction=0.5))
+    list(convert(sources, corpus, tmp_path / "out", conversions.CONFIG, max_reject_fraction=0.5))
     builder = tfds.builder_from_directory(tmp_path / "out")
     want = {task.split: [] for task in (tasks[0], tasks[-1])}
     for task in (tasks[0], tasks[2], tasks[4]):
